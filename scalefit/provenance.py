@@ -1,0 +1,57 @@
+"""Where a result comes from: hashes, versions, and writing without leaving half a file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, scalefit and the libraries that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in ("scalefit-rl", "numpy", "scipy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def replace_file(path: str | Path, write: Callable[[str], object]) -> None:
+    """Write beside `path`, fsync, then rename, so that `path` is either old or whole.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make.
+    write : callable
+        Called with the name of the temporary file, which it must fill.
+    """
+    path = Path(path)
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        write(beside)
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise

@@ -1,0 +1,52 @@
+"""The runs table: columns, their types and units, and the metadata a file carries.
+
+One row is one evaluation of one run at one step. To add a column, add a line to `COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+KEY = ("run_id", "eval", "step")
+RESOURCES = ("samples", "flops")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `kind` is text, integer or number; `low`/`high` bound legal values."""
+
+    name: str
+    kind: str
+    unit: str
+    required: bool
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    """Whether `low` itself is illegal."""
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column("run_id", "text", "one training run", True),
+        Column("series", "text", "runs that share one law", True),
+        Column("params", "number", "parameters", True, 0, above=True),
+        Column("seed", "integer", "1", False),
+        Column("step", "integer", "updates so far", True, 0),
+        Column("samples", "number", "prompts so far, repeats counted", False, 0),
+        Column("tokens", "number", "tokens so far", False, 0),
+        Column("flops", "number", "FLOPs so far", False, 0),
+        Column("reuse", "number", "times each prompt is seen", False, 0, above=True),
+        Column("group_size", "integer", "rollouts per prompt", False, 1),
+        Column("eval", "text", "evaluation set", True),
+        Column("eval_size", "integer", "problems in the evaluation set", False, 1),
+        Column("loss", "number", "1 - pass@1", True, 0, 1),
+        Column("response_length", "number", "tokens", False, 0),
+        Column("entropy", "number", "nats", False),
+        Column("reward", "number", "1", False),
+        Column("truncated", "number", "fraction", False, 0, 1),
+    )
+}
+
+METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "origin")

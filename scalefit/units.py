@@ -1,0 +1,50 @@
+"""Quantities as people write them: `100B` parameters, `50k` samples, `1e21` FLOPs."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from scalefit.errors import UsageError
+
+SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+_QUANTITY = re.compile(r"\s*([0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]?)\s*")
+
+
+def parse_quantity(text: str | float, name: str = "value") -> float:
+    """Read a positive quantity with an optional suffix k, M, B (or G), T.
+
+    Parameters
+    ----------
+    text : str or float
+        `"100B"`, `"1.5e9"`, `"50k"` or a plain number.
+    name : str
+        What the quantity is, for the message.
+
+    Raises
+    ------
+    UsageError
+        If it is no number, not finite or not positive.
+    """
+    if isinstance(text, str):
+        match = _QUANTITY.fullmatch(text)
+        if match is None or match[2].lower() not in SUFFIXES:
+            raise UsageError(f"{name}: {text!r} is not a quantity; write 1500000000, 1.5e9, 1.5B, 50k or 2M.")
+        value = float(match[1].replace("_", "").replace(",", "")) * SUFFIXES[match[2].lower()]
+    else:
+        value = float(text)
+    if not math.isfinite(value) or value <= 0:
+        raise UsageError(f"{name}: {text!r} must be finite and greater than 0.")
+    return value
+
+
+def format_quantity(value: float) -> str:
+    """Write a quantity with three significant digits and a suffix, `7B` or `53.8k`."""
+    if not math.isfinite(value):
+        return str(value)
+    if value >= 1e15 or 0 < abs(value) < 1e-2:
+        return f"{value:.3g}"
+    for suffix, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= scale * 0.9995:
+            return f"{value / scale:.3g}{suffix}"
+    return f"{value:.3g}"
