@@ -1,0 +1,245 @@
+"""Laws that are straight in log10 X within a size: `log10 L = E(N) - k(N) log10 X`.
+
+A law here is a slope form k(N) and an offset form E(N); all are built by `line_law`.
+The saturating slope with an offset per size is Tan et al. 2025 (arXiv:2509.25300), eq. 1-2.
+The closed offsets and the bend are this project's, so that the law speaks about unseen sizes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalefit.laws.law import BILLION, Array, Law, Param, SizeLines, Values, bend
+
+PAPER = "Tan et al. 2025, arXiv:2509.25300, eq. 1-2"
+Derivatives = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class SlopeForm:
+    """A form of k(N): its parameters, `k(p, N)` with derivatives, and the shape whose multiple k is."""
+
+    formula: str
+    params: tuple[Param, ...]
+    value: Callable[[Values, Array], tuple[Array, Derivatives]]
+    nonlinear: str | None
+    """The parameter in which k is not linear."""
+
+
+def _saturating(p: Values, N: Array) -> tuple[Array, Derivatives]:
+    share = N / (N + p["N0"])
+    return p["k_max"] * share, {"k_max": share, "N0": -p["k_max"] * share / (N + p["N0"])}
+
+
+def _power_of_size(p: Values, N: Array) -> tuple[Array, Derivatives]:
+    scaled = (N / BILLION) ** p["gamma"]
+    return p["k1"] * scaled, {"k1": scaled, "gamma": p["k1"] * scaled * np.log(N / BILLION)}
+
+
+def _log_of_size(p: Values, N: Array) -> tuple[Array, Derivatives]:
+    size = np.log10(N / BILLION)
+    return p["k1"] + p["k_log"] * size, {"k1": np.ones_like(size), "k_log": size}
+
+
+def _free_slope(p: Values, N: Array) -> tuple[Array, Derivatives]:
+    return p["k"] + 0 * N, {"k": np.ones_like(N)}
+
+
+SATURATING = SlopeForm(
+    "k(N) = k_max N/(N + N0)",
+    (Param("k_max", "1", (0, 2)), Param("N0", "parameters", (1e5, 1e14), "log")),
+    _saturating,
+    "N0",
+)
+POWER_OF_SIZE = SlopeForm("k(N) = k1 (N/1e9)^gamma", (Param("k1", "1", (0, 2)), Param("gamma", "1", (-2, 3))), _power_of_size, "gamma")
+LOG_OF_SIZE = SlopeForm("k(N) = k1 + k_log log10(N/1e9)", (Param("k1", "1", (-2, 2)), Param("k_log", "1", (-2, 2))), _log_of_size, None)
+FREE_SLOPE = SlopeForm("k per size", (Param("k", "1", (-2, 5), per_size=True),), _free_slope, None)
+
+
+@dataclass(frozen=True)
+class OffsetForm:
+    """A form of E(N); `value(p, N, k)` returns E, its own derivatives, and dE/dk."""
+
+    formula: str
+    params: tuple[Param, ...]
+    value: Callable[[Values, Array, Array], tuple[Array, Derivatives, Array]]
+
+
+def _offset_per_size(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
+    return p["E"] + 0 * N, {"E": np.ones_like(N)}, np.zeros_like(k)
+
+
+def _offset_linear(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
+    size = np.log10(N / BILLION)
+    return p["E0"] + p["E_log"] * size, {"E0": np.ones_like(size), "E_log": size}, np.zeros_like(k)
+
+
+def _offset_affine(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
+    return p["E0"] + p["x0"] * k, {"E0": np.ones_like(N), "x0": k}, p["x0"] + 0 * k
+
+
+def _offset_saturating(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
+    share = N / (N + p["N_E"])
+    return p["E0"] + p["E_sat"] * share, {"E0": np.ones_like(N), "E_sat": share, "N_E": -p["E_sat"] * share / (N + p["N_E"])}, np.zeros_like(k)
+
+
+def _offset_crossing(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
+    size = np.log10(N / BILLION)
+    shift = p["x0"] + p["r"] * size
+    return p["E0"] + k * shift, {"E0": np.ones_like(N), "x0": k, "r": k * size}, shift
+
+
+_E0 = Param("E0", "log10 loss", (-20, 20))
+PER_SIZE = OffsetForm("E per size", (Param("E", "log10 loss", (-20, 20), per_size=True),), _offset_per_size)
+OFFSETS = {
+    "linear": OffsetForm("E(N) = E0 + E_log log10(N/1e9)", (_E0, Param("E_log", "log10 loss per decade of N", (-20, 20))), _offset_linear),
+    "affine": OffsetForm("E(N) = E0 + x0 k(N)", (_E0, Param("x0", "log10 X", (-60, 60))), _offset_affine),
+    "saturating": OffsetForm(
+        "E(N) = E0 + E_sat N/(N + N_E)",
+        (_E0, Param("E_sat", "log10 loss", (-20, 20)), Param("N_E", "parameters", (1e5, 1e14), "log")),
+        _offset_saturating,
+    ),
+    "crossing": OffsetForm(
+        "E(N) = E0 + k(N) (x0 + r log10(N/1e9))",
+        (_E0, Param("x0", "log10 X", (-60, 60)), Param("r", "1", (-20, 20))),
+        _offset_crossing,
+    ),
+}
+
+
+def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, bends: bool = False) -> Law:
+    """Build a law from a slope form and an offset form."""
+    closed = offset is not PER_SIZE
+    params = slope.params + offset.params
+    if bends:
+        params += (Param("X_bend", "resource" + (" per parameter for flops" if closed else ""), (1, 1e40), "log"),)
+
+    def coordinates(p: Values, N: Array) -> tuple[Array, Array]:
+        k, _ = slope.value(p, N)
+        return k, offset.value(p, N, k)[0]
+
+    def coordinates_gradient(p: Values, N: Array) -> dict[str, tuple[Array, Array]]:
+        k, dk = slope.value(p, N)
+        _, dE, by_k = offset.value(p, N, k)
+        found = {key: (value, by_k * value) for key, value in dk.items()}
+        found.update({key: (np.zeros_like(value), value) for key, value in dE.items()})
+        return found
+
+    def log_loss(p: Values, N: Array, X: Array) -> Array:
+        k, E = coordinates(p, N)
+        h = np.log10(X[0])
+        if bends:
+            h, _ = bend(h, np.log10(p["X_bend"]))
+        return E - k * h
+
+    def gradient(p: Values, N: Array, X: Array) -> dict[str, Array]:
+        h = np.log10(X[0])
+        found: dict[str, Array] = {}
+        if bends:
+            h, by_bend = bend(h, np.log10(p["X_bend"]))
+            found["X_bend"] = -coordinates(p, N)[0] * by_bend / p["X_bend"]
+        for key, (dk, dE) in coordinates_gradient(p, N).items():
+            found[key] = dE - dk * h
+        return found
+
+    def start(lines: SizeLines) -> dict[str, object]:
+        values = _start(slope, offset, lines)
+        if bends:
+            values["X_bend"] = 10.0 ** (lines.deepest + 0.3)
+        return values
+
+    described = "log10 L = E(N) - k(N) log10 X, " + slope.formula + ", " + offset.formula
+    if bends:
+        described += ", X -> X/(1 + X/X_bend)"
+    return Law(
+        name, described, source, params, log_loss, gradient, start,
+        line=(coordinates, coordinates_gradient), bends=bends, intensive=closed,
+    )
+
+
+def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, object]:
+    """Variable projection: a grid over what enters nonlinearly, least squares for the rest."""
+    N = lines.params
+    k_seen = -lines.slope
+    if slope is FREE_SLOPE:
+        return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
+    scale = np.exp(np.linspace(np.log(N.min() / 30), np.log(N.max() * 30), 49))
+    grids: list[np.ndarray] = [scale if slope.nonlinear == "N0" else np.linspace(-0.5, 2, 26) if slope.nonlinear else np.zeros(1)]
+    if "N_E" in {param.name for param in offset.params}:
+        grids.append(scale[::3])
+    best: tuple[float, dict[str, object]] = (np.inf, {})
+    for point in itertools.product(*grids):
+        if slope is SATURATING:
+            shapes = np.stack([N / (N + point[0])])
+        elif slope is POWER_OF_SIZE:
+            shapes = np.stack([(N / BILLION) ** point[0]])
+        else:
+            shapes = np.stack([np.ones_like(N), np.log10(N / BILLION)])
+        error, values = _linear_part(slope, offset, lines, shapes, point)
+        if error < best[0]:
+            best = (error, values)
+    return best[1]
+
+
+def _linear_part(slope: SlopeForm, offset: OffsetForm, lines: SizeLines, shapes: Array, point: tuple[float, ...]) -> tuple[float, dict[str, object]]:
+    """Solve for the linear parameters at a point of the grid; return the squared error and all values."""
+    N, k_seen = lines.params, -lines.slope
+    size = np.log10(N / BILLION)
+    names = [param.name for param in slope.params if param.name != slope.nonlinear]
+    values: dict[str, object] = {slope.nonlinear: point[0]} if slope.nonlinear else {}
+    if offset is PER_SIZE:
+        root = np.sqrt(lines.spread)
+        solution = np.linalg.lstsq((shapes * root).T, k_seen * root, rcond=None)[0]
+        k = solution @ shapes
+        values.update(zip(names, solution, strict=True))
+        values["E"] = lines.level + k * lines.centre
+        return float(np.sum(lines.spread * (k - k_seen) ** 2)), values
+    one = np.ones_like(N)
+    if offset is OFFSETS["linear"]:
+        basis = [one, size]
+    elif offset is OFFSETS["affine"]:
+        basis = [one, shapes[-1]]
+    elif offset is OFFSETS["saturating"]:
+        basis = [one, N / (N + point[1])]
+        values["N_E"] = point[1]
+    else:
+        basis = [one, shapes[-1], shapes[-1] * size]
+    zero = np.zeros_like(N)
+    upper = np.array([*shapes, *(zero for _ in basis)]).T * np.sqrt(lines.spread)[:, None]
+    lower = np.array([*(-shape * lines.centre for shape in shapes), *basis]).T * np.sqrt(lines.count)[:, None]
+    design = np.concatenate([upper, lower])
+    target = np.concatenate([k_seen * np.sqrt(lines.spread), lines.level * np.sqrt(lines.count)])
+    solution = np.linalg.lstsq(design, target, rcond=None)[0]
+    error = float(np.sum((design @ solution - target) ** 2))
+    values.update(zip(names, solution, strict=False))
+    rest = solution[len(names) :]
+    top = solution[len(names) - 1] if abs(solution[len(names) - 1]) > 1e-9 else 1e-9
+    if offset is OFFSETS["linear"]:
+        values.update(E0=rest[0], E_log=rest[1])
+    elif offset is OFFSETS["saturating"]:
+        values.update(E0=rest[0], E_sat=rest[1])
+    elif offset is OFFSETS["affine"]:
+        values.update(E0=rest[0], x0=rest[1] / top)
+    else:
+        values.update(E0=rest[0], x0=rest[1] / top, r=rest[2] / top)
+    return error, values
+
+
+_OURS = "scalefit: closed-offset relative of " + PAPER
+CLOSED = tuple(line_law(f"saturating-{name}", SATURATING, offset, _OURS) for name, offset in OFFSETS.items())
+BENT = tuple(line_law(f"saturating-{name}-bend", SATURATING, offset, _OURS, bends=True) for name, offset in OFFSETS.items())
+LINES = (
+    line_law("saturating", SATURATING, PER_SIZE, PAPER),
+    *CLOSED,
+    *BENT,
+    line_law("power", FREE_SLOPE, PER_SIZE, "a power law per size, no model of k(N)"),
+    line_law("power-k", POWER_OF_SIZE, PER_SIZE, "scalefit: k(N) without saturation"),
+    line_law("log-k", LOG_OF_SIZE, PER_SIZE, "scalefit: k(N) without saturation"),
+    line_law("power-k-linear", POWER_OF_SIZE, OFFSETS["linear"], "scalefit: k(N) without saturation, closed offset"),
+    line_law("log-k-linear", LOG_OF_SIZE, OFFSETS["linear"], "scalefit: k(N) without saturation, closed offset"),
+)
+__all__ = ["BENT", "CLOSED", "LINES"]

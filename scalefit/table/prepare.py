@@ -1,0 +1,229 @@
+"""From a runs table to the arrays a fit sees, in one fixed, recorded order.
+
+select -> drop X <= 0 -> clip by step value -> merge seeds -> weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scalefit.errors import FitError, TableError, UsageError, nearest
+from scalefit.table.io import RunTable
+from scalefit.table.schema import RESOURCES
+
+Array = NDArray[np.float64]
+WEIGHTS = ("uniform", "size", "binomial")
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Curves as padded matrices: R merged runs of at most T evaluations.
+
+    Attributes
+    ----------
+    params : ndarray, shape (R,)
+        Model size of each curve [parameters].
+    resource : ndarray, shape (Q, R, T)
+        Compute [FLOPs] and/or data [prompts], in the order of `resources`; 1 where absent.
+    loss : ndarray, shape (R, T)
+        1 - pass@1.
+    weight : ndarray, shape (R, T)
+        Weight of the squared residual; 0 where absent.
+    eval_size : ndarray, shape (R,)
+        Problems per evaluation times merged runs; nan where unknown.
+    """
+
+    series: str
+    resources: tuple[str, ...]
+    params: Array
+    resource: Array
+    loss: Array
+    weight: Array
+    eval_size: Array
+    runs: tuple[int, ...]
+    record: Mapping[str, Any]
+
+    @property
+    def sizes(self) -> Array:
+        """Distinct model sizes, ascending."""
+        return np.unique(self.params)
+
+    @property
+    def size_index(self) -> NDArray[np.intp]:
+        """Index into `sizes`, shape (R,)."""
+        return np.searchsorted(self.sizes, self.params)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Where a point is, shape (R, T)."""
+        return self.weight > 0
+
+    @property
+    def points(self) -> int:
+        """Number of points."""
+        return int(self.present.sum())
+
+    def digest(self) -> str:
+        """Return a SHA-256 of the numbers."""
+        digest = hashlib.sha256()
+        for array in (self.params, self.resource, self.loss, self.weight):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def keep(self, rows: NDArray[np.bool_], first: int | NDArray[np.int64] | None = None) -> FitData:
+        """Return the curves chosen, each cut to its first points where asked."""
+        weight = self.weight[rows]
+        if first is not None:
+            limit = np.broadcast_to(np.asarray(first), weight.shape[:1])
+            weight = np.where(np.arange(weight.shape[1]) < limit[:, None], weight, 0.0)
+        return replace(
+            self,
+            params=self.params[rows],
+            resource=self.resource[:, rows],
+            loss=self.loss[rows],
+            weight=weight,
+            eval_size=self.eval_size[rows],
+            runs=tuple(np.asarray(self.runs)[rows].tolist()),
+        )
+
+
+def choose(runs: RunTable, where: Mapping[str, str | float] | None) -> pd.DataFrame:
+    """Select rows whose columns have the given values; numbers compare as numbers."""
+    frame = runs.frame
+    for name, wanted in (where or {}).items():
+        if name not in frame:
+            raise UsageError(f"--where {name}={wanted}: {runs.path} has no column {name!r}; {nearest(name, map(str, frame.columns))}")
+        values = frame[name]
+        if values.dtype.kind in "fiu":
+            try:
+                mask = values.to_numpy() == float(wanted)
+            except ValueError:
+                raise UsageError(f"--where {name}={wanted}: {name} holds numbers; write one.") from None
+        else:
+            mask = (values.astype(object) == str(wanted)).to_numpy()
+        if not mask.any():
+            known = sorted({str(value) for value in values.unique()})
+            raise UsageError(f"--where {name}={wanted}: no such row in {runs.path}; {nearest(str(wanted), known)}")
+        frame = frame[mask]
+    return frame
+
+
+def default_resource(frame: pd.DataFrame) -> str:
+    """Return `samples` or `flops`: the first that is present and varies."""
+    for name in RESOURCES:
+        if name in frame and frame[name].nunique() > 1:
+            return name
+    raise FitError("neither samples nor flops varies; a law needs a resource that grows during training.")
+
+
+def prepare(
+    runs: RunTable,
+    x: str | None = None,
+    where: Mapping[str, str | float] | None = None,
+    *,
+    both: bool = False,
+    clip: int = 0,
+    weights: str = "uniform",
+) -> list[FitData]:
+    """Turn a table into one `FitData` a (series, eval).
+
+    Parameters
+    ----------
+    runs : RunTable
+        A validated table.
+    x : {"samples", "flops"}, optional
+        Resource; by default the first that is present and varies.
+    where : mapping, optional
+        Column to value.
+    both : bool
+        Give flops and samples, for the joint law.
+    clip : int
+        Drop evaluations with step <= clip.
+    weights : {"uniform", "size", "binomial"}
+        Equal per point, equal total per model size, or `eval_size / (loss (1 - loss))`.
+
+    Raises
+    ------
+    FitError, UsageError
+        If nothing is left or an option makes no sense.
+    """
+    if weights not in WEIGHTS:
+        raise UsageError(f"--weights {weights}: {nearest(weights, WEIGHTS)}")
+    frame = choose(runs, where)
+    if x is not None and x not in RESOURCES:
+        raise UsageError(f"--x {x}: {nearest(x, RESOURCES)}")
+    resources = ("flops", "samples") if both else (x or default_resource(frame),)
+    for name in resources:
+        if name not in frame:
+            raise TableError(f"{runs.path}: column {name!r} is missing; the fit asked for needs it.")
+    keep = np.ones(len(frame), bool)
+    for name in resources:
+        keep &= frame[name].to_numpy() > 0
+    if clip:
+        keep &= frame["step"].to_numpy() > clip
+    if not keep.any():
+        raise FitError(f"{runs.path}: no row with {' and '.join(resources)} > 0 and step > {clip} is left.")
+    if not keep.all():
+        frame = frame[keep]
+    found = []
+    for (series, evaluation), part in frame.groupby(["series", "eval"], observed=True, sort=True):
+        record = {"where": dict(where or {}), "resources": list(resources), "clip": clip, "weights": weights, "eval": str(evaluation)}
+        found.append(_matrices(part, str(series), resources, weights, record))
+    return found
+
+
+def _matrices(part: pd.DataFrame, series: str, resources: tuple[str, ...], weights: str, record: dict[str, Any]) -> FitData:
+    """Merge seeds (same size and set-up, same step) and pad the curves to one length."""
+    setup = [name for name in ("params", "group_size", "reuse") if name in part and part[name].notna().all()]
+    columns = [*setup, "step", *resources, "loss"] + (["eval_size"] if "eval_size" in part else [])
+    merged = part[columns].groupby([*setup, "step"], sort=True)
+    mean = merged.mean()
+    count = merged.size().to_numpy()
+    levels = mean.index.droplevel("step")
+    code = pd.factorize(levels)[0]
+    rows, lengths = int(code.max()) + 1, np.bincount(code)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    column = np.arange(len(code)) - starts[code]
+    shape = (rows, int(lengths.max()))
+
+    def matrix(values: NDArray[Any], fill: float) -> Array:
+        out = np.full(shape, fill)
+        out[code, column] = values
+        return out
+
+    loss = matrix(mean["loss"].to_numpy(float), 0.5)
+    params = np.asarray(mean.index.get_level_values("params"), float)[starts]
+    size = np.full(rows, np.nan)
+    if "eval_size" in mean:
+        size = mean["eval_size"].to_numpy(float)[starts] * np.maximum.reduceat(count, starts)
+    weight = matrix(np.ones(len(code)), 0.0)
+    if weights == "size":
+        total = pd.Series(lengths).groupby(params).transform("sum").to_numpy()
+        weight = weight / total[:, None] * len(code) / len(np.unique(params))
+    elif weights == "binomial":
+        if not np.isfinite(size).all():
+            raise TableError("weights by binomial error need a column 'eval_size'; add it or use uniform weights.")
+        half = 0.5 / size[:, None]
+        rate = np.clip(loss, half, 1 - half)
+        weight = weight * size[:, None] / (rate * (1 - rate))
+        weight = weight / weight[weight > 0].mean()
+    order = np.argsort(params, kind="stable")
+    counts = np.maximum.reduceat(count, starts)
+    return FitData(
+        series=series,
+        resources=resources,
+        params=params[order],
+        resource=np.stack([matrix(mean[name].to_numpy(float), 1.0) for name in resources])[:, order],
+        loss=loss[order],
+        weight=weight[order],
+        eval_size=size[order],
+        runs=tuple(int(counts[row]) for row in order),
+        record=record,
+    )
