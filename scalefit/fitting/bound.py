@@ -1,0 +1,158 @@
+"""A law bound to the sizes of a table: a flat parameter vector, its bounds, and back.
+
+Shapes: B batch, P flat parameters, S sizes, R curves, T evaluations, U coordinates of a curve.
+Log-scaled parameters are fitted as natural logarithms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.errors import FitError
+from scalefit.laws.law import Curves, Law, SizeLines
+from scalefit.table.prepare import FitData
+from scalefit.units import format_quantity
+
+Array = NDArray[np.float64]
+
+
+def law_resource(law: Law, data_resources: tuple[str, ...], resource: Array, params: Array) -> Array:
+    """Return the resource a law sees: per parameter for closed offsets in flops.
+
+    `resource` has shape (Q, R, ...), `params` (R,).
+    """
+    if law.intensive and data_resources == ("flops",):
+        return resource / params.reshape((1, -1) + (1,) * (resource.ndim - 2))
+    return resource
+
+
+@dataclass(frozen=True)
+class BoundLaw:
+    """A law and the sizes it was bound to, shape (S,) ascending."""
+
+    law: Law
+    sizes: Array
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Flat names, `E[7B]` for a size's own."""
+        out: list[str] = []
+        for param in self.law.params:
+            out += [f"{param.name}[{format_quantity(size)}]" for size in self.sizes] if param.per_size else [param.name]
+        return tuple(out)
+
+    @cached_property
+    def columns(self) -> dict[str, slice]:
+        """Where each parameter lies in the flat vector."""
+        found, at = {}, 0
+        for param in self.law.params:
+            width = len(self.sizes) if param.per_size else 1
+            found[param.name] = slice(at, at + width)
+            at += width
+        return found
+
+    @cached_property
+    def log_scaled(self) -> NDArray[np.bool_]:
+        """Which flat parameters are logarithms, shape (P,)."""
+        return np.concatenate([np.full(self._width(param.name), param.scale == "log") for param in self.law.params])
+
+    @cached_property
+    def bounds(self) -> tuple[Array, Array]:
+        """Bounds on the fitted scale, two of shape (P,)."""
+        low = np.concatenate([np.full(self._width(p.name), p.bounds[0]) for p in self.law.params])
+        high = np.concatenate([np.full(self._width(p.name), p.bounds[1]) for p in self.law.params])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.log_scaled, np.log(low), low), np.where(self.log_scaled, np.log(high), high)
+
+    def _width(self, name: str) -> int:
+        part = self.columns[name]
+        return part.stop - part.start
+
+    def external(self, theta: Array) -> Array:
+        """Undo the logarithms; shape kept."""
+        return np.where(self.log_scaled, np.exp(np.where(self.log_scaled, theta, 0.0)), theta)
+
+    def internal(self, values: dict[str, Any]) -> Array:
+        """Return the flat vector of named values, moved just inside the bounds."""
+        flat = np.concatenate([np.broadcast_to(np.asarray(values[p.name], float), (self._width(p.name),)) for p in self.law.params])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            flat = np.where(self.log_scaled, np.log(np.where(self.log_scaled, np.maximum(flat, 1e-300), 1.0)), flat)
+        low, high = self.bounds
+        return np.clip(flat, low, high)
+
+    def values(self, theta: Array) -> dict[str, Array]:
+        """Return named values of a batch (B, P): shared ones as (B, 1), per size as (B, S)."""
+        outer = self.external(theta)
+        return {name: outer[..., part] for name, part in self.columns.items()}
+
+    def at(self, theta: Array, params: Array) -> dict[str, Array]:
+        """Return named values for given model sizes (n,); a per-size parameter needs a size it was fitted on.
+
+        Raises
+        ------
+        FitError
+            If a size is unseen and the law has a free parameter per size.
+        """
+        values = self.values(theta)
+        if not self.law.per_size:
+            return values
+        index = np.searchsorted(self.sizes, params).clip(0, len(self.sizes) - 1)
+        unseen = params[~np.isclose(self.sizes[index], params, rtol=1e-9)]
+        if len(unseen):
+            seen = ", ".join(format_quantity(size) for size in self.sizes)
+            raise FitError(
+                f"law {self.law.name!r} has a free {', '.join(self.law.per_size)} for each model size and was fitted on {seen}; "
+                f"it says nothing about {format_quantity(unseen[0])}. Choose a law with a closed-form offset (saturating-linear, ...), "
+                "or give the first steps of the new size with --anchor."
+            )
+        return {p.name: values[p.name][..., index] if p.per_size else values[p.name] for p in self.law.params}
+
+    def log_loss(self, theta: Array, params: Array, resource: Array) -> Array:
+        """Return log10 L for points: `params` (n,), `resource` (Q, n) as the law sees it, `theta` (P,) or (B, P)."""
+        return self.law.log_loss(self.at(theta, params), params, resource)
+
+    def jacobian(self, theta: Array, params: Array, resource: Array) -> Array:
+        """Return d log10 L / d theta for points, shape (n, P), `theta` (P,)."""
+        values = self.at(theta, params)
+        gradient = self.law.gradient(values, params, resource)
+        out = np.zeros((len(params), len(theta)))
+        index = np.searchsorted(self.sizes, params).clip(0, len(self.sizes) - 1)
+        for param in self.law.params:
+            column = np.broadcast_to(gradient[param.name], params.shape)
+            if param.scale == "log":
+                column = column * values[param.name]
+            part = self.columns[param.name]
+            if param.per_size:
+                out[np.arange(len(params)), part.start + index] = column
+            else:
+                out[:, part.start] = column
+        return out
+
+    def start(self, data: FitData) -> Array:
+        """Return the start computed from the data, shape (P,)."""
+        law = self.law
+        seen = law_resource(law, data.resources, data.resource, data.params)
+        if law.line is not None:
+            return self.internal(law.start(size_lines(data, seen[0])))
+        index, present = data.size_index, data.present
+        curves = [Curves(float(size), seen[:, index == s][:, present[index == s]], data.loss[index == s][present[index == s]]) for s, size in enumerate(self.sizes)]
+        return self.internal(law.start(curves))
+
+
+def size_lines(data: FitData, resource: Array) -> SizeLines:
+    """Return each size's straight line in log-log space, every point weighing as in L (by L squared)."""
+    x = np.log10(resource)
+    floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]
+    loss = np.maximum(data.loss, floor)
+    y, w = np.log10(loss), data.weight * loss**2
+    member = (data.size_index[None, :] == np.arange(len(data.sizes))[:, None]).astype(float)
+    stack = np.stack([w, w * x, w * y, w * x * x, w * x * y]).sum(-1)
+    n, sx, sy, sxx, sxy = (member @ stack.T).T
+    centre, level = sx / n, sy / n
+    spread = np.maximum(sxx - sx * centre, 1e-12)
+    return SizeLines(data.sizes, (sxy - sx * level) / spread, centre, level, spread, n, float(x[data.present].max()))

@@ -1,0 +1,87 @@
+"""Least squares for any law and any loss: scipy's trust region with the analytic Jacobian."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.bound import BoundLaw, law_resource
+from scalefit.fitting.lines import Noise, Solution
+from scalefit.laws.law import LN10
+from scalefit.table.prepare import FitData
+
+Array = NDArray[np.float64]
+
+
+class PointProblem:
+    """The least-squares problem of a law on the points of a table; same face as `LineProblem` for one fit."""
+
+    def __init__(self, bound: BoundLaw, data: FitData, objective: str = "loss", noise: Noise | None = None, huber: float | None = None) -> None:
+        self.bound, self.data, self.linear, self.huber = bound, data, objective == "loss", huber
+        self.present = data.present
+        seen = law_resource(bound.law, data.resources, data.resource, data.params)
+        self.X = seen[:, self.present]
+        self.N = np.broadcast_to(data.params[:, None], self.present.shape)[self.present]
+        floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]
+        self.y = data.loss if self.linear else np.log10(np.maximum(data.loss, floor))
+        self.rho = 0.0 if noise is None else noise.rho
+        self.root = np.sqrt(data.weight) if noise is None else self.present / (noise.sigma[:, None] * np.sqrt(1 - noise.rho**2))
+
+    def whiten(self, z: Array) -> Array:
+        """Weight and decorrelate along the time axis of (R, T, ...)."""
+        scaled = z * self.root.reshape(self.root.shape + (1,) * (z.ndim - 2))
+        if self.rho == 0.0:
+            return scaled
+        out = scaled.copy()
+        out[:, 1:] -= self.rho * scaled[:, :-1]
+        out[:, 0] *= np.sqrt(1 - self.rho**2)
+        return np.asarray(out * self.present.reshape(self.present.shape + (1,) * (z.ndim - 2)))
+
+    def _grid(self, points: Array) -> Array:
+        out = np.zeros(self.present.shape + points.shape[1:])
+        out[self.present] = points
+        return out
+
+    def fitted(self, theta: Array) -> Array:
+        """Return the fitted curves, shape (R, T); 0 where absent."""
+        log = np.broadcast_to(self.bound.log_loss(theta, self.N, self.X), self.N.shape)
+        return self._grid(10.0 ** np.minimum(log, 3.0) if self.linear else log)
+
+    def residual(self, theta: Array) -> Array:
+        """Return the whitened residuals of the points present, shape (n,)."""
+        return np.asarray(self.whiten(np.where(self.present, self.fitted(theta) - self.y, 0.0))[self.present])
+
+    def jacobian(self, theta: Array) -> Array:
+        """Return the unweighted derivative of the curves, shape (R, T, P)."""
+        J = self.bound.jacobian(theta, self.N, self.X)
+        if self.linear:
+            J = J * (LN10 * self.fitted(theta)[self.present])[:, None]
+        return self._grid(J)
+
+    def solve(self, start: Array) -> Solution:
+        """Minimise from `start` (1, P)."""
+        from scipy.optimize import least_squares
+
+        low, high = self.bound.bounds
+        width = np.where(np.isfinite(high - low), high - low, 1.0)
+        options: dict[str, Any] = {"loss": "huber", "f_scale": self.huber} if self.huber else {}
+        result = least_squares(
+            self.residual,
+            np.clip(start[0], low + 1e-9 * width, high - 1e-9 * width),
+            jac=lambda theta: self.whiten(self.jacobian(theta))[self.present],
+            bounds=(low, high),
+            x_scale="jac",
+            ftol=1e-14,
+            xtol=1e-12,
+            gtol=1e-12,
+            max_nfev=2000,
+            **options,
+        )
+        J = self.whiten(self.jacobian(result.x))[self.present]
+        return Solution(result.x[None], np.array([result.cost]), (J.T @ J)[None], np.array([result.status > 0]))
+
+
+Problem = Any
+"""A `LineProblem` or a `PointProblem`."""

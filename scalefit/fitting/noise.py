@@ -1,0 +1,83 @@
+"""The noise of training curves: AR(1) with one correlation a series and a spread a curve.
+
+The correlation maximises the restricted likelihood (REML), which corrects for the trend that the
+fit has taken out of the residuals; ordinary estimates are too low and make intervals too narrow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.lines import Noise
+
+Array = NDArray[np.float64]
+RHO = np.concatenate([np.linspace(-0.4, 0.9, 53), np.linspace(0.91, 0.995, 35)])
+
+
+def _lagged(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Return first points, points with a predecessor, and those predecessors, zero elsewhere; z is (R, T, ...)."""
+    shape = present.shape + (1,) * (z.ndim - 2)
+    z = z * present.reshape(shape)
+    later = z[:, 1:]
+    before = z[:, :-1] * present[:, 1:].reshape((shape[0], shape[1] - 1, *shape[2:]))
+    return z[:, 0], later, before
+
+
+def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_], rounds: int = 3) -> Noise:
+    """Estimate the AR(1) noise by restricted maximum likelihood.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (R, T)
+        Data minus fit [loss].
+    jacobian : ndarray, shape (R, T, P)
+        Derivative of the fit by the parameters at the estimate.
+    present : ndarray of bool, shape (R, T)
+        Where a point is.
+    """
+    counts = present.sum(1).astype(float)
+    n, P = counts.sum(), jacobian.shape[2]
+    share = max((n - P) / n, 1e-3)
+    first_r, later_r, before_r = _lagged(residual, present)
+    first_J, later_J, before_J = _lagged(jacobian, present)
+    late = np.stack([(later_r**2).sum(1), (later_r * before_r).sum(1), (before_r**2).sum(1)])
+    late_J = np.einsum("rtp,rtq->rpq", later_J, later_J)
+    cross_J = np.einsum("rtp,rtq->rpq", later_J, before_J)
+    cross_J = cross_J + cross_J.swapaxes(1, 2)
+    before_JJ = np.einsum("rtp,rtq->rpq", before_J, before_J)
+    first_JJ = first_J[:, :, None] * first_J[:, None, :]
+
+    def innovations(rho: float) -> Array:
+        """Whitened sum of squares of each curve, shape (R,)."""
+        return np.asarray((1 - rho**2) * first_r**2 + late[0] - 2 * rho * late[1] + rho**2 * late[2])
+
+    rho, scale = 0.0, np.maximum(innovations(0.0) / counts / share, 1e-18)
+    for _ in range(rounds):
+        best, value = rho, np.inf
+        for trial in RHO:
+            total = np.maximum(innovations(trial), 1e-18)
+            curve_scale = total / counts / share
+            information = np.einsum(
+                "rpq,r->pq",
+                (1 - trial**2) * first_JJ + late_J - trial * cross_J + trial**2 * before_JJ,
+                1 / curve_scale,
+            )
+            sign = np.diag(information).copy()
+            sign[sign <= 0] = 1.0
+            scaled = information / np.sqrt(np.outer(sign, sign)) + 1e-12 * np.eye(P)
+            log_det = np.linalg.slogdet(scaled)[1] + np.log(sign).sum()
+            criterion = float((counts * np.log(curve_scale)).sum() - len(counts) * np.log(1 - trial**2) + log_det)
+            if criterion < value:
+                best, value = float(trial), criterion
+        if best == rho:
+            break
+        rho = best
+        scale = np.maximum(innovations(rho) / counts / share, 1e-18)
+    scale = np.maximum(innovations(rho) / counts / share, 1e-18)
+    return Noise(rho, np.sqrt(scale / (1 - rho**2)))
+
+
+def effective_points(present: NDArray[np.bool_], rho: float) -> float:
+    """Return how many independent points the curves are worth for their means: n (1 - rho)/(1 + rho)."""
+    return float(present.sum() * (1 - max(rho, 0.0)) / (1 + max(rho, 0.0)))
