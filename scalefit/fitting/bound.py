@@ -21,13 +21,14 @@ from scalefit.units import format_quantity
 Array = NDArray[np.float64]
 
 
-def law_resource(law: Law, data_resources: tuple[str, ...], resource: Array, params: Array) -> Array:
-    """Return the resource a law sees: per parameter for closed offsets in flops.
+def law_resource(law: Law, data: FitData, resource: Array, params: Array) -> Array:
+    """Return the resource a law sees: closed offsets in flops see compute per parameter.
 
-    `resource` has shape (Q, R, ...), `params` (R,).
+    It is divided by the table's FLOPs per parameter and sample, so that closed offsets are written
+    at one sample whichever resource is used. `resource` has shape (Q, R, ...), `params` (R,).
     """
-    if law.intensive and data_resources == ("flops",):
-        return resource / params.reshape((1, -1) + (1,) * (resource.ndim - 2))
+    if law.intensive and data.resources == ("flops",):
+        return resource / (data.flops_per_sample * params).reshape((1, -1) + (1,) * (resource.ndim - 2))
     return resource
 
 
@@ -136,7 +137,7 @@ class BoundLaw:
     def start(self, data: FitData) -> Array:
         """Return the start computed from the data, shape (P,)."""
         law = self.law
-        seen = law_resource(law, data.resources, data.resource, data.params)
+        seen = law_resource(law, data, data.resource, data.params)
         if law.line is not None:
             return self.internal(law.start(size_lines(data, seen[0])))
         index, present = data.size_index, data.present

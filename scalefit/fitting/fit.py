@@ -144,7 +144,7 @@ class Fit:
 
     def log_curve(self, params: Array, resource: Array) -> tuple[Array, Array]:
         """Return log10 L and its derivative by theta at points: `params` (n,), `resource` (Q, n) as in the table."""
-        seen = law_resource(self.law, self.data.resources, resource, params)
+        seen = law_resource(self.law, self.data, resource, params)
         log = np.broadcast_to(self.bound.log_loss(self.theta, params, seen), params.shape)
         return log, self.bound.jacobian(self.theta, params, seen)
 

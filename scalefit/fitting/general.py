@@ -21,7 +21,7 @@ class PointProblem:
     def __init__(self, bound: BoundLaw, data: FitData, objective: str = "loss", noise: Noise | None = None, huber: float | None = None) -> None:
         self.bound, self.data, self.linear, self.huber = bound, data, objective == "loss", huber
         self.present = data.present
-        seen = law_resource(bound.law, data.resources, data.resource, data.params)
+        seen = law_resource(bound.law, data, data.resource, data.params)
         self.X = seen[:, self.present]
         self.N = np.broadcast_to(data.params[:, None], self.present.shape)[self.present]
         floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]

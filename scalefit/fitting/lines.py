@@ -43,7 +43,7 @@ class LineProblem:
         self.bound, self.law = bound, bound.law
         assert bound.law.line is not None
         self.coordinates, self.coordinates_gradient = bound.law.line
-        self.x = np.log10(law_resource(bound.law, data.resources, data.resource, data.params)[0])
+        self.x = np.log10(law_resource(bound.law, data, data.resource, data.params)[0])
         self.index = np.searchsorted(bound.sizes, data.params)
         self.linear = objective == "loss"
         floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]

@@ -7,7 +7,6 @@ The closed offsets and the bend are this project's, so that the law speaks about
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -162,71 +161,72 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
 
 
 def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, object]:
-    """Variable projection: a grid over what enters nonlinearly, least squares for the rest."""
+    """Variable projection: a grid over what enters nonlinearly, least squares for the rest, all at once."""
     N = lines.params
     k_seen = -lines.slope
     if slope is FREE_SLOPE:
         return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
     scale = np.exp(np.linspace(np.log(N.min() / 30), np.log(N.max() * 30), 49))
-    grids: list[np.ndarray] = [scale if slope.nonlinear == "N0" else np.linspace(-0.5, 2, 26) if slope.nonlinear else np.zeros(1)]
-    if "N_E" in {param.name for param in offset.params}:
-        grids.append(scale[::3])
-    best: tuple[float, dict[str, object]] = (np.inf, {})
-    for point in itertools.product(*grids):
-        if slope is SATURATING:
-            shapes = np.stack([N / (N + point[0])])
-        elif slope is POWER_OF_SIZE:
-            shapes = np.stack([(N / BILLION) ** point[0]])
-        else:
-            shapes = np.stack([np.ones_like(N), np.log10(N / BILLION)])
-        error, values = _linear_part(slope, offset, lines, shapes, point)
-        if error < best[0]:
-            best = (error, values)
-    return best[1]
-
-
-def _linear_part(slope: SlopeForm, offset: OffsetForm, lines: SizeLines, shapes: Array, point: tuple[float, ...]) -> tuple[float, dict[str, object]]:
-    """Solve for the linear parameters at a point of the grid; return the squared error and all values."""
-    N, k_seen = lines.params, -lines.slope
+    by_slope = scale if slope is SATURATING else np.linspace(-0.5, 2, 26) if slope is POWER_OF_SIZE else np.zeros(1)
+    by_offset = scale[::3] if offset is OFFSETS["saturating"] else np.zeros(1)
+    first, second = (grid.ravel()[:, None] for grid in np.meshgrid(by_slope, by_offset, indexing="ij"))
     size = np.log10(N / BILLION)
-    names = [param.name for param in slope.params if param.name != slope.nonlinear]
-    values: dict[str, object] = {slope.nonlinear: point[0]} if slope.nonlinear else {}
+    one = np.ones((len(first), len(N)))
+    if slope is SATURATING:
+        shapes = [N / (N + first)]
+    elif slope is POWER_OF_SIZE:
+        shapes = [(N / BILLION) ** first]
+    else:
+        shapes = [one, size * one]
+    values: dict[str, object]
     if offset is PER_SIZE:
-        root = np.sqrt(lines.spread)
-        solution = np.linalg.lstsq((shapes * root).T, k_seen * root, rcond=None)[0]
-        k = solution @ shapes
-        values.update(zip(names, solution, strict=True))
-        values["E"] = lines.level + k * lines.centre
-        return float(np.sum(lines.spread * (k - k_seen) ** 2)), values
-    one = np.ones_like(N)
-    if offset is OFFSETS["linear"]:
-        basis = [one, size]
-    elif offset is OFFSETS["affine"]:
-        basis = [one, shapes[-1]]
-    elif offset is OFFSETS["saturating"]:
-        basis = [one, N / (N + point[1])]
-        values["N_E"] = point[1]
+        solution, error = _least_squares(shapes, k_seen, np.sqrt(lines.spread))
+        best = int(np.argmin(error))
+        k = sum(float(c) * shape[best] for c, shape in zip(solution[best], shapes, strict=True))
+        values = {"E": lines.level + k * lines.centre}
     else:
-        basis = [one, shapes[-1], shapes[-1] * size]
-    zero = np.zeros_like(N)
-    upper = np.array([*shapes, *(zero for _ in basis)]).T * np.sqrt(lines.spread)[:, None]
-    lower = np.array([*(-shape * lines.centre for shape in shapes), *basis]).T * np.sqrt(lines.count)[:, None]
-    design = np.concatenate([upper, lower])
-    target = np.concatenate([k_seen * np.sqrt(lines.spread), lines.level * np.sqrt(lines.count)])
-    solution = np.linalg.lstsq(design, target, rcond=None)[0]
-    error = float(np.sum((design @ solution - target) ** 2))
-    values.update(zip(names, solution, strict=False))
-    rest = solution[len(names) :]
-    top = solution[len(names) - 1] if abs(solution[len(names) - 1]) > 1e-9 else 1e-9
-    if offset is OFFSETS["linear"]:
-        values.update(E0=rest[0], E_log=rest[1])
-    elif offset is OFFSETS["saturating"]:
-        values.update(E0=rest[0], E_sat=rest[1])
-    elif offset is OFFSETS["affine"]:
-        values.update(E0=rest[0], x0=rest[1] / top)
-    else:
-        values.update(E0=rest[0], x0=rest[1] / top, r=rest[2] / top)
-    return error, values
+        top = shapes[-1]
+        basis = {
+            "linear": [one, size * one],
+            "affine": [one, top],
+            "saturating": [one, N / (N + second)],
+            "crossing": [one, top, top * size],
+        }[next(name for name, form in OFFSETS.items() if form is offset)]
+        zero = np.zeros_like(one)
+        columns = [np.concatenate([shape, -shape * lines.centre], 1) for shape in shapes]
+        columns += [np.concatenate([zero, column], 1) for column in basis]
+        root = np.sqrt(np.concatenate([lines.spread, lines.count]))
+        solution, error = _least_squares(columns, np.concatenate([k_seen, lines.level]), root)
+        best = int(np.argmin(error))
+        rest = solution[best, len(shapes) :]
+        scale_k = solution[best, len(shapes) - 1]
+        scale_k = scale_k if abs(scale_k) > 1e-9 else 1e-9
+        if offset is OFFSETS["linear"]:
+            values = {"E0": rest[0], "E_log": rest[1]}
+        elif offset is OFFSETS["saturating"]:
+            values = {"E0": rest[0], "E_sat": rest[1], "N_E": second[best, 0]}
+        else:
+            values = {"E0": rest[0], "x0": rest[1] / scale_k}
+            if len(rest) > 2:
+                values["r"] = rest[2] / scale_k
+    if slope.nonlinear:
+        values[slope.nonlinear] = first[best, 0]
+    linear = [param.name for param in slope.params if param.name != slope.nonlinear]
+    values.update(zip(linear, solution[best], strict=False))
+    return values
+
+
+def _least_squares(columns: list[Array], target: Array, root: Array) -> tuple[Array, Array]:
+    """Solve a least-squares problem at each of G grid points; `columns` of shape (G, n); return (G, c), (G,)."""
+    design = np.stack(columns, -1) * root[:, None]
+    goal = target * root
+    length = np.maximum(np.sqrt((design**2).sum(1)), 1e-150)
+    unit = design / length[:, None, :]
+    transposed = unit.swapaxes(1, 2)
+    normal = transposed @ unit + 1e-12 * np.eye(len(columns))
+    solution = np.linalg.solve(normal, transposed @ goal[:, None])[..., 0]
+    error = ((unit @ solution[..., None])[..., 0] - goal) ** 2
+    return solution / length, error.sum(1)
 
 
 _OURS = "scalefit: closed-offset relative of " + PAPER

@@ -49,6 +49,8 @@ class FitData:
     eval_size: Array
     runs: tuple[int, ...]
     record: Mapping[str, Any]
+    flops_per_sample: float = 1.0
+    """Median of flops / (params x samples) in the table [FLOPs]; 1 where it has not both."""
 
     @property
     def sizes(self) -> Array:
@@ -226,4 +228,14 @@ def _matrices(part: pd.DataFrame, series: str, resources: tuple[str, ...], weigh
         eval_size=size[order],
         runs=tuple(int(counts[row]) for row in order),
         record=record,
+        flops_per_sample=_flops_per_sample(part),
     )
+
+
+def _flops_per_sample(part: pd.DataFrame) -> float:
+    if "flops" not in part or "samples" not in part:
+        return 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = part["flops"].to_numpy(float) / (part["params"].to_numpy(float) * part["samples"].to_numpy(float))
+    ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+    return float(np.median(ratio)) if len(ratio) else 1.0
