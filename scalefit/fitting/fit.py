@@ -108,6 +108,12 @@ class Fit:
                 found[name] = Estimate(float(outer[i]), float(se[i] * outer[i] if log else se[i]), *ends)
         return found
 
+    def save(self, path: str) -> None:
+        """Write `fit.json`; see `scalefit.fitting.record`."""
+        from scalefit.fitting.record import save_fits
+
+        save_fits([self], path)
+
     def k(self, params: str | float) -> Estimate:
         """Return k(N) at a model size, with a 95 % interval by the delta method on log k.
 

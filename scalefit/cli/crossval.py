@@ -1,0 +1,78 @@
+"""`scalefit crossval` and `scalefit compare`: how well laws predict what they have not seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scalefit.cli.options import Json, Resource, Runs, Where, parse_where, print_json, print_table
+from scalefit.units import format_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("crossval")(crossval)
+    app.command("compare")(compare)
+
+
+def crossval(
+    runs: Runs,
+    mode: Annotated[str, typer.Option(help="zero-shot, anchored or prefix.")] = "zero-shot",
+    law: Annotated[str | None, typer.Option(help="A law, or average (default; saturating for prefix).", show_default=False)] = None,
+    x: Resource = None,
+    where: Where = None,
+    points: Annotated[int, typer.Option(help="First points that anchored may see.", min=1)] = 10,
+    share: Annotated[float, typer.Option(help="Part of every run that prefix may see.")] = 0.25,
+    as_json: Json = False,
+) -> None:
+    """Hold sizes (or the rest of runs) out, predict them and score the prediction."""
+    from scalefit.table.io import read_runs
+    from scalefit.validation.crossval import AVERAGE, cross_validate
+
+    found = cross_validate(read_runs(runs), law or AVERAGE, x, mode, parse_where(where), points=points, share=share)
+    if as_json:
+        print_json(found.to_dict("records"))
+        return
+    names = {"rmse": "RMSE", "r2": "R² within", "end_bias": "end bias", "cover50": "in 50 %", "cover95": "in 95 %", "rmse_nearest_size": "nearest size", "rmse_last_value": "last value", "rmse_own_power": "own power law"}
+    for (series, fold), part in found.groupby(["series", "fold"], sort=False):
+        print(f"{series}, {part['law'].iloc[0]}, {mode}: {fold}")
+        _print(part, names)
+
+
+def _print(part: pd.DataFrame, names: dict[str, str]) -> None:
+    shown = [name for name in names if name in part and part[name].notna().any()]
+    rows = [["size held out", *(names[name] for name in shown)]]
+    for _, row in part.iterrows():
+        rows.append([format_quantity(row["params"]), *(f"{row[name]:.0%}" if name.startswith("cover") else f"{row[name]:.4f}" for name in shown)])
+    print_table(rows)
+
+
+def compare(
+    runs: Runs,
+    law: Annotated[list[str] | None, typer.Option(help="A law to compare; may be repeated.", show_default=False)] = None,
+    x: Resource = None,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Rank laws by their held-out score; in-sample criteria are printed beside it."""
+    import pandas as pd
+
+    from scalefit.table.io import read_runs
+    from scalefit.table.prepare import prepare
+    from scalefit.validation.crossval import compare_laws
+
+    tables = [compare_laws(data, tuple(law or ())) for data in prepare(read_runs(runs), x, parse_where(where))]
+    if as_json:
+        print_json(pd.concat(tables).to_dict("records"))
+        return
+    names = ["held_out_rmse", "largest_rmse", "end_bias", "cover95", "aic", "bic", "r2"]
+    for table in tables:
+        print(f"{table['series'].iloc[0]}: ranked by the error on sizes held out")
+        rows = [["law", *names]]
+        for _, row in table.iterrows():
+            rows.append([str(row["law"]), *("" if name not in row or row[name] != row[name] else f"{row[name]:.1f}" if name in ("aic", "bic") else f"{row[name]:.4f}" for name in names)])
+        print_table(rows)

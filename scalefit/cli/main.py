@@ -1,0 +1,39 @@
+"""The command `scalefit`: one file a command group; known errors end without a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from scalefit.cli import check, crossval, fit, predict
+from scalefit.errors import ScalefitError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Fit, test and use scaling laws of reinforcement-learning post-training.",
+)
+for group in (check, fit, predict, crossval):
+    group.register(app)
+
+
+def run() -> None:
+    """Run the command line; exit 1 for a known error, 2 for wrong usage, 130 on Ctrl-C."""
+    try:
+        app()
+    except ScalefitError as error:
+        print(f"scalefit: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        print(f"scalefit: {error.filename or 'file'}: {error.strerror or error}. Nothing was changed there.", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("scalefit: stopped; nothing was left half-written.", file=sys.stderr)
+        sys.exit(130)

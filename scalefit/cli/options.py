@@ -1,0 +1,43 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scalefit.errors import UsageError
+
+Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
+Where = Annotated[list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)]
+Resource = Annotated[str | None, typer.Option("--x", help="samples or flops; by default the first that varies.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def parse_where(where: Sequence[str] | None) -> dict[str, str | float]:
+    """Turn `column=value` into a mapping."""
+    found: dict[str, str | float] = {}
+    for text in where or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise UsageError(f"--where {text}: write column=value, for instance series=base.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def print_json(value: Any) -> None:
+    """Print strict JSON; what is not finite is null."""
+    from scalefit.fitting.record import as_plain
+
+    print(json.dumps(as_plain(value), indent=2))
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print columns aligned to the right, the first to the left; the first row is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        print("  " + "  ".join(cells).rstrip())

@@ -1,0 +1,34 @@
+"""A fit as an lmfit Minimizer, for its reports, `conf_interval` and parameter expressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scalefit.fitting.fit import Fit, Specification
+from scalefit.fitting.general import PointProblem
+
+
+def to_lmfit(fit: Fit) -> Any:
+    """Return an lmfit Minimizer at the fit's optimum: same residuals, bounds and analytic Jacobian.
+
+    Parameters carry lmfit-safe names (`E[7B]` becomes `E_7B`), log-scaled ones as natural logarithms
+    with a `log_` prefix.
+    """
+    import lmfit
+
+    noise = fit.noise if fit.specification.noise == "ar1" else None
+    problem = PointProblem(fit.bound, fit.data, Specification(fit.specification.objective).objective, noise)
+    low, high = fit.bound.bounds
+    parameters = lmfit.Parameters()
+    names = []
+    for i, name in enumerate(fit.bound.names):
+        safe = ("log_" if fit.bound.log_scaled[i] else "") + name.replace("[", "_").replace("]", "").replace(".", "p")
+        names.append(safe)
+        parameters.add(safe, value=float(fit.theta[i]), min=float(low[i]), max=float(high[i]))
+
+    def residual(current: Any) -> Any:
+        return problem.residual(np.array([current[name].value for name in names]))
+
+    return lmfit.Minimizer(residual, parameters, scale_covar=noise is None)

@@ -1,0 +1,206 @@
+"""Cross-validation on held-out sizes, with baselines that any law must beat.
+
+Modes: `zero-shot` (the held-out size contributes nothing), `anchored` (its first points set its
+offset), `prefix` (the first part of every run is fitted, the rest predicted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scalefit.errors import FitError, UsageError, nearest
+from scalefit.fitting.fit import Specification, fit_data, student
+from scalefit.laws import LAWS, OFFSET_FORMS, get_law
+from scalefit.laws.law import LN10, Law
+from scalefit.validation.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
+from scalefit.table.io import RunTable
+from scalefit.table.prepare import FitData, prepare
+
+Array = NDArray[np.float64]
+MODES = ("zero-shot", "anchored", "prefix")
+AVERAGE = "average"
+"""The name of the default: closed offsets averaged by held-out score."""
+PLAIN = Specification(noise="independent")
+
+
+def score(predicted: Array, loss: Array, bands: Mapping[str, tuple[Array, Array]] | None = None) -> dict[str, float]:
+    """Return RMSE, R² within the size, bias of the last tenth and coverage; arrays of shape (n,)."""
+    error = predicted - loss
+    tenth = max(len(loss) // 10, 1)
+    spread = float(np.sum((loss - loss.mean()) ** 2))
+    found = {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "r2": 1 - float(np.sum(error**2)) / spread if spread > 0 else float("nan"),
+        "end_bias": float(error[-tenth:].mean()),
+    }
+    for name, (low, high) in (bands or {}).items():
+        found[name] = float(np.mean((loss >= low) & (loss <= high)))
+    return found
+
+
+def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | None) -> dict[str, Array]:
+    """Return what needs no law of size: last value, nearest size's curve, own power law; each (n,) loss."""
+    found = {}
+    sizes = train.sizes
+    nearest_size = sizes[np.argmin(np.abs(np.log(sizes / params)))]
+    near = train.keep(train.params == nearest_size)
+    order = np.argsort(near.resource[0][near.present])
+    x, y = near.resource[0][near.present][order], near.loss[near.present][order]
+    scale = params / nearest_size if train.resources == ("flops",) else 1.0
+    found["nearest_size"] = np.asarray(np.interp(np.log(resource[0] / scale), np.log(x), y))
+    if anchor is not None and len(anchor.loss):
+        found["last_value"] = np.full(resource.shape[1], anchor.loss[-1])
+        if len(anchor.loss) > 2:
+            line = np.polyfit(np.log10(anchor.resource[0]), np.log10(np.maximum(anchor.loss, 1e-4)), 1)
+            found["own_power"] = 10.0 ** np.polyval(line, np.log10(resource[0]))
+    return found
+
+
+def _bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tuple[Array, Array]]:
+    total = np.sqrt(se**2 + (sigma / 10.0**fit_log / LN10) ** 2)
+    return {f"cover{int(100 * level)}": (10.0 ** (fit_log - student(level, dof) * total), 10.0 ** (fit_log + student(level, dof) * total)) for level in (0.5, 0.95)}
+
+
+def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any]:
+    """Predict one size from the others, its first `points` as an anchor where asked."""
+    anchor = first_points(here, size, points) if points else None
+    present = here.present.copy()
+    resource, loss = here.resource[:, present], here.loss[present]
+    eval_size = float(here.eval_size[0]) if np.isfinite(here.eval_size[0]) else None
+    if law is None:
+        ensemble = average_offsets(train, anchor_points=points)
+        found = {level: ensemble.predict(size, resource, level=level, anchor=anchor, eval_size=eval_size) for level in (0.5, 0.95)}
+        predicted = found[0.95]["loss"]
+        bands = {f"cover{int(100 * level)}": (value["new_low"], value["new_high"]) for level, value in found.items()}
+    else:
+        fit = fit_data(law, train)
+        log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
+        covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 1e6)
+        if anchor is not None:
+            there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
+            log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
+            J = J - at.mean(0)
+        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
+        predicted, bands = 10.0**log, _bands(log, se, float(np.median(fit.noise.sigma)), fit.dof)
+    row: dict[str, Any] = score(predicted, loss, bands)
+    for name, curve in baselines(train, size, resource, anchor).items():
+        row[f"rmse_{name}"] = score(curve, loss)["rmse"]
+    return row
+
+
+def cross_validate_data(data: FitData, law: str = AVERAGE, mode: str = "zero-shot", *, points: int = 10, share: float = 0.25) -> pd.DataFrame:
+    """Cross-validate on prepared curves; see `cross_validate`."""
+    if mode not in MODES:
+        raise UsageError(f"--mode {mode}: {nearest(mode, MODES)}")
+    if law != AVERAGE and law not in LAWS:
+        raise UsageError(f"no law {law!r}; {nearest(law, [*LAWS, AVERAGE])}")
+    chosen = None if law == AVERAGE else get_law(law)
+    if mode == "prefix":
+        return _prefix(data, chosen or get_law("saturating"), share)
+    if chosen is not None and chosen.per_size:
+        raise FitError(
+            f"law {law!r} has a free {', '.join(chosen.per_size)} for each size, so it says nothing about a held-out size. "
+            f"Use a closed offset ({', '.join(form.name for form in OFFSET_FORMS[:4])}, or {AVERAGE!r}), or --mode prefix."
+        )
+    if len(data.sizes) < LEAST_SIZES + (chosen is None):
+        raise FitError(f"series {data.series!r} has {len(data.sizes)} sizes; {mode} cross-validation of {law!r} needs {LEAST_SIZES + (chosen is None)}.")
+    rows = []
+    points = points if mode == "anchored" else 0
+    for size in data.sizes:
+        train, here = data.keep(data.params != size), data.keep(data.params == size)
+        row = _held_out_size(chosen, train, here, float(size), points)
+        rows.append({"series": data.series, "law": law, "mode": mode, "fold": "leave one out", "params": float(size), **row})
+    if len(data.sizes) > LEAST_SIZES + 1 + (chosen is None):
+        train = data.keep(data.params < data.sizes[-2])
+        for size in data.sizes[-2:]:
+            row = _held_out_size(chosen, train, data.keep(data.params == size), float(size), points)
+            rows.append({"series": data.series, "law": law, "mode": mode, "fold": "leave largest two out", "params": float(size), **row})
+    return pd.DataFrame(rows)
+
+
+def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
+    """Fit the first `share` of every run and predict the rest of each."""
+    if not 0 < share < 1:
+        raise UsageError(f"--share {share}: must lie between 0 and 1.")
+    lengths = data.present.sum(1)
+    first = np.maximum((share * lengths).astype(np.int64), 3)
+    train = data.keep(np.ones(len(data.params), bool), first=first)
+    fit = fit_data(law, train)
+    rows = []
+    for i, size in enumerate(data.params):
+        rest = data.present[i] & (np.arange(data.present.shape[1]) >= first[i])
+        resource, loss = data.resource[:, i, rest], data.loss[i, rest]
+        if len(loss) < 3:
+            continue
+        log, J = fit.log_curve(np.full(len(loss), size), resource)
+        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 1e6), J), 0))
+        row: dict[str, Any] = score(10.0**log, loss, _bands(log, se, float(fit.noise.sigma[i]), fit.dof))
+        begin = train.present[i]
+        anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])
+        row["rmse_last_value"] = score(np.full(len(loss), anchor.loss[-1]), loss)["rmse"]
+        line = np.polyfit(np.log10(anchor.resource[0]), np.log10(np.maximum(anchor.loss, 1e-4)), 1)
+        row["rmse_own_power"] = score(10.0 ** np.polyval(line, np.log10(resource[0])), loss)["rmse"]
+        rows.append({"series": data.series, "law": law.name, "mode": "prefix", "fold": f"first {share:.0%}", "params": float(size), **row})
+    return pd.DataFrame(rows)
+
+
+def cross_validate(
+    runs: RunTable, law: str = AVERAGE, x: str | None = None, mode: str = "zero-shot", where: Mapping[str, str | float] | None = None, *, points: int = 10, share: float = 0.25
+) -> pd.DataFrame:
+    """Hold data out, predict it, and score the prediction within each size.
+
+    Parameters
+    ----------
+    runs : RunTable
+        A validated table.
+    law : str
+        A law, or "average" for the default prediction.
+    x : {"samples", "flops"}, optional
+        Resource.
+    mode : {"zero-shot", "anchored", "prefix"}
+        What is held out.
+    where : mapping, optional
+        Column to value.
+    points : int
+        First evaluations of the held-out size that `anchored` may see.
+    share : float
+        Part of every run that `prefix` may see.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of a new
+        evaluation), and the baselines' rmse.
+    """
+    return pd.concat([cross_validate_data(data, law, mode, points=points, share=share) for data in prepare(runs, x, where)], ignore_index=True)
+
+
+def compare_laws(data: FitData, laws: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Rank laws by their zero-shot score, in-sample criteria beside it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a law: held_out_rmse (mean over folds), largest_rmse, end_bias, cover95, aic, bic, r2.
+    """
+    names = laws or (AVERAGE, *(form.name for form in OFFSET_FORMS), "power-k-linear", "log-k-linear")
+    rows = []
+    for name in names:
+        folds = cross_validate_data(data, name, "zero-shot")
+        one = folds[folds["fold"] == "leave one out"]
+        row: dict[str, Any] = {
+            "series": data.series, "law": name, "held_out_rmse": float(np.sqrt((one["rmse"] ** 2).mean())), "largest_rmse": float(one["rmse"].iloc[-1]),
+            "end_bias": float(one["end_bias"].iloc[-1]), "cover95": float(one["cover95"].mean()),
+        }
+        if name != AVERAGE:
+            fit = fit_data(name, data, PLAIN)
+            n, P = data.points, len(fit.theta)
+            base = n * float(np.log(2 * fit.cost / n))
+            row.update(aic=base + 2 * P, bic=base + P * float(np.log(n)), r2=fit.r2)
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("held_out_rmse", ignore_index=True)
