@@ -27,9 +27,21 @@ def check(runs: Runs, as_json: Json = False) -> None:
     print(f"{runs}: {found['rows']} rows, {len(found['groups'])} curves' sets, seeds {seeds}")
     rows = [["series / eval", "params", "runs", "rows", "steps", "samples", "flops", "loss"]]
     for group in found["groups"]:
-        spans = ["-".join(format_quantity(end) for end in group[name]) if name in group else "" for name in ("step", "samples", "flops")]
+        spans = [
+            "-".join(format_quantity(end) for end in group[name]) if name in group else ""
+            for name in ("step", "samples", "flops")
+        ]
         low, high = group["loss"]
-        rows.append([f"{group['series']} / {group['eval']}", format_quantity(group["params"]), str(group["runs"]), str(group["rows"]), *spans, f"{low:.3f}-{high:.3f}"])
+        rows.append(
+            [
+                f"{group['series']} / {group['eval']}",
+                format_quantity(group["params"]),
+                str(group["runs"]),
+                str(group["rows"]),
+                *spans,
+                f"{low:.3f}-{high:.3f}",
+            ]
+        )
     print_table(rows)
     for name, value in found["metadata"].items():
         if name.endswith("convention") or name == "origin":
@@ -43,11 +55,20 @@ def laws(as_json: Json = False) -> None:
     from scalefit.laws import LAWS
 
     if as_json:
-        print_json([
-            {"name": law.name, "formula": law.formula, "source": law.source,
-             "params": [{"name": p.name, "unit": p.unit, "bounds": p.bounds, "scale": p.scale, "per_size": p.per_size} for p in law.params]}
-            for law in LAWS.values()
-        ])
+        print_json(
+            [
+                {
+                    "name": law.name,
+                    "formula": law.formula,
+                    "source": law.source,
+                    "params": [
+                        {"name": p.name, "unit": p.unit, "bounds": p.bounds, "scale": p.scale, "per_size": p.per_size}
+                        for p in law.params
+                    ],
+                }
+                for law in LAWS.values()
+            ]
+        )
         return
     for law in LAWS.values():
         print(f"{law.name}\n    {law.formula}")

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def crossval(
     runs: Runs,
     mode: Annotated[str, typer.Option(help="zero-shot, anchored or prefix.")] = "zero-shot",
-    law: Annotated[str | None, typer.Option(help="A law, or average (default; saturating for prefix).", show_default=False)] = None,
+    law: Annotated[
+        str | None, typer.Option(help="A law, or average (default; saturating for prefix).", show_default=False)
+    ] = None,
     x: Resource = None,
     where: Where = None,
     points: Annotated[int, typer.Option(help="First points that anchored may see.", min=1)] = 10,
@@ -37,7 +39,16 @@ def crossval(
     if as_json:
         print_json(found.to_dict("records"))
         return
-    names = {"rmse": "RMSE", "r2": "R² within", "end_bias": "end bias", "cover50": "in 50 %", "cover95": "in 95 %", "rmse_nearest_size": "nearest size", "rmse_last_value": "last value", "rmse_own_power": "own power law"}
+    names = {
+        "rmse": "RMSE",
+        "r2": "R² within",
+        "end_bias": "end bias",
+        "cover50": "in 50 %",
+        "cover95": "in 95 %",
+        "rmse_nearest_size": "nearest size",
+        "rmse_last_value": "last value",
+        "rmse_own_power": "own power law",
+    }
     for (series, fold), part in found.groupby(["series", "fold"], sort=False):
         print(f"{series}, {part['law'].iloc[0]}, {mode}: {fold}")
         _print(part, names)
@@ -47,13 +58,20 @@ def _print(part: pd.DataFrame, names: dict[str, str]) -> None:
     shown = [name for name in names if name in part and part[name].notna().any()]
     rows = [["size held out", *(names[name] for name in shown)]]
     for _, row in part.iterrows():
-        rows.append([format_quantity(row["params"]), *(f"{row[name]:.0%}" if name.startswith("cover") else f"{row[name]:.4f}" for name in shown)])
+        rows.append(
+            [
+                format_quantity(row["params"]),
+                *(f"{row[name]:.0%}" if name.startswith("cover") else f"{row[name]:.4f}" for name in shown),
+            ]
+        )
     print_table(rows)
 
 
 def compare(
     runs: Runs,
-    law: Annotated[list[str] | None, typer.Option(help="A law to compare; may be repeated.", show_default=False)] = None,
+    law: Annotated[
+        list[str] | None, typer.Option(help="A law to compare; may be repeated.", show_default=False)
+    ] = None,
     x: Resource = None,
     where: Where = None,
     as_json: Json = False,
@@ -74,5 +92,17 @@ def compare(
         print(f"{table['series'].iloc[0]}: ranked by the error on sizes held out")
         rows = [["law", *names]]
         for _, row in table.iterrows():
-            rows.append([str(row["law"]), *("" if name not in row or row[name] != row[name] else f"{row[name]:.1f}" if name in ("aic", "bic") else f"{row[name]:.4f}" for name in names)])
+            rows.append(
+                [
+                    str(row["law"]),
+                    *(
+                        ""
+                        if name not in row or row[name] != row[name]
+                        else f"{row[name]:.1f}"
+                        if name in ("aic", "bic")
+                        else f"{row[name]:.4f}"
+                        for name in names
+                    ),
+                ]
+            )
         print_table(rows)

@@ -45,16 +45,29 @@ def fit(
 
     get_law(law)
     if out.is_dir() or not out.parent.is_dir():
-        raise FitError(f"--out {out}: {'a directory' if out.is_dir() else f'no directory {out.parent}'}; name a file in an existing directory.")
+        raise FitError(
+            f"--out {out}: {'a directory' if out.is_dir() else f'no directory {out.parent}'}; name a file in an existing directory."
+        )
     wanted = parse_where(where)
     table = read_runs(runs, columns=[*COLUMNS, *wanted])
     for fault in table.warnings:
         print(f"warning: {runs}: {fault}", file=sys.stderr)
     fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise)
-    verdicts = [weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 else None for found in fits]
+    verdicts = [
+        weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 else None
+        for found in fits
+    ]
     save_fits(fits, out, {"path": runs.name, "sha256": sha256_of_file(runs)})
     if as_json:
-        print_json([{**{key: value for key, value in as_record(found).items() if key != "data"}, "saturation": verdict and vars(verdict)} for found, verdict in zip(fits, verdicts, strict=True)])
+        print_json(
+            [
+                {
+                    **{key: value for key, value in as_record(found).items() if key != "data"},
+                    "saturation": verdict and vars(verdict),
+                }
+                for found, verdict in zip(fits, verdicts, strict=True)
+            ]
+        )
         return
     for found, verdict in zip(fits, verdicts, strict=True):
         _summary(found, verdict)
@@ -63,9 +76,13 @@ def fit(
 
 def _summary(found: Fit, verdict: Saturation | None) -> None:
     data = found.data
-    print(f"{data.series} on {data.record['eval']}: {found.law.name} in {', '.join(data.resources)}, {len(data.sizes)} sizes, {data.points} points")
+    print(
+        f"{data.series} on {data.record['eval']}: {found.law.name} in {', '.join(data.resources)}, {len(data.sizes)} sizes, {data.points} points"
+    )
     print(f"  {found.law.formula}")
-    print(f"  status {found.status}; R² {found.r2:.5f} (mostly between sizes; see crossval); noise correlation {found.noise.rho:.2f}")
+    print(
+        f"  status {found.status}; R² {found.r2:.5f} (mostly between sizes; see crossval); noise correlation {found.noise.rho:.2f}"
+    )
     for note in found.notes:
         print(f"  note: {note}")
     rows: list[list[str]] = [["parameter", "value", "95 % low", "high"]]
@@ -73,7 +90,12 @@ def _summary(found: Fit, verdict: Saturation | None) -> None:
         rows.append([name, *_cells(estimate)])
     print_table(rows)
     if found.law.line is not None:
-        print_table([["k(N)", "value", "95 % low", "high"], *([format_quantity(size), *_cells(found.k(size))] for size in data.sizes)])
+        print_table(
+            [
+                ["k(N)", "value", "95 % low", "high"],
+                *([format_quantity(size), *_cells(found.k(size))] for size in data.sizes),
+            ]
+        )
     if verdict is not None:
         print(f"  {verdict.sentence}")
 

@@ -32,7 +32,10 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        print(f"scalefit: {error.filename or 'file'}: {error.strerror or error}. Nothing was changed there.", file=sys.stderr)
+        print(
+            f"scalefit: {error.filename or 'file'}: {error.strerror or error}. Nothing was changed there.",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         print("scalefit: stopped; nothing was left half-written.", file=sys.stderr)

@@ -12,8 +12,12 @@ import typer
 from scalefit.errors import UsageError
 
 Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
-Where = Annotated[list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)]
-Resource = Annotated[str | None, typer.Option("--x", help="samples or flops; by default the first that varies.", show_default=False)]
+Where = Annotated[
+    list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)
+]
+Resource = Annotated[
+    str | None, typer.Option("--x", help="samples or flops; by default the first that varies.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -39,5 +43,8 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print columns aligned to the right, the first to the left; the first row is the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
-        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         print("  " + "  ".join(cells).rstrip())

@@ -22,12 +22,18 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
+    params: Annotated[str, typer.Option(help="Model size, such as 100B.", show_default=False)],
     fit: Annotated[Path, typer.Argument(help="The fit.")] = Path("fit.json"),
-    params: Annotated[str, typer.Option(help="Model size, such as 100B.", show_default=False)] = ...,
-    samples: Annotated[list[str] | None, typer.Option(help="Values of D [prompts], such as 50k; may be repeated.", show_default=False)] = None,
-    flops: Annotated[list[str] | None, typer.Option(help="Values of C [FLOPs]; may be repeated.", show_default=False)] = None,
+    samples: Annotated[
+        list[str] | None, typer.Option(help="Values of D [prompts], such as 50k; may be repeated.", show_default=False)
+    ] = None,
+    flops: Annotated[
+        list[str] | None, typer.Option(help="Values of C [FLOPs]; may be repeated.", show_default=False)
+    ] = None,
     loss: Annotated[float | None, typer.Option(help="What reaches this loss?", show_default=False)] = None,
-    anchor: Annotated[Path | None, typer.Option(help="A runs table with the first steps of this size.", show_default=False)] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="A runs table with the first steps of this size.", show_default=False)
+    ] = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
@@ -51,12 +57,14 @@ def predict(
                 raise UsageError(f"--{name}: {fit} is in {resource}; give --{resource}, or fit with --x {name}.")
         values = given[resource]
         at = np.array([parse_quantity(value, f"--{resource}") for value in values]) if values else None
-        predictions.append(predict_size(found, size, at, loss=loss, anchor=read_anchor(anchor, found, size) if anchor else None))
+        predictions.append(
+            predict_size(found, size, at, loss=loss, anchor=read_anchor(anchor, found, size) if anchor else None)
+        )
     if as_json:
-        print_json([{**vars(found), "k": found.k and vars(found.k)} for found in predictions])
+        print_json([{**vars(made), "k": made.k and vars(made.k)} for made in predictions])
         return
-    for found in predictions:
-        _print(found)
+    for prediction in predictions:
+        _print(prediction)
 
 
 def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
@@ -76,23 +84,40 @@ def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
     data = prepared[0]
     shortest = int(fit.data.present.sum(1).min())
     if data.points >= shortest:
-        raise FitError(f"{path}: {data.points} points, no shorter than the runs fitted ({shortest}); an anchor is the start of a run. Fit it with the others instead.")
+        raise FitError(
+            f"{path}: {data.points} points, no shorter than the runs fitted ({shortest}); an anchor is the start of a run. Fit it with the others instead."
+        )
     return first_points(data, params, data.points)
 
 
 def _print(found: Prediction) -> None:
     print(f"{found.series}: {format_quantity(found.params)}, fitted on {found.fitted_on}")
     if found.k is not None:
-        print(f"  k({format_quantity(found.params)}) = {found.k.value:.4f}  (95 % {found.k.low:.4f} to {found.k.high:.4f}, if the law holds there)")
+        print(
+            f"  k({format_quantity(found.params)}) = {found.k.value:.4f}  (95 % {found.k.low:.4f} to {found.k.high:.4f}, if the law holds there)"
+        )
     rows = [[found.resource, "loss", "95 % low", "high", "new eval low", "high"]]
     for point in found.curve:
-        rows.append([format_quantity(point[found.resource]), *(f"{point[name]:.3f}" for name in ("loss", "low", "high", "new_low", "new_high"))])
+        rows.append(
+            [
+                format_quantity(point[found.resource]),
+                *(f"{point[name]:.3f}" for name in ("loss", "low", "high", "new_low", "new_high")),
+            ]
+        )
     print_table(rows)
     if found.reach is not None and found.reach["value"] is not None:
-        ends = [format_quantity(found.reach[end]) if found.reach[end] is not None else "not within reach" for end in ("low", "high")]
-        print(f"  loss {found.reach['loss']:g} is reached at {found.resource} {format_quantity(found.reach['value'])} (95 % {ends[0]} to {ends[1]})")
+        ends = [
+            format_quantity(found.reach[end]) if found.reach[end] is not None else "not within reach"
+            for end in ("low", "high")
+        ]
+        print(
+            f"  loss {found.reach['loss']:g} is reached at {found.resource} {format_quantity(found.reach['value'])} (95 % {ends[0]} to {ends[1]})"
+        )
     rows = [["offset form", "weight", "held-out RMSE", "loss at the end"]]
-    rows += [[member["law"], f"{member['weight']:.2f}", f"{member['held_out_rmse']:.4f}", f"{member['loss_at_end']:.3f}"] for member in found.members]
+    rows += [
+        [member["law"], f"{member['weight']:.2f}", f"{member['held_out_rmse']:.4f}", f"{member['loss_at_end']:.3f}"]
+        for member in found.members
+    ]
     print_table(rows)
     for warning in found.warnings:
         print(f"  warning: {warning}")

@@ -1,0 +1,1 @@
+"""From prepared curves to estimates: solvers, noise, intervals, records."""

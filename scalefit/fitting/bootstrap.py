@@ -48,7 +48,9 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
         If the law is no line law or the loss was robust.
     """
     if fit.law.line is None or fit.specification.huber is not None:
-        raise FitError(f"the batched bootstrap serves squared-error fits of line laws, not {fit.law.name!r}; use the intervals of the fit.")
+        raise FitError(
+            f"the batched bootstrap serves squared-error fits of line laws, not {fit.law.name!r}; use the intervals of the fit."
+        )
     noise = fit.noise if fit.specification.noise == "ar1" else None
     problem = LineProblem(fit.bound, fit.data, fit.specification.objective, noise)
     centre = problem.curves(fit.theta[None])[0]

@@ -80,7 +80,9 @@ class BoundLaw:
 
     def internal(self, values: dict[str, Any]) -> Array:
         """Return the flat vector of named values, moved just inside the bounds."""
-        flat = np.concatenate([np.broadcast_to(np.asarray(values[p.name], float), (self._width(p.name),)) for p in self.law.params])
+        flat = np.concatenate(
+            [np.broadcast_to(np.asarray(values[p.name], float), (self._width(p.name),)) for p in self.law.params]
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             flat = np.where(self.log_scaled, np.log(np.where(self.log_scaled, np.maximum(flat, 1e-300), 1.0)), flat)
         low, high = self.bounds
@@ -141,7 +143,10 @@ class BoundLaw:
         if law.line is not None:
             return self.internal(law.start(size_lines(data, seen[0])))
         index, present = data.size_index, data.present
-        curves = [Curves(float(size), seen[:, index == s][:, present[index == s]], data.loss[index == s][present[index == s]]) for s, size in enumerate(self.sizes)]
+        curves = [
+            Curves(float(size), seen[:, index == s][:, present[index == s]], data.loss[index == s][present[index == s]])
+            for s, size in enumerate(self.sizes)
+        ]
         return self.internal(law.start(curves))
 
 

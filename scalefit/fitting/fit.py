@@ -140,7 +140,9 @@ class Fit:
                 continue
             part = self.bound.columns[param.name]
             where = part.start + (int(np.argmin(np.abs(self.data.sizes - N[0]))) if param.per_size else 0)
-            slope[where] = float(np.ravel(by[param.name][0])[0]) * (float(np.ravel(shared[param.name])[0]) if param.scale == "log" else 1.0)
+            slope[where] = float(np.ravel(by[param.name][0])[0]) * (
+                float(np.ravel(shared[param.name])[0]) if param.scale == "log" else 1.0
+            )
         used = slope != 0
         se = float(np.sqrt(max(slope[used] @ self.covariance[np.ix_(used, used)] @ slope[used], 0.0)))
         if k > 0 and se < k:
@@ -154,7 +156,9 @@ class Fit:
         log = np.broadcast_to(self.bound.log_loss(self.theta, params, seen), params.shape)
         return log, self.bound.jacobian(self.theta, params, seen)
 
-    def predict(self, params: str | float, *, samples: Any = None, flops: Any = None, level: float = 0.95) -> pd.DataFrame:
+    def predict(
+        self, params: str | float, *, samples: Any = None, flops: Any = None, level: float = 0.95
+    ) -> pd.DataFrame:
         """Predict the loss curve (not a new evaluation's noise) at given values of the resource.
 
         Parameters
@@ -174,11 +178,15 @@ class Fit:
         given = {"samples": samples, "flops": flops}
         wrong = [name for name in given if (given[name] is not None) != (name in self.data.resources)]
         if wrong:
-            raise UsageError(f"this fit is in {' and '.join(self.data.resources)}; give {' and '.join(self.data.resources)} and nothing else.")
+            raise UsageError(
+                f"this fit is in {' and '.join(self.data.resources)}; give {' and '.join(self.data.resources)} and nothing else."
+            )
         X = np.stack([np.atleast_1d(np.asarray(given[name], float)) for name in self.data.resources])
         N = np.full(X.shape[1], parse_quantity(params, "params"))
         log, J = self.log_curve(N, X)
-        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(self.covariance), self.covariance, 1e12), J), 0))
+        se = np.sqrt(
+            np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(self.covariance), self.covariance, 1e12), J), 0)
+        )
         t = student(level, self.dof)
         frame = pd.DataFrame({"params": N, **{name: X[i] for i, name in enumerate(self.data.resources)}})
         frame["loss"] = 10.0**log
@@ -254,7 +262,11 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
         scale = 1.0
         if spec.huber is not None:
             problem = make_problem(law, data, Specification(spec.objective, spec.noise), noise)
-            J = problem.whiten(np.moveaxis(problem.jacobian(theta), -1, 0)) if isinstance(problem, LineProblem) else np.moveaxis(problem.whiten(problem.jacobian(theta)), -1, 0)
+            J = (
+                problem.whiten(np.moveaxis(problem.jacobian(theta), -1, 0))
+                if isinstance(problem, LineProblem)
+                else np.moveaxis(problem.whiten(problem.jacobian(theta)), -1, 0)
+            )
             flat = J.reshape(P, -1)
             solution = type(solution)(theta[None], solution.cost, (flat @ flat.T)[None], solution.converged)
     covariance, status, notes = _judge(law, bound, data, theta, solution.normal[0], bool(solution.converged[0]), scale)
@@ -268,9 +280,13 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
 def _refuse_hopeless(law: Law, bound: BoundLaw, data: FitData) -> None:
     sizes = ", ".join(format_quantity(size) for size in data.sizes)
     if law.resources != len(data.resources):
-        raise FitError(f"law {law.name!r} needs {law.resources} resource(s), the data were prepared with {', '.join(data.resources)}.")
+        raise FitError(
+            f"law {law.name!r} needs {law.resources} resource(s), the data were prepared with {', '.join(data.resources)}."
+        )
     if data.points < len(bound.names):
-        raise FitError(f"series {data.series!r}: {data.points} points for the {len(bound.names)} parameters of {law.name!r}. Give more evaluations or a smaller law.")
+        raise FitError(
+            f"series {data.series!r}: {data.points} points for the {len(bound.names)} parameters of {law.name!r}. Give more evaluations or a smaller law."
+        )
     shared = [p.name for p in law.params if not p.per_size and p.name != "X_bend"]
     if shared and len(data.sizes) < 2:
         raise FitError(
@@ -279,10 +295,14 @@ def _refuse_hopeless(law: Law, bound: BoundLaw, data: FitData) -> None:
         )
     loss = data.loss[data.present]
     if np.ptp(loss) == 0:
-        raise FitError(f"series {data.series!r}: the loss is {loss[0]:g} everywhere; nothing can be learnt from a constant curve. Check the 'loss' column.")
+        raise FitError(
+            f"series {data.series!r}: the loss is {loss[0]:g} everywhere; nothing can be learnt from a constant curve. Check the 'loss' column."
+        )
 
 
-def _judge(law: Law, bound: BoundLaw, data: FitData, theta: Array, normal: Array, converged: bool, scale: float) -> tuple[Array, str, tuple[str, ...]]:
+def _judge(
+    law: Law, bound: BoundLaw, data: FitData, theta: Array, normal: Array, converged: bool, scale: float
+) -> tuple[Array, str, tuple[str, ...]]:
     """Return covariance, status and notes: bounds, singular directions and the joint law's split."""
     notes: list[str] = []
     low, high = bound.bounds
@@ -305,7 +325,9 @@ def _judge(law: Law, bound: BoundLaw, data: FitData, theta: Array, normal: Array
         lost |= np.array([name in ("k_C", "k_D", "N0_C", "N0_D") for name in bound.names])
         notes.append(split)
     elif lost.any():
-        notes.append("the data do not determine " + ", ".join(np.array(bound.names)[lost]) + " (a direction of no effect)")
+        notes.append(
+            "the data do not determine " + ", ".join(np.array(bound.names)[lost]) + " (a direction of no effect)"
+        )
     covariance[np.diag_indices_from(covariance)] = np.where(at | lost, np.inf, np.diag(covariance))
     if at.any():
         notes.append("at a bound: " + ", ".join(np.array(bound.names)[at]))

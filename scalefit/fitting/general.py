@@ -18,7 +18,14 @@ Array = NDArray[np.float64]
 class PointProblem:
     """The least-squares problem of a law on the points of a table; same face as `LineProblem` for one fit."""
 
-    def __init__(self, bound: BoundLaw, data: FitData, objective: str = "loss", noise: Noise | None = None, huber: float | None = None) -> None:
+    def __init__(
+        self,
+        bound: BoundLaw,
+        data: FitData,
+        objective: str = "loss",
+        noise: Noise | None = None,
+        huber: float | None = None,
+    ) -> None:
         self.bound, self.data, self.linear, self.huber = bound, data, objective == "loss", huber
         self.present = data.present
         seen = law_resource(bound.law, data, data.resource, data.params)
@@ -27,7 +34,9 @@ class PointProblem:
         floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]
         self.y = data.loss if self.linear else np.log10(np.maximum(data.loss, floor))
         self.rho = 0.0 if noise is None else noise.rho
-        self.root = np.sqrt(data.weight) if noise is None else self.present / (noise.sigma[:, None] * np.sqrt(1 - noise.rho**2))
+        self.root = (
+            np.sqrt(data.weight) if noise is None else self.present / (noise.sigma[:, None] * np.sqrt(1 - noise.rho**2))
+        )
 
     def whiten(self, z: Array) -> Array:
         """Weight and decorrelate along the time axis of (R, T, ...)."""
@@ -60,6 +69,9 @@ class PointProblem:
             J = J * (LN10 * self.fitted(theta)[self.present])[:, None]
         return self._grid(J)
 
+    def _whitened_jacobian(self, theta: Array) -> Array:
+        return self.whiten(self.jacobian(theta))[self.present]
+
     def solve(self, start: Array) -> Solution:
         """Minimise from `start` (1, P)."""
         from scipy.optimize import least_squares
@@ -70,7 +82,7 @@ class PointProblem:
         result = least_squares(
             self.residual,
             np.clip(start[0], low + 1e-9 * width, high - 1e-9 * width),
-            jac=lambda theta: self.whiten(self.jacobian(theta))[self.present],
+            jac=self._whitened_jacobian,
             bounds=(low, high),
             x_scale="jac",
             ftol=1e-14,
@@ -79,7 +91,7 @@ class PointProblem:
             max_nfev=2000,
             **options,
         )
-        J = self.whiten(self.jacobian(result.x))[self.present]
+        J = self._whitened_jacobian(result.x)
         return Solution(result.x[None], np.array([result.cost]), (J.T @ J)[None], np.array([result.status > 0]))
 
 

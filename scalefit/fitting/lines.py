@@ -78,7 +78,10 @@ class LineProblem:
             h, by_bend = bend(self.x, np.log10(values["X_bend"])[..., None])
         else:
             h, by_bend = self.x, self.x
-        k, E = np.broadcast_to(k, (len(theta), len(self.bound.sizes))), np.broadcast_to(E, (len(theta), len(self.bound.sizes)))
+        k, E = (
+            np.broadcast_to(k, (len(theta), len(self.bound.sizes))),
+            np.broadcast_to(E, (len(theta), len(self.bound.sizes))),
+        )
         log = (E * LN10)[:, self.index, None] - (k * LN10)[:, self.index, None] * h
         return (np.exp(np.minimum(log, 3.0)) if self.linear else log / LN10), h, by_bend
 
@@ -114,7 +117,9 @@ class LineProblem:
         r = self.whiten((self.y if y is None else y) - fitted)
         by_E = LN10 * fitted if self.linear else np.ones_like(fitted)
         if self.law.bends:
-            k = np.broadcast_to(self.coordinates(self.bound.values(theta), self.bound.sizes)[0], (len(theta), len(self.bound.sizes)))
+            k = np.broadcast_to(
+                self.coordinates(self.bound.values(theta), self.bound.sizes)[0], (len(theta), len(self.bound.sizes))
+            )
             parts = [-by_E * h, by_E, -by_E * k[:, self.index, None] * by_bend]
         else:
             parts = [-by_E * h, by_E]
@@ -135,12 +140,21 @@ class LineProblem:
         h = np.broadcast_to(h, fitted.shape)
         parts = [-by_E * h, by_E]
         if self.law.bends:
-            k = np.broadcast_to(self.coordinates(self.bound.values(theta[None]), self.bound.sizes)[0], (1, len(self.bound.sizes)))
+            k = np.broadcast_to(
+                self.coordinates(self.bound.values(theta[None]), self.bound.sizes)[0], (1, len(self.bound.sizes))
+            )
             parts.append(-by_E * k[:, self.index, None] * by_bend)
         u = np.stack(parts, axis=-1)[0]
         return np.asarray(u @ self.local(theta[None])[0])
 
-    def solve(self, start: Array, y: Array | None = None, held: NDArray[np.bool_] | None = None, iterations: int = 60, tolerance: float = 1e-13) -> Solution:
+    def solve(
+        self,
+        start: Array,
+        y: Array | None = None,
+        held: NDArray[np.bool_] | None = None,
+        iterations: int = 60,
+        tolerance: float = 1e-13,
+    ) -> Solution:
         """Minimise from `start` (B, P); `held` parameters stay where they are; deterministic."""
         low, high = self.bound.bounds
         theta = np.array(start, float)
@@ -155,7 +169,9 @@ class LineProblem:
             at_high = (theta >= high) & (g > 0)
             mask = free * ~(at_low | at_high)
             M = A * (mask[:, :, None] * mask[:, None, :])
-            M[:, diagonal, diagonal] = np.where(mask > 0, M[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-300, 1.0)
+            M[:, diagonal, diagonal] = np.where(
+                mask > 0, M[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-300, 1.0
+            )
             try:
                 step = np.linalg.solve(M, (g * mask)[..., None])[..., 0]
             except np.linalg.LinAlgError:

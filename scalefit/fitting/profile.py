@@ -30,7 +30,11 @@ def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61)
     unit = 1.0 if noise is not None else float(fit.noise.sigma[0]) ** 2
     log = bool(fit.bound.log_scaled[at])
     low, high = fit.bound.bounds
-    reach = 7.0 if log else max(6 * float(np.sqrt(fit.covariance[at, at])) if np.isfinite(fit.covariance[at, at]) else 1.0, 1e-3)
+    reach = (
+        7.0
+        if log
+        else max(6 * float(np.sqrt(fit.covariance[at, at])) if np.isfinite(fit.covariance[at, at]) else 1.0, 1e-3)
+    )
     values = np.clip(fit.theta[at] + reach * np.linspace(-1, 1, points) ** 3, low[at], high[at])
     start = np.repeat(fit.theta[None], points, axis=0)
     start[:, at] = values

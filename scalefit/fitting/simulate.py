@@ -47,7 +47,11 @@ def simulate(
         Of numpy's generator.
     """
     law = get_law(law) if isinstance(law, str) else law
-    given = {name: np.asarray(values, float) for name, values in (("flops", flops), ("samples", samples)) if values is not None}
+    given = {
+        name: np.asarray(values, float)
+        for name, values in (("flops", flops), ("samples", samples))
+        if values is not None
+    }
     if len(given) != law.resources:
         raise UsageError(f"law {law.name!r} needs {law.resources} resource(s), {len(given)} given.")
     sizes = np.asarray(params, float)
@@ -61,8 +65,18 @@ def simulate(
     frames = []
     for row, size in enumerate(sizes):
         clean = 10.0 ** bound.log_loss(flat, np.full(T, size), X)
-        frames.append(pd.DataFrame({
-            "run_id": f"{series}-{size:g}", "series": series, "params": size, "seed": seed, "step": np.arange(1, T + 1),
-            **given, "eval": "simulated", "loss": np.clip(clean + noise[row], 0, 1),
-        }))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "run_id": f"{series}-{size:g}",
+                    "series": series,
+                    "params": size,
+                    "seed": seed,
+                    "step": np.arange(1, T + 1),
+                    **given,
+                    "eval": "simulated",
+                    "loss": np.clip(clean + noise[row], 0, 1),
+                }
+            )
+        )
     return as_runs(pd.concat(frames, ignore_index=True), {"origin": f"simulated from {law.name}"})

@@ -53,7 +53,12 @@ def _sigmoid_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
 
 def _sigmoid_start(curves: list[Curves]) -> dict[str, object]:
     first, last, middle = _ends(curves)
-    return {"R0": np.clip(1 - first, 0, 0.99), "A": np.clip(1 - last + 0.02, 0.01, 1.0), "C_mid": middle, "B": np.ones_like(middle)}
+    return {
+        "R0": np.clip(1 - first, 0, 0.99),
+        "A": np.clip(1 - last + 0.02, 0.01, 1.0),
+        "C_mid": middle,
+        "B": np.ones_like(middle),
+    }
 
 
 def _exponential(p: Values, N: Array, X: Array) -> Array:
@@ -125,7 +130,13 @@ def _chinchilla(p: Values, N: Array, X: Array) -> Array:
 def _chinchilla_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
     size, data = N ** -p["alpha"], X[0] ** -p["beta"]
     one = np.ones_like(size * data)
-    return {"E": one, "A": size * one, "B": data * one, "alpha": -p["A"] * size * np.log(N) * one, "beta": -p["B"] * data * np.log(X[0]) * one}
+    return {
+        "E": one,
+        "A": size * one,
+        "B": data * one,
+        "alpha": -p["A"] * size * np.log(N) * one,
+        "beta": -p["B"] * data * np.log(X[0]) * one,
+    }
 
 
 def _chinchilla_start(curves: list[Curves]) -> dict[str, object]:
@@ -140,7 +151,10 @@ def _chinchilla_start(curves: list[Curves]) -> dict[str, object]:
             solution = np.linalg.lstsq(design / scale, L, rcond=None)[0] / scale
             error = float(np.sum((design @ solution - L) ** 2))
             if error < best[0] and (solution > 0).all():
-                best = (error, {"E": solution[0], "A": solution[1], "B": solution[2], "alpha": float(alpha), "beta": float(beta)})
+                best = (
+                    error,
+                    {"E": solution[0], "A": solution[1], "B": solution[2], "alpha": float(alpha), "beta": float(beta)},
+                )
     return dict(best[1])
 
 
@@ -167,7 +181,14 @@ def _decomposition_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
 def _decomposition_start(curves: list[Curves]) -> dict[str, object]:
     first, last, middle = _ends(curves)
     N = np.array([curve.params for curve in curves])
-    return {"L_inf": 0.5 * float(last.min()), "N0": float(np.median(N)) * 0.3, "alpha": 0.5, "lam": np.maximum(first - last, 0.01), "D0": middle, "beta": 1.0}
+    return {
+        "L_inf": 0.5 * float(last.min()),
+        "N0": float(np.median(N)) * 0.3,
+        "alpha": 0.5,
+        "lam": np.maximum(first - last, 0.01),
+        "D0": middle,
+        "beta": 1.0,
+    }
 
 
 def _joint(p: Values, N: Array, X: Array) -> Array:
@@ -200,7 +221,17 @@ def _joint_start(curves: list[Curves]) -> dict[str, object]:
     return {"k_C": float(top[0]), "N0_C": middle, "k_D": float(top[1]), "N0_D": middle, "E": np.array(E)}
 
 
-def _law(name: str, formula: str, source: str, params: tuple[Param, ...], forms: tuple[Callable[..., Array], Callable[..., dict[str, Array]]], start: Callable[[list[Curves]], dict[str, object]], resources: int = 1, *, of_loss: bool = True) -> Law:
+def _law(
+    name: str,
+    formula: str,
+    source: str,
+    params: tuple[Param, ...],
+    forms: tuple[Callable[..., Array], Callable[..., dict[str, Array]]],
+    start: Callable[[list[Curves]], dict[str, object]],
+    resources: int = 1,
+    *,
+    of_loss: bool = True,
+) -> Law:
     log_loss, gradient = _from_loss(*forms) if of_loss else forms
     return Law(name, formula, source, params, log_loss, gradient, start, resources=resources)
 
@@ -210,22 +241,97 @@ def _p(name: str, unit: str, low: float, high: float, scale: str = "linear", per
 
 
 CURVES = (
-    _law("sigmoid", "1 - L = R0 + (A - R0)/(1 + (C_mid/X)^B), per size", "ScaleRL, Khatri et al. 2025, arXiv:2510.13786, eq. 1",
-         (_p("R0", "pass rate", -0.5, 1), _p("A", "pass rate", 0, 1), _p("C_mid", "resource", 1e-6, 1e40, "log"), _p("B", "1", 1e-2, 20, "log")), (_sigmoid, _sigmoid_by), _sigmoid_start),
-    _law("saturating-power", "1 - L = A - D X^-B, per size", "compared in ScaleRL, arXiv:2510.13786",
-         (_p("A", "pass rate", -1, 1), _p("D", "pass rate x resource^B", 1e-9, 1e40, "log"), _p("B", "1", 1e-3, 20, "log")), (_saturating_power, _saturating_power_by), _saturating_power_start),
-    _law("exponential", "L = A + (L0 - A) exp(-X/X_scale), per size", "standard relaxation form",
-         (_p("A", "loss", 0, 1), _p("L0", "loss", 0, 2), _p("X_scale", "resource", 1e-6, 1e40, "log")), (_exponential, _exponential_by), _exponential_start),
-    _law("broken-power", "log10 L = E - k log10 X - (k_late - k) log10(1 + X/X_break), per size", "Caballero et al. 2023, arXiv:2210.14891, one smooth break of width 1",
-         (_p("E", "log10 loss", -20, 20), _p("k", "1", -2, 5), _p("k_late", "1", -2, 5), _p("X_break", "resource", 1e-6, 1e40, "log")), (_broken, _broken_by), _broken_start, of_loss=False),
-    _law("chinchilla", "L = E + A N^-alpha + B X^-beta", "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2",
-         (_p("E", "loss", 1e-6, 100, "log", False), _p("A", "loss x parameters^alpha", 1e-9, 1e12, "log", False), _p("B", "loss x resource^beta", 1e-9, 1e12, "log", False),
-          _p("alpha", "1", 1e-3, 5, per_size=False), _p("beta", "1", 1e-3, 5, per_size=False)), (_chinchilla, _chinchilla_by), _chinchilla_start),
-    _law("decomposition", "L = L_inf + (N0/N)^alpha + lam(N)/(1 + (X/D0(N))^beta)", "Tan et al. 2025, arXiv:2509.25300, Table 7",
-         (_p("L_inf", "loss", 0, 1, per_size=False), _p("N0", "parameters", 1e3, 1e13, "log", False), _p("alpha", "1", 1e-2, 5, per_size=False),
-          _p("lam", "loss", 0, 2), _p("D0", "resource", 1e-6, 1e40, "log"), _p("beta", "1", 5e-2, 10, per_size=False)), (_decomposition, _decomposition_by), _decomposition_start),
-    _law("joint", "log10 L = E(N) - k_C(N) log10 C - k_D(N) log10 D, both k saturating, E per size", "scalefit: arXiv:2509.25300, eq. 1, in C and D at once",
-         (_p("k_C", "1", -2, 2, per_size=False), _p("N0_C", "parameters", 1e5, 1e14, "log", False), _p("k_D", "1", -2, 2, per_size=False), _p("N0_D", "parameters", 1e5, 1e14, "log", False), _p("E", "log10 loss", -40, 40)),
-         (_joint, _joint_by), _joint_start, 2, of_loss=False),
+    _law(
+        "sigmoid",
+        "1 - L = R0 + (A - R0)/(1 + (C_mid/X)^B), per size",
+        "ScaleRL, Khatri et al. 2025, arXiv:2510.13786, eq. 1",
+        (
+            _p("R0", "pass rate", -0.5, 1),
+            _p("A", "pass rate", 0, 1),
+            _p("C_mid", "resource", 1e-6, 1e40, "log"),
+            _p("B", "1", 1e-2, 20, "log"),
+        ),
+        (_sigmoid, _sigmoid_by),
+        _sigmoid_start,
+    ),
+    _law(
+        "saturating-power",
+        "1 - L = A - D X^-B, per size",
+        "compared in ScaleRL, arXiv:2510.13786",
+        (
+            _p("A", "pass rate", -1, 1),
+            _p("D", "pass rate x resource^B", 1e-9, 1e40, "log"),
+            _p("B", "1", 1e-3, 20, "log"),
+        ),
+        (_saturating_power, _saturating_power_by),
+        _saturating_power_start,
+    ),
+    _law(
+        "exponential",
+        "L = A + (L0 - A) exp(-X/X_scale), per size",
+        "standard relaxation form",
+        (_p("A", "loss", 0, 1), _p("L0", "loss", 0, 2), _p("X_scale", "resource", 1e-6, 1e40, "log")),
+        (_exponential, _exponential_by),
+        _exponential_start,
+    ),
+    _law(
+        "broken-power",
+        "log10 L = E - k log10 X - (k_late - k) log10(1 + X/X_break), per size",
+        "Caballero et al. 2023, arXiv:2210.14891, one smooth break of width 1",
+        (
+            _p("E", "log10 loss", -20, 20),
+            _p("k", "1", -2, 5),
+            _p("k_late", "1", -2, 5),
+            _p("X_break", "resource", 1e-6, 1e40, "log"),
+        ),
+        (_broken, _broken_by),
+        _broken_start,
+        of_loss=False,
+    ),
+    _law(
+        "chinchilla",
+        "L = E + A N^-alpha + B X^-beta",
+        "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2",
+        (
+            _p("E", "loss", 1e-6, 100, "log", False),
+            _p("A", "loss x parameters^alpha", 1e-9, 1e12, "log", False),
+            _p("B", "loss x resource^beta", 1e-9, 1e12, "log", False),
+            _p("alpha", "1", 1e-3, 5, per_size=False),
+            _p("beta", "1", 1e-3, 5, per_size=False),
+        ),
+        (_chinchilla, _chinchilla_by),
+        _chinchilla_start,
+    ),
+    _law(
+        "decomposition",
+        "L = L_inf + (N0/N)^alpha + lam(N)/(1 + (X/D0(N))^beta)",
+        "Tan et al. 2025, arXiv:2509.25300, Table 7",
+        (
+            _p("L_inf", "loss", 0, 1, per_size=False),
+            _p("N0", "parameters", 1e3, 1e13, "log", False),
+            _p("alpha", "1", 1e-2, 5, per_size=False),
+            _p("lam", "loss", 0, 2),
+            _p("D0", "resource", 1e-6, 1e40, "log"),
+            _p("beta", "1", 5e-2, 10, per_size=False),
+        ),
+        (_decomposition, _decomposition_by),
+        _decomposition_start,
+    ),
+    _law(
+        "joint",
+        "log10 L = E(N) - k_C(N) log10 C - k_D(N) log10 D, both k saturating, E per size",
+        "scalefit: arXiv:2509.25300, eq. 1, in C and D at once",
+        (
+            _p("k_C", "1", -2, 2, per_size=False),
+            _p("N0_C", "parameters", 1e5, 1e14, "log", False),
+            _p("k_D", "1", -2, 2, per_size=False),
+            _p("N0_D", "parameters", 1e5, 1e14, "log", False),
+            _p("E", "log10 loss", -40, 40),
+        ),
+        (_joint, _joint_by),
+        _joint_start,
+        2,
+        of_loss=False,
+    ),
 )
 __all__ = ["CURVES"]

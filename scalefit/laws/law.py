@@ -87,7 +87,10 @@ class Law:
     log_loss: Callable[[Values, Array, Array], Array]
     gradient: Callable[[Values, Array, Array], dict[str, Array]]
     start: Callable[[Any], dict[str, Any]]
-    line: tuple[Callable[[Values, Array], tuple[Array, Array]], Callable[[Values, Array], dict[str, tuple[Array, Array]]]] | None = None
+    line: (
+        tuple[Callable[[Values, Array], tuple[Array, Array]], Callable[[Values, Array], dict[str, tuple[Array, Array]]]]
+        | None
+    ) = None
     resources: int = 1
     bends: bool = False
     intensive: bool = False
@@ -100,5 +103,9 @@ class Law:
 
 def bend(log_x: Array, log_bend: Array) -> tuple[Array, Array]:
     """Return log10(X / (1 + X/X_bend)) and its derivative by ln X_bend."""
-    ratio = 10.0 ** np.clip((log_x - log_bend).real, -300, 300) if not np.iscomplexobj(log_bend) else 10.0 ** (log_x - log_bend)
+    ratio = (
+        10.0 ** np.clip((log_x - log_bend).real, -300, 300)
+        if not np.iscomplexobj(log_bend)
+        else 10.0 ** (log_x - log_bend)
+    )
     return log_x - np.log10(1 + ratio), ratio / (1 + ratio) / LN10

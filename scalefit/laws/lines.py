@@ -54,8 +54,12 @@ SATURATING = SlopeForm(
     _saturating,
     "N0",
 )
-POWER_OF_SIZE = SlopeForm("k(N) = k1 (N/1e9)^gamma", (Param("k1", "1", (0, 2)), Param("gamma", "1", (-2, 3))), _power_of_size, "gamma")
-LOG_OF_SIZE = SlopeForm("k(N) = k1 + k_log log10(N/1e9)", (Param("k1", "1", (-2, 2)), Param("k_log", "1", (-2, 2))), _log_of_size, None)
+POWER_OF_SIZE = SlopeForm(
+    "k(N) = k1 (N/1e9)^gamma", (Param("k1", "1", (0, 2)), Param("gamma", "1", (-2, 3))), _power_of_size, "gamma"
+)
+LOG_OF_SIZE = SlopeForm(
+    "k(N) = k1 + k_log log10(N/1e9)", (Param("k1", "1", (-2, 2)), Param("k_log", "1", (-2, 2))), _log_of_size, None
+)
 FREE_SLOPE = SlopeForm("k per size", (Param("k", "1", (-2, 5), per_size=True),), _free_slope, None)
 
 
@@ -83,7 +87,11 @@ def _offset_affine(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, A
 
 def _offset_saturating(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
     share = N / (N + p["N_E"])
-    return p["E0"] + p["E_sat"] * share, {"E0": np.ones_like(N), "E_sat": share, "N_E": -p["E_sat"] * share / (N + p["N_E"])}, np.zeros_like(k)
+    return (
+        p["E0"] + p["E_sat"] * share,
+        {"E0": np.ones_like(N), "E_sat": share, "N_E": -p["E_sat"] * share / (N + p["N_E"])},
+        np.zeros_like(k),
+    )
 
 
 def _offset_crossing(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
@@ -95,7 +103,9 @@ def _offset_crossing(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives,
 _E0 = Param("E0", "log10 loss", (-20, 20))
 PER_SIZE = OffsetForm("E per size", (Param("E", "log10 loss", (-20, 20), per_size=True),), _offset_per_size)
 OFFSETS = {
-    "linear": OffsetForm("E(N) = E0 + E_log log10(N/1e9)", (_E0, Param("E_log", "log10 loss per decade of N", (-20, 20))), _offset_linear),
+    "linear": OffsetForm(
+        "E(N) = E0 + E_log log10(N/1e9)", (_E0, Param("E_log", "log10 loss per decade of N", (-20, 20))), _offset_linear
+    ),
     "affine": OffsetForm("E(N) = E0 + x0 k(N)", (_E0, Param("x0", "log10 X", (-60, 60))), _offset_affine),
     "saturating": OffsetForm(
         "E(N) = E0 + E_sat N/(N + N_E)",
@@ -155,8 +165,16 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
     if bends:
         described += ", X -> X/(1 + X/X_bend)"
     return Law(
-        name, described, source, params, log_loss, gradient, start,
-        line=(coordinates, coordinates_gradient), bends=bends, intensive=closed,
+        name,
+        described,
+        source,
+        params,
+        log_loss,
+        gradient,
+        start,
+        line=(coordinates, coordinates_gradient),
+        bends=bends,
+        intensive=closed,
     )
 
 
@@ -231,7 +249,9 @@ def _least_squares(columns: list[Array], target: Array, root: Array) -> tuple[Ar
 
 _OURS = "scalefit: closed-offset relative of " + PAPER
 CLOSED = tuple(line_law(f"saturating-{name}", SATURATING, offset, _OURS) for name, offset in OFFSETS.items())
-BENT = tuple(line_law(f"saturating-{name}-bend", SATURATING, offset, _OURS, bends=True) for name, offset in OFFSETS.items())
+BENT = tuple(
+    line_law(f"saturating-{name}-bend", SATURATING, offset, _OURS, bends=True) for name, offset in OFFSETS.items()
+)
 LINES = (
     line_law("saturating", SATURATING, PER_SIZE, PAPER),
     *CLOSED,

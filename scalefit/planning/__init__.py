@@ -1,0 +1,1 @@
+"""What a law says about sizes and budgets nobody has run."""

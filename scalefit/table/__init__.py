@@ -1,0 +1,1 @@
+"""The runs table: schema, reading, validation and preparation."""

@@ -26,7 +26,11 @@ class Fault:
         rows = ""
         if self.rows:
             shown = ", ".join(str(row) for row in self.rows[:3])
-            rows = f", row {shown}" if len(self.rows) == 1 else f", {len(self.rows)} rows ({shown}{', ...' if len(self.rows) > 3 else ''})"
+            rows = (
+                f", row {shown}"
+                if len(self.rows) == 1
+                else f", {len(self.rows)} rows ({shown}{', ...' if len(self.rows) > 3 else ''})"
+            )
         return f"column {self.column!r}{rows}: {self.what}; {self.fix}"
 
 
@@ -58,13 +62,24 @@ def coerce(frame: pd.DataFrame, only: set[str] | None = None) -> tuple[pd.DataFr
             wrong = (number.isna() & values.notna()).to_numpy()
             if wrong.any():
                 example = values[wrong].iloc[0]
-                faults.append(Fault(column.name, _rows(wrong), f"holds {example!r}, not a number", f"write a number [{column.unit}]"))
+                faults.append(
+                    Fault(
+                        column.name, _rows(wrong), f"holds {example!r}, not a number", f"write a number [{column.unit}]"
+                    )
+                )
             values = number
         if column.kind == "integer" and values.dtype.kind == "f":
             array = values.to_numpy(float)
             part = np.isfinite(array) & (array != np.round(array))
             if part.any():
-                faults.append(Fault(column.name, _rows(part), f"holds {array[part][0]:g}, not a whole number", "write a whole number"))
+                faults.append(
+                    Fault(
+                        column.name,
+                        _rows(part),
+                        f"holds {array[part][0]:g}, not a whole number",
+                        "write a whole number",
+                    )
+                )
             elif np.isfinite(array).all():
                 values = values.astype(np.int64)
         elif column.kind == "number":
@@ -85,9 +100,10 @@ def find_faults(frame: pd.DataFrame) -> list[Fault]:
     if not any(name in frame for name in RESOURCES):
         faults.append(Fault("samples", (), "and 'flops' are both missing", "add at least one of them"))
     for name in frame.columns:
-        column = COLUMNS.get(str(name))
-        if column is None or column.kind == "text":
+        known = COLUMNS.get(str(name))
+        if known is None or known.kind == "text":
             continue
+        column = known
         values = frame[name].to_numpy()
         if values.dtype.kind not in "fiu":
             continue
@@ -101,11 +117,22 @@ def find_faults(frame: pd.DataFrame) -> list[Fault]:
             low = values <= column.low if column.above else values < column.low
             if low.any():
                 sign = "greater than" if column.above else "at least"
-                faults.append(Fault(column.name, _rows(low), f"holds {values[low][0]:g}", f"it must be {sign} {column.low:g} [{column.unit}]"))
+                faults.append(
+                    Fault(
+                        column.name,
+                        _rows(low),
+                        f"holds {values[low][0]:g}",
+                        f"it must be {sign} {column.low:g} [{column.unit}]",
+                    )
+                )
         if column.high is not None:
             high = values > column.high
             if high.any():
-                fix = "a percentage? divide by 100" if np.nanmax(values) <= 100 else f"it must be at most {column.high:g} [{column.unit}]"
+                fix = (
+                    "a percentage? divide by 100"
+                    if np.nanmax(values) <= 100
+                    else f"it must be at most {column.high:g} [{column.unit}]"
+                )
                 faults.append(Fault(column.name, _rows(high), f"holds {values[high][0]:g}", fix))
     if all(name in frame for name in KEY):
         faults.extend(_order_faults(frame))
@@ -123,14 +150,28 @@ def _order_faults(frame: pd.DataFrame) -> list[Fault]:
     together = (run[1:] == run[:-1]) & (evaluation[1:] == evaluation[:-1])
     twice = together & (step[1:] == step[:-1])
     if twice.any():
-        faults.append(Fault("step", tuple(sorted(int(row) for row in order[1:][twice])), "repeats a (run_id, eval, step)", "keep one row of each"))
+        faults.append(
+            Fault(
+                "step",
+                tuple(sorted(int(row) for row in order[1:][twice])),
+                "repeats a (run_id, eval, step)",
+                "keep one row of each",
+            )
+        )
     same_run = run[1:] == run[:-1]
     for name in ("params", "series"):
         if name in frame:
             codes = pd.factorize(frame[name])[0][order]
             differs = same_run & (codes[1:] != codes[:-1])
             if differs.any():
-                faults.append(Fault(name, tuple(sorted(int(row) for row in order[1:][differs])), "changes within a run", "give each run its own run_id"))
+                faults.append(
+                    Fault(
+                        name,
+                        tuple(sorted(int(row) for row in order[1:][differs])),
+                        "changes within a run",
+                        "give each run its own run_id",
+                    )
+                )
     for name in ("samples", "tokens", "flops"):
         if name in frame and frame[name].dtype.kind in "fi":
             values = frame[name].to_numpy()[order]
@@ -138,7 +179,22 @@ def _order_faults(frame: pd.DataFrame) -> list[Fault]:
             if falls.any():
                 rows = tuple(sorted(int(row) for row in order[1:][falls]))
                 if name == "flops":
-                    faults.append(Fault(name, rows, "falls within a run", "legal for a mean over a changing set of runs; check it otherwise", True))
+                    faults.append(
+                        Fault(
+                            name,
+                            rows,
+                            "falls within a run",
+                            "legal for a mean over a changing set of runs; check it otherwise",
+                            True,
+                        )
+                    )
                 else:
-                    faults.append(Fault(name, rows, "goes backwards within a run", "count from the start of the run, or give the restart its own run_id"))
+                    faults.append(
+                        Fault(
+                            name,
+                            rows,
+                            "goes backwards within a run",
+                            "count from the start of the run, or give the restart its own run_id",
+                        )
+                    )
     return faults

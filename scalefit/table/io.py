@@ -69,7 +69,9 @@ def as_runs(frame: pd.DataFrame, metadata: dict[str, Any] | None = None, path: s
     metadata = dict(metadata or {})
     version = metadata.setdefault("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
-        raise TableError(f"{path}: schema version {version}, this scalefit reads {SCHEMA_VERSION}. Write it anew or use the matching release.")
+        raise TableError(
+            f"{path}: schema version {version}, this scalefit reads {SCHEMA_VERSION}. Write it anew or use the matching release."
+        )
     frame, faults = coerce(frame)
     faults += find_faults(frame)
     for key, value in metadata.items():
@@ -136,7 +138,9 @@ def _load(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFrame, dict
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TableError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}). Is it whole, and is its ending right?") from error
+        raise TableError(
+            f"{path}: cannot be read as {path.suffix[1:]} ({reason}). Is it whole, and is its ending right?"
+        ) from error
     if columns is not None:
         frame = frame[[name for name in frame.columns if name in set(columns)]]
     return frame, metadata

@@ -101,7 +101,9 @@ def choose(runs: RunTable, where: Mapping[str, str | float] | None) -> pd.DataFr
     frame = runs.frame
     for name, wanted in (where or {}).items():
         if name not in frame:
-            raise UsageError(f"--where {name}={wanted}: {runs.path} has no column {name!r}; {nearest(name, map(str, frame.columns))}")
+            raise UsageError(
+                f"--where {name}={wanted}: {runs.path} has no column {name!r}; {nearest(name, map(str, frame.columns))}"
+            )
         values = frame[name]
         if values.dtype.kind in "fiu":
             try:
@@ -176,20 +178,27 @@ def prepare(
         frame = frame[keep]
     found = []
     for (series, evaluation), part in frame.groupby(["series", "eval"], observed=True, sort=True):
-        record = {"where": dict(where or {}), "resources": list(resources), "clip": clip, "weights": weights, "eval": str(evaluation)}
+        record = {
+            "where": dict(where or {}),
+            "resources": list(resources),
+            "clip": clip,
+            "weights": weights,
+            "eval": str(evaluation),
+        }
         found.append(_matrices(part, str(series), resources, weights, record))
     return found
 
 
-def _matrices(part: pd.DataFrame, series: str, resources: tuple[str, ...], weights: str, record: dict[str, Any]) -> FitData:
+def _matrices(
+    part: pd.DataFrame, series: str, resources: tuple[str, ...], weights: str, record: dict[str, Any]
+) -> FitData:
     """Merge seeds (same size and set-up, same step) and pad the curves to one length."""
     setup = [name for name in ("params", "group_size", "reuse") if name in part and part[name].notna().all()]
     columns = [*setup, "step", *resources, "loss"] + (["eval_size"] if "eval_size" in part else [])
     merged = part[columns].groupby([*setup, "step"], sort=True)
     mean = merged.mean()
     count = merged.size().to_numpy()
-    levels = mean.index.droplevel("step")
-    code = pd.factorize(levels)[0]
+    code = mean.index.to_frame(index=False).groupby(setup, sort=False).ngroup().to_numpy()
     rows, lengths = int(code.max()) + 1, np.bincount(code)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     column = np.arange(len(code)) - starts[code]

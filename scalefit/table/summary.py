@@ -12,7 +12,7 @@ def summarise(runs: RunTable) -> dict[str, Any]:
     frame = runs.frame
     groups = []
     for key, part in frame.groupby(["series", "eval", "params"], observed=True, sort=True):
-        entry: dict[str, Any] = dict(zip(("series", "eval", "params"), key, strict=True))  # type: ignore[call-overload]
+        entry: dict[str, Any] = dict(zip(("series", "eval", "params"), key, strict=True))
         entry["params"] = float(entry["params"])
         entry["runs"] = int(part["run_id"].nunique())
         entry["rows"] = len(part)

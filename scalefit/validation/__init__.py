@@ -1,0 +1,1 @@
+"""How well laws predict what they have not seen."""

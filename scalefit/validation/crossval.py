@@ -17,9 +17,9 @@ from scalefit.errors import FitError, UsageError, nearest
 from scalefit.fitting.fit import Specification, fit_data, student
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
 from scalefit.laws.law import LN10, Law
-from scalefit.validation.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
+from scalefit.validation.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 
 Array = NDArray[np.float64]
 MODES = ("zero-shot", "anchored", "prefix")
@@ -63,7 +63,13 @@ def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | N
 
 def _bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tuple[Array, Array]]:
     total = np.sqrt(se**2 + (sigma / 10.0**fit_log / LN10) ** 2)
-    return {f"cover{int(100 * level)}": (10.0 ** (fit_log - student(level, dof) * total), 10.0 ** (fit_log + student(level, dof) * total)) for level in (0.5, 0.95)}
+    return {
+        f"cover{int(100 * level)}": (
+            10.0 ** (fit_log - student(level, dof) * total),
+            10.0 ** (fit_log + student(level, dof) * total),
+        )
+        for level in (0.5, 0.95)
+    }
 
 
 def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any]:
@@ -74,7 +80,10 @@ def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, 
     eval_size = float(here.eval_size[0]) if np.isfinite(here.eval_size[0]) else None
     if law is None:
         ensemble = average_offsets(train, anchor_points=points)
-        found = {level: ensemble.predict(size, resource, level=level, anchor=anchor, eval_size=eval_size) for level in (0.5, 0.95)}
+        found = {
+            level: ensemble.predict(size, resource, level=level, anchor=anchor, eval_size=eval_size)
+            for level in (0.5, 0.95)
+        }
         predicted = found[0.95]["loss"]
         bands = {f"cover{int(100 * level)}": (value["new_low"], value["new_high"]) for level, value in found.items()}
     else:
@@ -93,7 +102,9 @@ def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, 
     return row
 
 
-def cross_validate_data(data: FitData, law: str = AVERAGE, mode: str = "zero-shot", *, points: int = 10, share: float = 0.25) -> pd.DataFrame:
+def cross_validate_data(
+    data: FitData, law: str = AVERAGE, mode: str = "zero-shot", *, points: int = 10, share: float = 0.25
+) -> pd.DataFrame:
     """Cross-validate on prepared curves; see `cross_validate`."""
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: {nearest(mode, MODES)}")
@@ -108,18 +119,31 @@ def cross_validate_data(data: FitData, law: str = AVERAGE, mode: str = "zero-sho
             f"Use a closed offset ({', '.join(form.name for form in OFFSET_FORMS[:4])}, or {AVERAGE!r}), or --mode prefix."
         )
     if len(data.sizes) < LEAST_SIZES + (chosen is None):
-        raise FitError(f"series {data.series!r} has {len(data.sizes)} sizes; {mode} cross-validation of {law!r} needs {LEAST_SIZES + (chosen is None)}.")
+        raise FitError(
+            f"series {data.series!r} has {len(data.sizes)} sizes; {mode} cross-validation of {law!r} needs {LEAST_SIZES + (chosen is None)}."
+        )
     rows = []
     points = points if mode == "anchored" else 0
     for size in data.sizes:
         train, here = data.keep(data.params != size), data.keep(data.params == size)
         row = _held_out_size(chosen, train, here, float(size), points)
-        rows.append({"series": data.series, "law": law, "mode": mode, "fold": "leave one out", "params": float(size), **row})
+        rows.append(
+            {"series": data.series, "law": law, "mode": mode, "fold": "leave one out", "params": float(size), **row}
+        )
     if len(data.sizes) > LEAST_SIZES + 1 + (chosen is None):
         train = data.keep(data.params < data.sizes[-2])
         for size in data.sizes[-2:]:
             row = _held_out_size(chosen, train, data.keep(data.params == size), float(size), points)
-            rows.append({"series": data.series, "law": law, "mode": mode, "fold": "leave largest two out", "params": float(size), **row})
+            rows.append(
+                {
+                    "series": data.series,
+                    "law": law,
+                    "mode": mode,
+                    "fold": "leave largest two out",
+                    "params": float(size),
+                    **row,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -138,19 +162,37 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
         if len(loss) < 3:
             continue
         log, J = fit.log_curve(np.full(len(loss), size), resource)
-        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 1e6), J), 0))
+        se = np.sqrt(
+            np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 1e6), J), 0)
+        )
         row: dict[str, Any] = score(10.0**log, loss, _bands(log, se, float(fit.noise.sigma[i]), fit.dof))
         begin = train.present[i]
         anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])
         row["rmse_last_value"] = score(np.full(len(loss), anchor.loss[-1]), loss)["rmse"]
         line = np.polyfit(np.log10(anchor.resource[0]), np.log10(np.maximum(anchor.loss, 1e-4)), 1)
         row["rmse_own_power"] = score(10.0 ** np.polyval(line, np.log10(resource[0])), loss)["rmse"]
-        rows.append({"series": data.series, "law": law.name, "mode": "prefix", "fold": f"first {share:.0%}", "params": float(size), **row})
+        rows.append(
+            {
+                "series": data.series,
+                "law": law.name,
+                "mode": "prefix",
+                "fold": f"first {share:.0%}",
+                "params": float(size),
+                **row,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def cross_validate(
-    runs: RunTable, law: str = AVERAGE, x: str | None = None, mode: str = "zero-shot", where: Mapping[str, str | float] | None = None, *, points: int = 10, share: float = 0.25
+    runs: RunTable,
+    law: str = AVERAGE,
+    x: str | None = None,
+    mode: str = "zero-shot",
+    where: Mapping[str, str | float] | None = None,
+    *,
+    points: int = 10,
+    share: float = 0.25,
 ) -> pd.DataFrame:
     """Hold data out, predict it, and score the prediction within each size.
 
@@ -177,7 +219,10 @@ def cross_validate(
         One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of a new
         evaluation), and the baselines' rmse.
     """
-    return pd.concat([cross_validate_data(data, law, mode, points=points, share=share) for data in prepare(runs, x, where)], ignore_index=True)
+    return pd.concat(
+        [cross_validate_data(data, law, mode, points=points, share=share) for data in prepare(runs, x, where)],
+        ignore_index=True,
+    )
 
 
 def compare_laws(data: FitData, laws: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -194,8 +239,12 @@ def compare_laws(data: FitData, laws: tuple[str, ...] = ()) -> pd.DataFrame:
         folds = cross_validate_data(data, name, "zero-shot")
         one = folds[folds["fold"] == "leave one out"]
         row: dict[str, Any] = {
-            "series": data.series, "law": name, "held_out_rmse": float(np.sqrt((one["rmse"] ** 2).mean())), "largest_rmse": float(one["rmse"].iloc[-1]),
-            "end_bias": float(one["end_bias"].iloc[-1]), "cover95": float(one["cover95"].mean()),
+            "series": data.series,
+            "law": name,
+            "held_out_rmse": float(np.sqrt((one["rmse"] ** 2).mean())),
+            "largest_rmse": float(one["rmse"].iloc[-1]),
+            "end_bias": float(one["end_bias"].iloc[-1]),
+            "cover95": float(one["cover95"].mean()),
         }
         if name != AVERAGE:
             fit = fit_data(name, data, PLAIN)

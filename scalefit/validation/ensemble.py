@@ -82,7 +82,15 @@ class Ensemble:
         """Return each member's log10 L at points, shape (M, n); anchored ones moved onto the anchor."""
         return np.stack([_curve(fit, params, resource, anchor) for fit in self.members])
 
-    def predict(self, params: float, resource: Array, *, level: float = 0.95, anchor: Anchor | None = None, eval_size: float | None = None) -> dict[str, Array]:
+    def predict(
+        self,
+        params: float,
+        resource: Array,
+        *,
+        level: float = 0.95,
+        anchor: Anchor | None = None,
+        eval_size: float | None = None,
+    ) -> dict[str, Array]:
         """Predict loss with intervals for the curve and for a new evaluation.
 
         Parameters
@@ -109,7 +117,7 @@ class Ensemble:
         se = np.sqrt(spread**2 + self.error**2)
         loss = 10.0**mean
         t = student(level, self.dof)
-        sigma = float(np.median(self.noise.sigma))
+        sigma = np.full(len(loss), float(np.median(self.noise.sigma)))
         if eval_size:
             sigma = np.maximum(sigma, np.sqrt(np.clip(loss * (1 - loss), 0, None) / eval_size))
         se_new = np.sqrt(se**2 + (sigma / loss / LN10) ** 2)
@@ -119,7 +127,14 @@ class Ensemble:
 
         low, high = ends(se)
         new_low, new_high = ends(np.asarray(se_new))
-        return {"loss": np.minimum(loss, 1.0), "low": low, "high": high, "new_low": new_low, "new_high": new_high, "spread": spread}
+        return {
+            "loss": np.minimum(loss, 1.0),
+            "low": low,
+            "high": high,
+            "new_low": new_low,
+            "new_high": new_high,
+            "spread": spread,
+        }
 
 
 def _curve(fit: Fit, params: float, resource: Array, anchor: Anchor | None) -> Array:
@@ -182,4 +197,6 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
         slope = np.mean(average) * LN10
         beyond.append(max(float(np.mean((average - fold.loss) ** 2)) - sigma2[fold.params], 0.0) / slope**2)
     error = float(np.sqrt(np.mean(beyond)))
-    return Ensemble(members, weights, np.sqrt(mean_square), error, float(len(folds)), pure.noise, tuple(folds), anchor_points)
+    return Ensemble(
+        members, weights, np.sqrt(mean_square), error, float(len(folds)), pure.noise, tuple(folds), anchor_points
+    )

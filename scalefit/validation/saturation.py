@@ -82,7 +82,9 @@ def weigh_saturation(fit: Fit) -> Saturation:
         "undecided": "The data do not settle whether k(N) saturates",
     }[verdict]
     sentence = f"{opening}: N0 lies in {format_quantity(N0[0])} to {upper} (largest size {format_quantity(top)})"
-    sentence += "; in sample, log-likelihood x2 against " + " and ".join(f"{name} {value:+.1f}" for name, value in criterion.items())
+    sentence += "; in sample, log-likelihood x2 against " + " and ".join(
+        f"{name} {value:+.1f}" for name, value in criterion.items()
+    )
     if held_out:
         sentence += f"; error on the largest size when left out: {scores}"
         sentence += f"; N0 without it {format_quantity(without)}"
