@@ -152,7 +152,7 @@ class LineProblem:
         start: Array,
         y: Array | None = None,
         held: NDArray[np.bool_] | None = None,
-        iterations: int = 60,
+        iterations: int = 200,
         tolerance: float = 1e-13,
     ) -> Solution:
         """Minimise from `start` (B, P); `held` parameters stay where they are; deterministic."""
@@ -181,7 +181,8 @@ class LineProblem:
             new_cost, new_g, new_A = self.normal(trial, y)
             better = new_cost <= cost * (1 + 1e-15)
             gain = cost - new_cost
-            settled = np.abs(gain) <= tolerance * cost
+            # A small gain under heavy damping is a short step, not a minimum.
+            settled = better & (gain <= tolerance * cost) & (damping <= 1e-2)
             take = better & active
             theta = np.where(take[:, None], trial, theta)
             A = np.where(take[:, None, None], new_A, A)

@@ -1,0 +1,5 @@
+"""`python -m scalefit`."""
+
+from scalefit.cli.main import run
+
+run()

@@ -1,0 +1,24 @@
+"""Shared fixtures: the paper's table and its published fits."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import scalefit as sf
+
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "data" / "paper"
+RUNS = PAPER / "runs.parquet"
+SIZES = (0.5e9, 1.5e9, 3e9, 7e9, 14e9, 32e9, 72e9)
+NAMES = ("0.5B", "1.5B", "3B", "7B", "14B", "32B", "72B")
+
+
+@pytest.fixture(scope="session")
+def runs():
+    return sf.read_runs(RUNS)
+
+
+@pytest.fixture(scope="session")
+def published():
+    return pd.read_csv(PAPER / "published_fits.csv")

@@ -1,0 +1,160 @@
+"""Through the command line: results, wrong input, and what is left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT, RUNS
+
+
+def scalefit(*arguments, cwd):
+    return subprocess.run([sys.executable, "-m", "scalefit", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_fit_then_predict_finds_it(tmp_path):
+    made = scalefit("fit", RUNS, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "status converged" in made.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.json"]
+    found = scalefit("predict", "--params", "100B", "--json", "--loss", "0.4", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    base, instruct = json.loads(found.stdout)
+    assert (base["series"], instruct["series"]) == ("base", "instruct")
+    assert base["k"]["low"] < base["k"]["value"] < base["k"]["high"]
+    assert base["reach"]["value"] > 1e4
+    assert {"samples", "loss", "low", "high", "new_low", "new_high"} <= set(base["curve"][0])
+
+
+def test_anchor_from_a_short_run(tmp_path, runs):
+    small = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] < 72e9)]
+    small.to_csv(tmp_path / "small.csv", index=False)
+    start = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] == 72e9) & (runs.frame["step"] <= 10)]
+    start.to_csv(tmp_path / "short.csv", index=False)
+    assert scalefit("fit", "small.csv", cwd=tmp_path).returncode == 0
+    found = scalefit("predict", "--params", "72B", "--anchor", "short.csv", "--samples", "52.7k", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    (prediction,) = json.loads(found.stdout)
+    # Table 5: final loss .4359.
+    assert prediction["curve"][0]["new_low"] < 0.4359 < prediction["curve"][0]["new_high"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["fit", "none.parquet"], 1, "no such file"),
+        (["fit", "."], 1, "a directory"),
+        (["fit", "empty.parquet"], 1, "empty file"),
+        (["fit", "cut.parquet"], 1, "cannot be read as parquet"),
+        (["fit", "runs.xlsx"], 1, "unknown ending"),
+        (["fit", RUNS, "--law", "saturatin"], 1, "did you mean 'saturating'"),
+        (["fit", RUNS, "--x", "flop"], 2, "did you mean 'flops'"),
+        (["fit", RUNS, "--where", "series"], 2, "column=value"),
+        (["fit", RUNS, "--where", "series=bas"], 2, "did you mean 'base'"),
+        (["fit", RUNS, "--where", "params=7e9"], 1, "single model size"),
+        (["fit", RUNS, "--noise", "ar2"], 2, "did you mean 'ar1'"),
+        (["fit", RUNS, "--out", "no/such/fit.json"], 1, "no directory"),
+        (["predict", "--params", "100B"], 1, "no such fit"),
+        (["predict", "other.json", "--params", "100B"], 1, "not a scalefit fit"),
+        (["predict", "cut.json", "--params", "100B"], 1, "not a whole fit file"),
+        (["predict", "--params", "big"], 2, "not a quantity"),
+        (["crossval", RUNS, "--mode", "zeroshot"], 2, "did you mean 'zero-shot'"),
+        (["crossval", RUNS, "--law", "saturating"], 1, "says nothing about a held-out size"),
+        (["crossval", RUNS, "--mode", "prefix", "--share", "1.5"], 2, "between 0 and 1"),
+        (["fitt", RUNS], 2, "No such command"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(tmp_path, arguments, code, words):
+    (tmp_path / "empty.parquet").touch()
+    (tmp_path / "cut.parquet").write_bytes(RUNS.read_bytes()[:3000])
+    (tmp_path / "runs.xlsx").write_bytes(b"x")
+    (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "cut.json").write_text('{"format": "scalefit-fit", "ver')
+    before = sorted(tmp_path.iterdir())
+    found = scalefit(*arguments, cwd=tmp_path)
+    assert found.returncode == code, found.stderr
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
+    assert found.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_check_prints_what_is_there_or_every_fault(tmp_path):
+    found = scalefit("check", RUNS, "--json", cwd=tmp_path)
+    content = json.loads(found.stdout)
+    assert content["rows"] == 1444
+    assert len(content["groups"]) == 14
+    frame = pd.read_parquet(RUNS).assign(loss=-1.0).drop(columns=["series"])
+    frame.to_csv(tmp_path / "bad.csv", index=False)
+    found = scalefit("check", "bad.csv", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "'series': is missing" in found.stderr
+    assert "1444 rows" in found.stderr
+
+
+def test_laws_lists_them_all(tmp_path):
+    from scalefit.laws import LAWS
+
+    found = json.loads(scalefit("laws", "--json", cwd=tmp_path).stdout)
+    assert {entry["name"] for entry in found} == set(LAWS)
+
+
+def test_compare_ranks_by_held_out_error(tmp_path):
+    found = scalefit("compare", RUNS, "--where", "series=base", "--law", "saturating-linear", "--law", "log-k-linear", "--json", cwd=tmp_path)
+    rows = json.loads(found.stdout)
+    assert rows[0]["held_out_rmse"] <= rows[1]["held_out_rmse"]
+    assert rows[0]["law"] == "saturating-linear"
+
+
+def test_interrupt_leaves_nothing_half_written(tmp_path):
+    process = subprocess.Popen([sys.executable, "-m", "scalefit", "compare", str(RUNS)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 0)
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_keeps_the_old_fit(tmp_path):
+    """A write that fails midway (RLIMIT_FSIZE stands for the full disk) leaves the old file and nothing beside it."""
+    (tmp_path / "fit.json").write_text("old")
+    code = "import resource,signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); import sys; sys.argv[0] = 'scalefit'; from scalefit.cli.main import run; run()"
+    found = subprocess.run([sys.executable, "-c", code, "fit", str(RUNS)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 1, found.stderr
+    assert "Traceback" not in found.stderr
+    assert (tmp_path / "fit.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.json"]
+
+
+def test_help_does_not_import_the_heavy_libraries(tmp_path):
+    code = "import sys; sys.argv = ['scalefit', 'laws']; from scalefit.cli.main import run\ntry:\n    run()\nexcept SystemExit:\n    pass\nprint([m for m in ('scipy', 'pandas', 'lmfit', 'pyarrow', 'matplotlib') if m in sys.modules], file=sys.stderr)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stderr.strip() == "[]"
+
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted({line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.startswith("scalefit ")})
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    assert COMMANDS
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    for line in sorted(COMMANDS, key=lambda line: not line.startswith("scalefit fit")):
+        arguments = line.split("#")[0].split()[1:]
+        found = scalefit(*arguments, cwd=tmp_path)
+        assert found.returncode == 0, f"{line}\n{found.stderr}"
+
+
+def test_python_of_the_readme_runs(tmp_path):
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    found = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+import scalefit as sf
+from scalefit.errors import FitError
+from scalefit.planning.predict import predict_size
+from scalefit.table.prepare import prepare
+from scalefit.validation.crossval import cross_validate_data, score
+from scalefit.validation.ensemble import average_offsets, first_points
+from scalefit.validation.saturation import weigh_saturation
+
+CASES = [(series, x) for series in ("base", "instruct") for x in ("samples", "flops")]
+
+
+def held_out_72b(runs, series, x, points):
+    (data,) = prepare(runs, x, {"series": series})
+    train, here = data.keep(data.params < 72e9), data.keep(data.params == 72e9)
+    resource, loss = here.resource[:, here.present], here.loss[here.present]
+    anchor = first_points(data, 72e9, points) if points else None
+    ensemble = average_offsets(train, anchor_points=points)
+    found = ensemble.predict(72e9, resource, anchor=anchor, eval_size=500)
+    return score(found["loss"], loss, {"cover95": (found["new_low"], found["new_high"])})
+
+
+@pytest.mark.parametrize(("series", "x"), CASES)
+def test_band_covers_72b_it_has_not_seen(runs, series, x):
+    assert held_out_72b(runs, series, x, 0)["cover95"] >= 0.90
+
+
+@pytest.mark.parametrize("x", ["samples", "flops"])
+def test_zero_shot_72b_on_base_is_within_the_target(runs, x):
+    assert held_out_72b(runs, "base", x, 0)["rmse"] <= 0.020
+
+
+@pytest.mark.parametrize(("series", "x"), CASES)
+def test_anchored_72b_beats_an_offset_set_on_all_of_it(runs, series, x):
+    """The paper's way, E set on all of 72B, scores .0124-.0159; ten points must do no worse than its worst."""
+    found = held_out_72b(runs, series, x, 10)
+    assert found["rmse"] <= 0.0159
+    assert abs(found["end_bias"]) <= 0.015
+
+
+def test_held_out_size_contributes_nothing(runs):
+    """Zero-shot must not change when the held-out losses do."""
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    train = data.keep(data.params < 72e9)
+    one = average_offsets(train).predict(72e9, np.array([[1e3, 5e4]]))["loss"]
+    spoiled = sf.as_runs(runs.frame.assign(loss=runs.frame["loss"].where(runs.frame["params"] < 72e9, 0.9)))
+    (other,) = prepare(spoiled, "samples", {"series": "base"})
+    two = average_offsets(other.keep(other.params < 72e9)).predict(72e9, np.array([[1e3, 5e4]]))["loss"]
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("mode", ["zero-shot", "anchored", "prefix"])
+def test_every_mode_scores_every_size_and_its_baselines(runs, mode):
+    law = "saturating" if mode == "prefix" else "saturating-linear"
+    table = sf.cross_validate(runs, law=law, x="samples", mode=mode, where={"series": "base"})
+    assert set(table["params"]) == set(runs.frame["params"])
+    assert table["rmse"].between(0, 0.2).all()
+    assert table["cover95"].between(0, 1).all()
+    baseline = {"zero-shot": "rmse_nearest_size", "anchored": "rmse_own_power", "prefix": "rmse_last_value"}[mode]
+    assert table[baseline].notna().all()
+
+
+def test_per_size_law_cannot_be_zero_shot(runs):
+    with pytest.raises(FitError, match="says nothing about a held-out size"):
+        sf.cross_validate(runs, law="saturating", x="samples", mode="zero-shot")
+
+
+def test_score_against_hand_computed_numbers():
+    found = score(np.array([0.5, 0.4]), np.array([0.6, 0.4]))
+    assert found["rmse"] == pytest.approx(np.sqrt(0.005))
+    assert found["r2"] == pytest.approx(1 - 0.01 / 0.02)
+    assert found["end_bias"] == pytest.approx(0.0)
+
+
+def test_saturation_verdict_on_known_truth():
+    sizes, D = [0.5e9, 1.5e9, 3e9, 7e9, 14e9, 32e9, 72e9], 512.0 * np.arange(1, 106)
+    saturating = sf.simulate("saturating-linear", {"k_max": 0.14, "N0": 5e9, "E0": 0.0, "E_log": 0.05}, params=sizes, samples=D, sigma=0.005, seed=1)
+    assert weigh_saturation(sf.fit(saturating)).verdict == "saturating"
+    growing = sf.simulate("power-k-linear", {"k1": 0.02, "gamma": 0.4, "E0": 0.0, "E_log": 0.05}, params=sizes, samples=D, sigma=0.005, seed=1)
+    assert weigh_saturation(sf.fit(growing)).verdict != "saturating"
+
+
+def test_prediction_says_what_it_rests_on(runs):
+    fit = sf.fit(runs, where={"series": "base"})
+    found = predict_size(fit, 1e12, loss=0.05)
+    assert any("14 times the largest" in text and "no held-out test" in text for text in found.warnings)
+    assert any("not reached" in text or "beyond" in text for text in found.warnings)
+    assert sum(member["weight"] for member in found.members) == pytest.approx(1)
+    point = found.curve[-1]
+    assert point["new_low"] < point["low"] < point["loss"] < point["high"] < point["new_high"]
+
+
+def test_farther_sizes_have_wider_k(runs):
+    fit = sf.fit(runs, where={"series": "base"})
+    near, far = fit.k("72B"), fit.k("10T")
+    assert far.high - far.low > near.high - near.low
+
+
+def test_too_few_sizes_is_told(runs):
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    with pytest.raises(FitError, match="needs 4"):
+        average_offsets(data.keep(data.params < 5e9))
+    with pytest.raises(FitError, match="needs 4"):
+        cross_validate_data(data.keep(data.params < 5e9), "saturating-linear")
