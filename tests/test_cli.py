@@ -1,7 +1,6 @@
 """Through the command line: results, wrong input, and what is left behind."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,14 @@ from tests.conftest import ROOT, RUNS
 
 
 def scalefit(*arguments, cwd):
-    return subprocess.run([sys.executable, "-m", "scalefit", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "scalefit", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_fit_then_predict_finds_it(tmp_path):
@@ -38,7 +44,9 @@ def test_anchor_from_a_short_run(tmp_path, runs):
     start = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] == 72e9) & (runs.frame["step"] <= 10)]
     start.to_csv(tmp_path / "short.csv", index=False)
     assert scalefit("fit", "small.csv", cwd=tmp_path).returncode == 0
-    found = scalefit("predict", "--params", "72B", "--anchor", "short.csv", "--samples", "52.7k", "--json", cwd=tmp_path)
+    found = scalefit(
+        "predict", "--params", "72B", "--anchor", "short.csv", "--samples", "52.7k", "--json", cwd=tmp_path
+    )
     assert found.returncode == 0, found.stderr
     (prediction,) = json.loads(found.stdout)
     # Table 5: final loss .4359.
@@ -106,14 +114,31 @@ def test_laws_lists_them_all(tmp_path):
 
 
 def test_compare_ranks_by_held_out_error(tmp_path):
-    found = scalefit("compare", RUNS, "--where", "series=base", "--law", "saturating-linear", "--law", "log-k-linear", "--json", cwd=tmp_path)
+    found = scalefit(
+        "compare",
+        RUNS,
+        "--where",
+        "series=base",
+        "--law",
+        "saturating-linear",
+        "--law",
+        "log-k-linear",
+        "--json",
+        cwd=tmp_path,
+    )
     rows = json.loads(found.stdout)
     assert rows[0]["held_out_rmse"] <= rows[1]["held_out_rmse"]
     assert rows[0]["law"] == "saturating-linear"
 
 
 def test_interrupt_leaves_nothing_half_written(tmp_path):
-    process = subprocess.Popen([sys.executable, "-m", "scalefit", "compare", str(RUNS)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scalefit", "compare", str(RUNS)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -122,12 +147,17 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_full_disk_keeps_the_old_fit(tmp_path):
     """A write that fails midway (RLIMIT_FSIZE stands for the full disk) leaves the old file and nothing beside it."""
     (tmp_path / "fit.json").write_text("old")
-    code = "import resource,signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); import sys; sys.argv[0] = 'scalefit'; from scalefit.cli.main import run; run()"
-    found = subprocess.run([sys.executable, "-c", code, "fit", str(RUNS)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        "from scalefit.cli.main import run; run()"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, "fit", str(RUNS)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert found.returncode == 1, found.stderr
     assert "Traceback" not in found.stderr
     assert (tmp_path / "fit.json").read_text() == "old"
@@ -135,13 +165,25 @@ def test_full_disk_keeps_the_old_fit(tmp_path):
 
 
 def test_help_does_not_import_the_heavy_libraries(tmp_path):
-    code = "import sys; sys.argv = ['scalefit', 'laws']; from scalefit.cli.main import run\ntry:\n    run()\nexcept SystemExit:\n    pass\nprint([m for m in ('scipy', 'pandas', 'lmfit', 'pyarrow', 'matplotlib') if m in sys.modules], file=sys.stderr)"
+    code = (
+        "import sys; sys.argv = ['scalefit', 'laws']; from scalefit.cli.main import run\n"
+        "try:\n    run()\nexcept SystemExit:\n    pass\n"
+        "heavy = ('scipy', 'pandas', 'lmfit', 'pyarrow', 'matplotlib')\n"
+        "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
+    )
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert found.stderr.strip() == "[]"
 
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted({line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.startswith("scalefit ")})
+COMMANDS = sorted(
+    {
+        line
+        for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+        for line in block.splitlines()
+        if line.startswith("scalefit ")
+    }
+)
 
 
 def test_every_command_of_the_readme_runs(tmp_path):

@@ -126,30 +126,18 @@ def test_joint_law_says_the_split_is_unidentified(runs):
 
 def test_joint_law_finds_the_split_where_there_is_one():
     rng = np.random.default_rng(5)
-    truth = {"k_C": 0.05, "N0_C": 1e10, "k_D": 0.08, "N0_D": 1e10}
     frames = []
     for N in SIZES:
+        share = N / (N + 1e10)
+        offset = -0.05 + share * (0.05 * np.log10(6 * N * 1000 * 4 * 512) + 0.08 * np.log10(512))
+        truth = {"k_C": 0.05, "N0_C": 1e10, "k_D": 0.08, "N0_D": 1e10, "E": offset}
+        values = {name: np.array([value]) for name, value in truth.items()}
         for group in (4, 16):
             C = 6 * N * 1000 * group * D
-            values = {name: np.array([value]) for name, value in truth.items()}
-            loss = 10.0 ** get_law("joint").log_loss(
-                values, np.full(105, N), np.stack([C, D])
-            ) + 0.001 * rng.standard_normal(105)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "run_id": f"{N:g}-{group}",
-                        "series": "s",
-                        "params": N,
-                        "step": np.arange(1, 106),
-                        "samples": D,
-                        "flops": C,
-                        "group_size": group,
-                        "eval": "e",
-                        "loss": np.clip(loss, 0, 1),
-                    }
-                )
-            )
+            clean = 10.0 ** get_law("joint").log_loss(values, np.full(105, N), np.stack([C, D]))
+            columns = {"run_id": f"{N:g}-{group}", "series": "s", "params": N, "step": np.arange(1, 106), "eval": "e"}
+            loss = clean + 0.001 * rng.standard_normal(105)
+            frames.append(pd.DataFrame({**columns, "samples": D, "flops": C, "group_size": group, "loss": loss}))
     fit = sf.fit(sf.as_runs(pd.concat(frames, ignore_index=True)), law="joint", noise="independent")
     assert fit.status == "converged"
     assert fit.params["k_C"].low < 0.05 < fit.params["k_C"].high

@@ -17,6 +17,7 @@ LAYER = {
     "planning": 4,
     "workflow": 5,
     "cli": 6,
+    "__main__": 7,
 }
 FILES = sorted((ROOT / "scalefit").rglob("*.py"))
 

@@ -76,9 +76,23 @@ def test_score_against_hand_computed_numbers():
 
 def test_saturation_verdict_on_known_truth():
     sizes, D = [0.5e9, 1.5e9, 3e9, 7e9, 14e9, 32e9, 72e9], 512.0 * np.arange(1, 106)
-    saturating = sf.simulate("saturating-linear", {"k_max": 0.14, "N0": 5e9, "E0": 0.0, "E_log": 0.05}, params=sizes, samples=D, sigma=0.005, seed=1)
+    saturating = sf.simulate(
+        "saturating-linear",
+        {"k_max": 0.14, "N0": 5e9, "E0": 0.0, "E_log": 0.05},
+        params=sizes,
+        samples=D,
+        sigma=0.005,
+        seed=1,
+    )
     assert weigh_saturation(sf.fit(saturating)).verdict == "saturating"
-    growing = sf.simulate("power-k-linear", {"k1": 0.02, "gamma": 0.4, "E0": 0.0, "E_log": 0.05}, params=sizes, samples=D, sigma=0.005, seed=1)
+    growing = sf.simulate(
+        "power-k-linear",
+        {"k1": 0.02, "gamma": 0.4, "E0": 0.0, "E_log": 0.05},
+        params=sizes,
+        samples=D,
+        sigma=0.005,
+        seed=1,
+    )
     assert weigh_saturation(sf.fit(growing)).verdict != "saturating"
 
 
@@ -104,3 +118,18 @@ def test_too_few_sizes_is_told(runs):
         average_offsets(data.keep(data.params < 5e9))
     with pytest.raises(FitError, match="needs 4"):
         cross_validate_data(data.keep(data.params < 5e9), "saturating-linear")
+
+
+def test_readme_tables_are_what_the_code_produces():
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "experiments" / "paper_fits" / "run.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr

@@ -85,6 +85,8 @@ class FitData:
         if first is not None:
             limit = np.broadcast_to(np.asarray(first), weight.shape[:1])
             weight = np.where(np.arange(weight.shape[1]) < limit[:, None], weight, 0.0)
+        if self.record.get("weights") == "size":
+            weight = _equal_per_size(self.params[rows], weight > 0)
         return replace(
             self,
             params=self.params[rows],
@@ -216,8 +218,7 @@ def _matrices(
         size = mean["eval_size"].to_numpy(float)[starts] * np.maximum.reduceat(count, starts)
     weight = matrix(np.ones(len(code)), 0.0)
     if weights == "size":
-        total = pd.Series(lengths).groupby(params).transform("sum").to_numpy()
-        weight = weight / total[:, None] * len(code) / len(np.unique(params))
+        weight = _equal_per_size(params, weight > 0)
     elif weights == "binomial":
         if not np.isfinite(size).all():
             raise TableError("weights by binomial error need a column 'eval_size'; add it or use uniform weights.")
@@ -239,6 +240,13 @@ def _matrices(
         record=record,
         flops_per_sample=_flops_per_sample(part),
     )
+
+
+def _equal_per_size(params: Array, present: NDArray[np.bool_]) -> Array:
+    """Give each size the same total weight, mean weight 1."""
+    sizes, index = np.unique(params, return_inverse=True)
+    counts = np.bincount(index, weights=present.sum(1))[index]
+    return np.where(present, present.sum() / len(sizes) / np.maximum(counts, 1)[:, None], 0.0)
 
 
 def _flops_per_sample(part: pd.DataFrame) -> float:
