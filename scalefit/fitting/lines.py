@@ -70,20 +70,16 @@ class LineProblem:
         out[..., 0] = scaled[..., 0] * np.sqrt(1 - self.rho**2)
         return out if self.full else out * self.present
 
-    def curves(self, theta: Array) -> tuple[Array, Array, Array]:
-        """Return the fitted curves (B, R, T), log slope term h and its derivative by ln X_bend."""
-        values = self.bound.values(theta)
+    def curves(self, theta: Array, values: dict[str, Array] | None = None) -> tuple[Array, Array, Array]:
+        """Return the fitted curves (B, R, T), k of each curve (B, R, 1), and the resource term h (B or 1, R, T)."""
+        values = self.bound.values(theta) if values is None else values
         k, E = self.coordinates(values, self.bound.sizes)
+        h = self.x
         if self.law.bends:
-            h, by_bend = bend(self.x, np.log10(values["X_bend"])[..., None])
-        else:
-            h, by_bend = self.x, self.x
-        k, E = (
-            np.broadcast_to(k, (len(theta), len(self.bound.sizes))),
-            np.broadcast_to(E, (len(theta), len(self.bound.sizes))),
-        )
-        log = (E * LN10)[:, self.index, None] - (k * LN10)[:, self.index, None] * h
-        return (np.exp(np.minimum(log, 3.0)) if self.linear else log / LN10), h, by_bend
+            h = bend(self.x, np.log10(values["X_bend"])[..., None])[0]
+        k, E = k[:, self.index, None], E[:, self.index, None]
+        log = E - k * h
+        return (np.exp(np.minimum(log * LN10, 3.0)) if self.linear else log), k, h
 
     def cost(self, theta: Array, y: Array | None = None) -> Array:
         """Return half the sum of squares, shape (B,)."""
@@ -91,42 +87,46 @@ class LineProblem:
         r = self.whiten((self.y if y is None else y) - fitted)
         return np.asarray(0.5 * np.einsum("brt,brt->b", r, r))
 
-    def local(self, theta: Array) -> Array:
-        """Return the derivatives of each curve's coordinates by theta, shape (B, R, U, P)."""
-        values = self.bound.values(theta)
+    def local(self, values: dict[str, Array]) -> Array:
+        """Return the derivatives of each curve's coordinates (k, E, ln X_bend) by theta, shape (B, R, U, P)."""
         gradient = self.coordinates_gradient(values, self.bound.sizes)
-        B, S, P = len(theta), len(self.bound.sizes), theta.shape[1]
-        out = np.zeros((B, S, 3 if self.law.bends else 2, P))
+        B, S = len(next(iter(values.values()))), len(self.bound.sizes)
+        out = np.zeros((B, S, 3 if self.law.bends else 2, len(self.bound.names)))
+        every = np.arange(S)
         for param in self.law.params:
             part = self.bound.columns[param.name]
-            if param.name == "X_bend" and self.law.bends:
+            if param.name == "X_bend":
                 out[:, :, 2, part.start] = 1.0
                 continue
             for row, slope in enumerate(gradient[param.name]):
                 if param.scale == "log":
                     slope = slope * values[param.name]
                 if param.per_size:
-                    out[:, np.arange(S), row, part.start + np.arange(S)] = slope
+                    out[:, every, row, part.start + every] = slope
                 else:
                     out[:, :, row, part.start] = slope
         return out[:, self.index]
 
+    def _slopes(self, fitted: Array, k: Array, h: Array, values: dict[str, Array]) -> list[Array]:
+        """Return the derivatives of the curves by their coordinates, each (B, R, T)."""
+        by_E = LN10 * fitted if self.linear else np.ones_like(fitted)
+        parts = [-by_E * h, by_E]
+        if self.law.bends:
+            parts.append(-by_E * k * bend(self.x, np.log10(values["X_bend"])[..., None])[1])
+        return parts
+
     def normal(self, theta: Array, y: Array | None = None) -> tuple[Array, Array, Array]:
         """Return cost (B,), descent direction's right side (B, P) and normal matrix (B, P, P)."""
-        fitted, h, by_bend = self.curves(theta)
+        values = self.bound.values(theta)
+        fitted, k, h = self.curves(theta, values)
         r = self.whiten((self.y if y is None else y) - fitted)
-        by_E = LN10 * fitted if self.linear else np.ones_like(fitted)
-        if self.law.bends:
-            k = np.broadcast_to(
-                self.coordinates(self.bound.values(theta), self.bound.sizes)[0], (len(theta), len(self.bound.sizes))
-            )
-            parts = [-by_E * h, by_E, -by_E * k[:, self.index, None] * by_bend]
-        else:
-            parts = [-by_E * h, by_E]
-        u = np.stack([self.whiten(part) for part in parts], axis=2)
+        parts = self._slopes(fitted, k, h, values)
+        u = np.empty((*fitted.shape[:2], len(parts), fitted.shape[2]))
+        for row, part in enumerate(parts):
+            u[:, :, row] = self.whiten(part)
         small = u @ u.swapaxes(-1, -2)
-        right = (u @ r[..., None])[..., 0]
-        G = self.local(theta)
+        right = u @ r[..., None]
+        G = self.local(values)
         B, P = theta.shape
         flat = G.reshape(B, -1, P)
         A = flat.swapaxes(1, 2) @ (small @ G).reshape(B, -1, P)
@@ -135,17 +135,10 @@ class LineProblem:
 
     def jacobian(self, theta: Array) -> Array:
         """Return the unweighted derivative of the curves, shape (R, T, P), for one theta (P,)."""
-        fitted, h, by_bend = self.curves(theta[None])
-        by_E = LN10 * fitted if self.linear else np.ones_like(fitted)
-        h = np.broadcast_to(h, fitted.shape)
-        parts = [-by_E * h, by_E]
-        if self.law.bends:
-            k = np.broadcast_to(
-                self.coordinates(self.bound.values(theta[None]), self.bound.sizes)[0], (1, len(self.bound.sizes))
-            )
-            parts.append(-by_E * k[:, self.index, None] * by_bend)
-        u = np.stack(parts, axis=-1)[0]
-        return np.asarray(u @ self.local(theta[None])[0])
+        values = self.bound.values(theta[None])
+        fitted, k, h = self.curves(theta[None], values)
+        u = np.stack(self._slopes(fitted, k, h, values), axis=-1)[0]
+        return np.asarray(u @ self.local(values)[0])
 
     def solve(
         self,
@@ -165,19 +158,21 @@ class LineProblem:
         free = np.ones(P) if held is None else (~held).astype(float)
         cost, g, A = self.normal(theta, y)
         for _ in range(iterations):
-            at_low = (theta <= low) & (g < 0)
-            at_high = (theta >= high) & (g > 0)
-            mask = free * ~(at_low | at_high)
+            mask = free * ~(((theta <= low) & (g < 0)) | ((theta >= high) & (g > 0)))
+            gm = g * mask
             M = A * (mask[:, :, None] * mask[:, None, :])
-            M[:, diagonal, diagonal] = np.where(
-                mask > 0, M[:, diagonal, diagonal] * (1 + damping[:, None]) + 1e-300, 1.0
-            )
+            main = M[:, diagonal, diagonal]
+            M[:, diagonal, diagonal] = np.where(mask > 0, main * (1 + damping[:, None]) + 1e-300, 1.0)
             try:
-                step = np.linalg.solve(M, (g * mask)[..., None])[..., 0]
+                step = np.linalg.solve(M, gm[..., None])[..., 0]
             except np.linalg.LinAlgError:
-                step = np.stack([np.linalg.lstsq(m, v, rcond=None)[0] for m, v in zip(M, g * mask, strict=True)])
-            step = np.where(active[:, None], np.nan_to_num(step), 0.0)
-            trial = np.clip(theta + step, low, high)
+                step = np.stack([np.linalg.lstsq(m, v, rcond=None)[0] for m, v in zip(M, gm, strict=True)])
+            step[~np.isfinite(step)] = 0.0
+            # What the step is expected to gain says that a minimum is reached without another evaluation.
+            active &= ~((damping <= 1e-2) & ((step * gm).sum(1) <= tolerance * cost))
+            if not active.any():
+                break
+            trial = np.minimum(np.maximum(theta + step * active[:, None], low), high)
             new_cost, new_g, new_A = self.normal(trial, y)
             better = new_cost <= cost * (1 + 1e-15)
             gain = cost - new_cost

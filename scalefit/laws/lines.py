@@ -184,9 +184,9 @@ def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, 
     k_seen = -lines.slope
     if slope is FREE_SLOPE:
         return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
-    scale = np.exp(np.linspace(np.log(N.min() / 30), np.log(N.max() * 30), 49))
+    scale = np.exp(np.linspace(np.log(N.min() / 30), np.log(N.max() * 30), 33))
     by_slope = scale if slope is SATURATING else np.linspace(-0.5, 2, 26) if slope is POWER_OF_SIZE else np.zeros(1)
-    by_offset = scale[::3] if offset is OFFSETS["saturating"] else np.zeros(1)
+    by_offset = scale[::2] if offset is OFFSETS["saturating"] else np.zeros(1)
     first, second = (grid.ravel()[:, None] for grid in np.meshgrid(by_slope, by_offset, indexing="ij"))
     size = np.log10(N / BILLION)
     one = np.ones((len(first), len(N)))

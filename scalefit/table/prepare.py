@@ -179,7 +179,7 @@ def prepare(
     if not keep.all():
         frame = frame[keep]
     found = []
-    for (series, evaluation), part in frame.groupby(["series", "eval"], observed=True, sort=True):
+    for series, evaluation, part in _by_series(frame):
         record = {
             "where": dict(where or {}),
             "resources": list(resources),
@@ -191,14 +191,23 @@ def prepare(
     return found
 
 
+def _by_series(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Split by (series, eval), without a copy where there is nothing to split."""
+    series, evaluation = frame["series"].unique(), frame["eval"].unique()
+    if len(series) == len(evaluation) == 1:
+        return [(str(series[0]), str(evaluation[0]), frame)]
+    groups = frame.groupby(["series", "eval"], observed=True, sort=True)
+    return [(str(key[0]), str(key[1]), part) for key, part in groups]
+
+
 def _matrices(
     part: pd.DataFrame, series: str, resources: tuple[str, ...], weights: str, record: dict[str, Any]
 ) -> FitData:
     """Merge seeds (same size and set-up, same step) and pad the curves to one length."""
     setup = [name for name in ("params", "group_size", "reuse") if name in part and part[name].notna().all()]
-    columns = [*setup, "step", *resources, "loss"] + (["eval_size"] if "eval_size" in part else [])
-    merged = part[columns].groupby([*setup, "step"], sort=True)
-    mean = merged.mean()
+    columns = [*(name for name in RESOURCES if name in part), "loss", *(["eval_size"] if "eval_size" in part else [])]
+    merged = part.groupby([*setup, "step"], sort=True)
+    mean = merged[columns].mean()
     count = merged.size().to_numpy()
     code = mean.index.to_frame(index=False).groupby(setup, sort=False).ngroup().to_numpy()
     rows, lengths = int(code.max()) + 1, np.bincount(code)
@@ -238,7 +247,7 @@ def _matrices(
         eval_size=size[order],
         runs=tuple(int(counts[row]) for row in order),
         record=record,
-        flops_per_sample=_flops_per_sample(part),
+        flops_per_sample=_flops_per_sample(mean.reset_index()),
     )
 
 
