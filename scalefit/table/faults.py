@@ -142,8 +142,7 @@ def find_faults(frame: pd.DataFrame) -> list[Fault]:
 def _order_faults(frame: pd.DataFrame) -> list[Fault]:
     """Check keys, one size a run, and that resources do not fall within a run."""
     faults = []
-    run = pd.factorize(frame["run_id"])[0].astype(np.int32)
-    evaluation = pd.factorize(frame["eval"])[0].astype(np.int32)
+    run, evaluation = (frame[name].astype("category").cat.codes.to_numpy() for name in ("run_id", "eval"))
     step = frame["step"].to_numpy()
     order = np.lexsort((step, evaluation, run))
     run, evaluation, step = run[order], evaluation[order], step[order]
@@ -161,7 +160,9 @@ def _order_faults(frame: pd.DataFrame) -> list[Fault]:
     same_run = run[1:] == run[:-1]
     for name in ("params", "series"):
         if name in frame:
-            codes = pd.factorize(frame[name])[0][order]
+            values = frame[name]
+            categories = isinstance(values.dtype, pd.CategoricalDtype)
+            codes = (values.cat.codes if categories else values).to_numpy()[order]
             differs = same_run & (codes[1:] != codes[:-1])
             if differs.any():
                 faults.append(

@@ -147,17 +147,19 @@ def _load(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFrame, dict
 
 
 def _load_parquet(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read row group by row group, text as dictionary codes, so that memory stays bounded."""
+    """Read column by column, row group by row group, text as dictionary codes, so that memory stays bounded."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, read_dictionary=_TEXT, memory_map=True) as file:
+    with pq.ParquetFile(path, read_dictionary=_TEXT) as file:
         raw = (file.schema_arrow.metadata or {}).get(_META)
         metadata = json.loads(raw) if raw else {}
         names = [name for name in file.schema_arrow.names if columns is None or name in set(columns)]
-        batches = list(file.iter_batches(batch_size=1 << 20, columns=names))
-        schema = batches[0].schema if batches else file.schema_arrow
-    table = pa.Table.from_batches(batches, schema=schema)
-    del batches
-    frame = table.unify_dictionaries().to_pandas(split_blocks=True, self_destruct=True)
-    return frame, metadata
+        found = {}
+        for name in names:
+            chunks = [batch.column(0) for batch in file.iter_batches(batch_size=1 << 20, columns=[name])]
+            if chunks:
+                found[name] = pa.chunked_array(chunks).unify_dictionaries().to_pandas()
+            del chunks
+        pa.default_memory_pool().release_unused()
+    return pd.DataFrame(found, copy=False), metadata
