@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scalefit.fitting.bootstrap import bootstrap
+    from scalefit.fitting.bootstrap import bootstrap, bootstrap_runs
     from scalefit.fitting.fit import Estimate, Fit
     from scalefit.fitting.lmfit_bridge import to_lmfit
     from scalefit.fitting.profile import profile_interval
@@ -26,6 +26,7 @@ _PLACES = {
     "Fit": "scalefit.fitting.fit",
     "as_runs": "scalefit.table.io",
     "bootstrap": "scalefit.fitting.bootstrap",
+    "bootstrap_runs": "scalefit.fitting.bootstrap",
     "cross_validate": "scalefit.validation.crossval",
     "fit": "scalefit.workflow",
     "load_fit": "scalefit.workflow",
@@ -42,6 +43,7 @@ __all__ = [
     "Fit",
     "as_runs",
     "bootstrap",
+    "bootstrap_runs",
     "cross_validate",
     "fit",
     "load_fit",

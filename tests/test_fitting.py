@@ -225,6 +225,26 @@ def test_bootstrap_agrees_with_the_covariance(runs):
     np.testing.assert_array_equal(draws, bootstrap(fit, 400, seed=1))
 
 
+def test_bootstrap_over_runs_sees_the_spread_between_runs():
+    """Runs that differ in level by .02: intervals over runs must be wider than those of the noise within runs."""
+    rng = np.random.default_rng(4)
+    frames = []
+    for run in range(6):
+        theta = {"k_max": 0.14, "N0": 1.3e10, "E": 0.02 * rng.standard_normal(4)}
+        table = sf.simulate("saturating", theta, params=SIZES[3:], samples=D, sigma=0.002, seed=run).frame
+        frames.append(table.assign(run_id=[f"{name}-{run}" for name in table["run_id"]]))
+    runs = sf.as_runs(pd.concat(frames, ignore_index=True))
+    (data,) = prepare(runs, merge=False)
+    assert len(data.params) == 24
+    fit = fit_data("saturating", data, OLS)
+    # The level's spread over 6 runs of sd .02 is .02/sqrt(6) = .008; noise within runs alone gives 2e-4 or so.
+    spread = sf.bootstrap_runs(fit, 200, seed=0)[:, 2:].std(0)
+    assert (spread > 0.002).all()
+    assert (spread < 0.02).all()
+    with pytest.raises(FitError, match="two runs"):
+        sf.bootstrap_runs(fit_data("saturating", prepare(runs)[0], OLS), 2)
+
+
 def _recover(published, rho, count):
     row = published.iloc[1]
     theta = {"k_max": row.k_max, "N0": row.N0, "E": [row[f"E_{name}"] for name in NAMES]}

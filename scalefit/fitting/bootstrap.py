@@ -61,3 +61,41 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
         y = centre + ar1_noise(rng, fit.noise, (size, *problem.y.shape))
         found.append(problem.solve(np.repeat(fit.theta[None], size, axis=0), y, iterations=12, tolerance=1e-6).theta)
     return np.concatenate(found)
+
+
+def bootstrap_runs(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
+    """Refit to whole runs drawn with replacement within each size and set-up.
+
+    Parameters
+    ----------
+    fit : Fit
+        Squared-error fit of a line law on unmerged runs (`prepare(..., merge=False)`).
+    draws : int
+        Number of resamples B.
+    seed : int
+        Of numpy's generator.
+
+    Returns
+    -------
+    ndarray, shape (B, P)
+        Parameters on the fitted scale.
+
+    Raises
+    ------
+    FitError
+        If some size has a single run; use the parametric `bootstrap` there.
+    """
+    data = fit.data
+    members = [np.flatnonzero(data.size_index == s) for s in range(len(data.sizes))]
+    if min(len(rows) for rows in members) < 2:
+        raise FitError(
+            "a bootstrap over runs needs at least two runs of every size (prepare with merge=False); use the parametric bootstrap."
+        )
+    rng = np.random.default_rng(seed)
+    found = np.empty((draws, len(fit.theta)))
+    for draw in range(draws):
+        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
+        noise = Noise(fit.noise.rho, fit.noise.sigma[rows]) if fit.specification.noise == "ar1" else None
+        problem = LineProblem(fit.bound, data.keep(rows), fit.specification.objective, noise)
+        found[draw] = problem.solve(fit.theta[None], iterations=12, tolerance=1e-6).theta[0]
+    return found

@@ -160,9 +160,9 @@ def _order_faults(frame: pd.DataFrame) -> list[Fault]:
     same_run = run[1:] == run[:-1]
     for name in ("params", "series"):
         if name in frame:
-            values = frame[name]
-            categories = isinstance(values.dtype, pd.CategoricalDtype)
-            codes = (values.cat.codes if categories else values).to_numpy()[order]
+            column = frame[name]
+            categories = isinstance(column.dtype, pd.CategoricalDtype)
+            codes = (column.cat.codes if categories else column).to_numpy()[order]
             differs = same_run & (codes[1:] != codes[:-1])
             if differs.any():
                 faults.append(

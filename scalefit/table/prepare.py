@@ -79,7 +79,7 @@ class FitData:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def keep(self, rows: NDArray[np.bool_], first: int | NDArray[np.int64] | None = None) -> FitData:
+    def keep(self, rows: NDArray[np.bool_] | NDArray[np.intp], first: int | NDArray[np.int64] | None = None) -> FitData:
         """Return the curves chosen, each cut to its first points where asked."""
         weight = self.weight[rows]
         if first is not None:
@@ -137,6 +137,7 @@ def prepare(
     both: bool = False,
     clip: int = 0,
     weights: str = "uniform",
+    merge: bool = True,
 ) -> list[FitData]:
     """Turn a table into one `FitData` a (series, eval).
 
@@ -154,6 +155,8 @@ def prepare(
         Drop evaluations with step <= clip.
     weights : {"uniform", "size", "binomial"}
         Equal per point, equal total per model size, or `eval_size / (loss (1 - loss))`.
+    merge : bool
+        Average runs of the same size and set-up (different seeds); otherwise each run is a curve.
 
     Raises
     ------
@@ -181,6 +184,7 @@ def prepare(
     found = []
     for series, evaluation, part in _by_series(frame):
         record = {
+            "merge": merge,
             "where": dict(where or {}),
             "resources": list(resources),
             "clip": clip,
@@ -205,11 +209,13 @@ def _matrices(
 ) -> FitData:
     """Merge seeds (same size and set-up, same step) and pad the curves to one length."""
     setup = [name for name in ("params", "group_size", "reuse") if name in part and part[name].notna().all()]
+    if not record["merge"]:
+        setup.append("run_id")
     columns = [*(name for name in RESOURCES if name in part), "loss", *(["eval_size"] if "eval_size" in part else [])]
-    merged = part.groupby([*setup, "step"], sort=True)
+    merged = part.groupby([*setup, "step"], sort=True, observed=True)
     mean = merged[columns].mean()
     count = merged.size().to_numpy()
-    code = mean.index.to_frame(index=False).groupby(setup, sort=False).ngroup().to_numpy()
+    code = mean.index.to_frame(index=False).groupby(setup, sort=False, observed=True).ngroup().to_numpy()
     rows, lengths = int(code.max()) + 1, np.bincount(code)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     column = np.arange(len(code)) - starts[code]
