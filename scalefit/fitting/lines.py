@@ -146,7 +146,7 @@ class LineProblem:
         y: Array | None = None,
         held: NDArray[np.bool_] | None = None,
         iterations: int = 200,
-        tolerance: float = 1e-13,
+        tolerance: float = 1e-9,
     ) -> Solution:
         """Minimise from `start` (B, P); `held` parameters stay where they are; deterministic."""
         low, high = self.bound.bounds
@@ -168,8 +168,10 @@ class LineProblem:
             except np.linalg.LinAlgError:
                 step = np.stack([np.linalg.lstsq(m, v, rcond=None)[0] for m, v in zip(M, gm, strict=True)])
             step[~np.isfinite(step)] = 0.0
-            # What the step is expected to gain says that a minimum is reached without another evaluation.
-            active &= ~((damping <= 1e-2) & ((step * gm).sum(1) <= tolerance * cost))
+            # What the step is expected to gain says that a minimum is reached; the step is taken, not evaluated.
+            done = active & (damping <= 1e-2) & ((step * gm).sum(1) <= tolerance * cost)
+            theta = np.where(done[:, None], np.minimum(np.maximum(theta + step, low), high), theta)
+            active &= ~done
             if not active.any():
                 break
             trial = np.minimum(np.maximum(theta + step * active[:, None], low), high)

@@ -238,6 +238,10 @@ def _least_squares(columns: list[Array], target: Array, root: Array) -> tuple[Ar
     """Solve a least-squares problem at each of G grid points; `columns` of shape (G, n); return (G, c), (G,)."""
     design = np.stack(columns, -1) * root[:, None]
     goal = target * root
+    if len(columns) == 1:
+        only = design[..., 0]
+        square, product = (only * only).sum(1), only @ goal
+        return (product / square)[:, None], goal @ goal - product**2 / square
     length = np.maximum(np.sqrt((design**2).sum(1)), 1e-150)
     unit = design / length[:, None, :]
     transposed = unit.swapaxes(1, 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,22 +53,22 @@ class FitData:
     flops_per_sample: float = 1.0
     """Median of flops / (params x samples) in the table [FLOPs]; 1 where it has not both."""
 
-    @property
+    @cached_property
     def sizes(self) -> Array:
         """Distinct model sizes, ascending."""
         return np.unique(self.params)
 
-    @property
+    @cached_property
     def size_index(self) -> NDArray[np.intp]:
         """Index into `sizes`, shape (R,)."""
         return np.searchsorted(self.sizes, self.params)
 
-    @property
+    @cached_property
     def present(self) -> NDArray[np.bool_]:
         """Where a point is, shape (R, T)."""
         return self.weight > 0
 
-    @property
+    @cached_property
     def points(self) -> int:
         """Number of points."""
         return int(self.present.sum())
