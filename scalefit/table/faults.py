@@ -130,7 +130,7 @@ def find_faults(frame: pd.DataFrame) -> list[Fault]:
             if high.any():
                 fix = (
                     "a percentage? divide by 100"
-                    if np.nanmax(values) <= 100
+                    if 2 < np.nanmax(values) <= 100
                     else f"it must be at most {column.high:g} [{column.unit}]"
                 )
                 faults.append(Fault(column.name, _rows(high), f"holds {values[high][0]:g}", fix))
