@@ -29,7 +29,7 @@ def test_base_fits_are_the_published_ones(runs, published, row, x):
     assert fit.status == "converged"
     assert fit.params["k_max"].value == pytest.approx(wanted.k_max, abs=1e-4)
     assert fit.params["N0"].value == pytest.approx(wanted.N0, rel=1.5e-3)
-    assert fit.r2 == pytest.approx(wanted.r2, abs=2e-5) or x == "samples"
+    assert fit.r2 == pytest.approx(wanted.r2, abs=2e-5)
 
 
 def test_fits_without_72b_are_the_papers_table_6(runs):

@@ -66,7 +66,7 @@ def _bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tup
     return {
         f"cover{int(100 * level)}": (
             10.0 ** (fit_log - student(level, dof) * total),
-            10.0 ** (fit_log + student(level, dof) * total),
+            10.0 ** np.minimum(fit_log + student(level, dof) * total, 2.0),
         )
         for level in (0.5, 0.95)
     }
