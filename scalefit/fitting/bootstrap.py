@@ -53,7 +53,7 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
         )
     noise = fit.noise if fit.specification.noise == "ar1" else None
     problem = LineProblem(fit.bound, fit.data, fit.specification.objective, noise)
-    centre = problem.curves(fit.theta[None])[0]
+    centre = problem.curves(fit.theta[None])
     rng = np.random.default_rng(seed)
     found = []
     for at in range(0, draws, CHUNK):

@@ -80,13 +80,12 @@ class BoundLaw:
 
     def internal(self, values: dict[str, Any]) -> Array:
         """Return the flat vector of named values, moved just inside the bounds."""
-        flat = np.concatenate(
-            [np.broadcast_to(np.asarray(values[p.name], float), (self._width(p.name),)) for p in self.law.params]
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            flat = np.where(self.log_scaled, np.log(np.where(self.log_scaled, np.maximum(flat, 1e-300), 1.0)), flat)
+        flat = np.empty(len(self.log_scaled))
+        for param in self.law.params:
+            flat[self.columns[param.name]] = values[param.name]
+        flat[self.log_scaled] = np.log(np.maximum(flat[self.log_scaled], 1e-300))
         low, high = self.bounds
-        return np.clip(flat, low, high)
+        return np.minimum(np.maximum(flat, low), high)
 
     def values(self, theta: Array) -> dict[str, Array]:
         """Return named values of a batch (B, P): shared ones as (B, 1), per size as (B, S)."""
@@ -155,10 +154,13 @@ def size_lines(data: FitData, resource: Array) -> SizeLines:
     x = np.log10(resource)
     floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]
     loss = np.maximum(data.loss, floor)
-    y, w = np.log10(loss), data.weight * loss**2
-    member = (data.size_index[None, :] == np.arange(len(data.sizes))[:, None]).astype(float)
-    stack = np.stack([w, w * x, w * y, w * x * x, w * x * y]).sum(-1)
-    n, sx, sy, sxx, sxy = (member @ stack.T).T
+    z = np.empty((len(x), 3, x.shape[1]))
+    z[:, 0], z[:, 1], z[:, 2] = 1.0, x, np.log10(loss)
+    sums = (z * (data.weight * loss**2)[:, None]) @ z.swapaxes(1, 2)
+    if not data.ordered:
+        member = (data.size_index[None, :] == np.arange(len(data.sizes))[:, None]).astype(float)
+        sums = (member @ sums.reshape(len(sums), 9)).reshape(-1, 3, 3)
+    n, sx, sy, sxx, sxy = sums[:, 0, 0], sums[:, 0, 1], sums[:, 0, 2], sums[:, 1, 1], sums[:, 1, 2]
     centre, level = sx / n, sy / n
     spread = np.maximum(sxx - sx * centre, 1e-12)
     return SizeLines(data.sizes, (sxy - sx * level) / spread, centre, level, spread, n, float(x[data.present].max()))

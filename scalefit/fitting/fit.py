@@ -125,7 +125,6 @@ class Fit:
         N = np.array([parse_quantity(params, "params")])
         if self.law.line is None:
             raise FitError(f"law {self.law.name!r} has no k(N); fit a line law such as 'saturating'.")
-        coordinates, gradient = self.law.line
         slope_params = [p for p in self.law.params if p.per_size]
         if any(p.name == "k" for p in slope_params):
             self.bound.at(self.theta, N)
@@ -133,10 +132,11 @@ class Fit:
         shared = {p.name: values[p.name] if not p.per_size else np.zeros(1) for p in self.law.params}
         if any(p.name == "k" for p in slope_params):
             shared = self.bound.at(self.theta, N)
-        k = float(np.ravel(coordinates(shared, N)[0])[0])
+        slope_k, _, by = self.law.line(shared, N)
+        k = float(np.ravel(slope_k)[0])
         slope = np.zeros(len(self.theta))
         for param in self.law.params:
-            if param.name not in (by := gradient(shared, N)):
+            if param.name not in by:
                 continue
             part = self.bound.columns[param.name]
             where = part.start + (int(np.argmin(np.abs(self.data.sizes - N[0]))) if param.per_size else 0)
@@ -212,7 +212,7 @@ def make_problem(law: Law, data: FitData, specification: Specification, noise: N
 def fitted_curves(problem: Problem, theta: Array) -> Array:
     """Return the fitted curves on the problem's scale, shape (R, T)."""
     if isinstance(problem, LineProblem):
-        return problem.curves(theta[None])[0][0]
+        return problem.curves(theta[None])[0]
     return np.asarray(problem.fitted(theta))
 
 

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Values = Mapping[str, Array]
 
+Line = tuple[Array, Array, dict[str, tuple[Array | float, Array]]]
+"""Slope k, offset E, and the derivatives of both by each parameter."""
+
 LN10 = float(np.log(10.0))
 BILLION = 1e9
 """Unit in which offsets are written: log10 of parameters in billions."""
@@ -72,8 +75,9 @@ class Law:
         Derivative of `log10 L` by each parameter (on its own scale).
     start : callable
         Values computed from the data: from `SizeLines` for line laws, else from a list of `Curves`.
-    line : tuple of callables, optional
-        `(p, N) -> (k, E)` and `(p, N) -> {name: (dk, dE)}` for laws that are a line in log10 X within a size.
+    line : callable, optional
+        `(p, N) -> (k, E, {name: (dk, dE)})` for laws that are a line in log10 X within a size;
+        dk is the number 0.0 where k does not depend on the parameter.
     bends : bool
         The resource enters as X / (1 + X/X_bend), so that curves flatten beyond X_bend.
     intensive : bool
@@ -87,10 +91,7 @@ class Law:
     log_loss: Callable[[Values, Array, Array], Array]
     gradient: Callable[[Values, Array, Array], dict[str, Array]]
     start: Callable[[Any], dict[str, Any]]
-    line: (
-        tuple[Callable[[Values, Array], tuple[Array, Array]], Callable[[Values, Array], dict[str, tuple[Array, Array]]]]
-        | None
-    ) = None
+    line: Callable[[Values, Array], Line] | None = None
     resources: int = 1
     bends: bool = False
     intensive: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalefit.laws.law import BILLION, Array, Law, Param, SizeLines, Values, bend
+from scalefit.laws.law import BILLION, Array, Law, Line, Param, SizeLines, Values, bend
 
 PAPER = "Tan et al. 2025, arXiv:2509.25300, eq. 1-2"
 Derivatives = dict[str, Array]
@@ -127,19 +127,15 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
     if bends:
         params += (Param("X_bend", "resource" + (" per parameter for flops" if closed else ""), (1, 1e40), "log"),)
 
-    def coordinates(p: Values, N: Array) -> tuple[Array, Array]:
-        k, _ = slope.value(p, N)
-        return k, offset.value(p, N, k)[0]
-
-    def coordinates_gradient(p: Values, N: Array) -> dict[str, tuple[Array, Array]]:
+    def line(p: Values, N: Array) -> Line:
         k, dk = slope.value(p, N)
-        _, dE, by_k = offset.value(p, N, k)
-        found = {key: (value, by_k * value) for key, value in dk.items()}
-        found.update({key: (np.zeros_like(value), value) for key, value in dE.items()})
-        return found
+        E, dE, by_k = offset.value(p, N, k)
+        found: dict[str, tuple[Array | float, Array]] = {key: (value, by_k * value) for key, value in dk.items()}
+        found.update({key: (0.0, value) for key, value in dE.items()})
+        return k, E, found
 
     def log_loss(p: Values, N: Array, X: Array) -> Array:
-        k, E = coordinates(p, N)
+        k, E, _ = line(p, N)
         h = np.log10(X[0])
         if bends:
             h, _ = bend(h, np.log10(p["X_bend"]))
@@ -147,11 +143,12 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
 
     def gradient(p: Values, N: Array, X: Array) -> dict[str, Array]:
         h = np.log10(X[0])
+        k, _, by = line(p, N)
         found: dict[str, Array] = {}
         if bends:
             h, by_bend = bend(h, np.log10(p["X_bend"]))
-            found["X_bend"] = -coordinates(p, N)[0] * by_bend / p["X_bend"]
-        for key, (dk, dE) in coordinates_gradient(p, N).items():
+            found["X_bend"] = -k * by_bend / p["X_bend"]
+        for key, (dk, dE) in by.items():
             found[key] = dE - dk * h
         return found
 
@@ -172,10 +169,13 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
         log_loss,
         gradient,
         start,
-        line=(coordinates, coordinates_gradient),
+        line=line,
         bends=bends,
         intensive=closed,
     )
+
+
+_GRID = np.linspace(0, 1, 33)
 
 
 def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, object]:
@@ -184,10 +184,11 @@ def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, 
     k_seen = -lines.slope
     if slope is FREE_SLOPE:
         return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
-    scale = np.exp(np.linspace(np.log(N.min() / 30), np.log(N.max() * 30), 33))
+    scale = N[0] / 30 * (900 * N[-1] / N[0]) ** _GRID
     by_slope = scale if slope is SATURATING else np.linspace(-0.5, 2, 26) if slope is POWER_OF_SIZE else np.zeros(1)
     by_offset = scale[::2] if offset is OFFSETS["saturating"] else np.zeros(1)
-    first, second = (grid.ravel()[:, None] for grid in np.meshgrid(by_slope, by_offset, indexing="ij"))
+    first = np.repeat(by_slope, len(by_offset))[:, None]
+    second = np.tile(by_offset, len(by_slope))[:, None]
     size = np.log10(N / BILLION)
     one = np.ones((len(first), len(N)))
     if slope is SATURATING:
@@ -236,12 +237,12 @@ def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, 
 
 def _least_squares(columns: list[Array], target: Array, root: Array) -> tuple[Array, Array]:
     """Solve a least-squares problem at each of G grid points; `columns` of shape (G, n); return (G, c), (G,)."""
-    design = np.stack(columns, -1) * root[:, None]
     goal = target * root
     if len(columns) == 1:
-        only = design[..., 0]
+        only = columns[0] * root
         square, product = (only * only).sum(1), only @ goal
         return (product / square)[:, None], goal @ goal - product**2 / square
+    design = np.stack(columns, -1) * root[:, None]
     length = np.maximum(np.sqrt((design**2).sum(1)), 1e-150)
     unit = design / length[:, None, :]
     transposed = unit.swapaxes(1, 2)

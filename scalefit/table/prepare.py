@@ -64,6 +64,11 @@ class FitData:
         return np.searchsorted(self.sizes, self.params)
 
     @cached_property
+    def ordered(self) -> bool:
+        """Whether there is one curve a size, smallest first."""
+        return len(self.params) == len(self.sizes) and bool((self.params == self.sizes).all())
+
+    @cached_property
     def present(self) -> NDArray[np.bool_]:
         """Where a point is, shape (R, T)."""
         return self.weight > 0
