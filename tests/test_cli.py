@@ -38,6 +38,16 @@ def test_fit_then_predict_finds_it(tmp_path):
     assert {"samples", "loss", "low", "high", "new_low", "new_high"} <= set(base["curve"][0])
 
 
+def test_fit_options_reach_the_fit(tmp_path):
+    made = scalefit("fit", RUNS, "--where", "series=base", "--huber", "0.02", "--clip", "20", "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    (found,) = json.loads(made.stdout)
+    assert found["specification"]["huber"] == 0.02
+    # 732 base points in the table; at most 20 steps of 7 sizes are clipped.
+    assert 732 - 140 <= json.loads((tmp_path / "fit.json").read_text())["fits"][0]["points"] < 732
+    assert found["status"] == "converged"
+
+
 def test_anchor_from_a_short_run(tmp_path, runs):
     small = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] < 72e9)]
     small.to_csv(tmp_path / "small.csv", index=False)
@@ -67,6 +77,8 @@ def test_anchor_from_a_short_run(tmp_path, runs):
         (["fit", RUNS, "--where", "series=bas"], 2, "did you mean 'base'"),
         (["fit", RUNS, "--where", "params=7e9"], 1, "single model size"),
         (["fit", RUNS, "--noise", "ar2"], 2, "did you mean 'ar1'"),
+        (["fit", RUNS, "--huber", "-1"], 2, "must be greater than 0"),
+        (["fit", RUNS, "--clip", "1000"], 1, "--clip"),
         (["fit", RUNS, "--out", "no/such/fit.json"], 1, "no directory"),
         (["predict", "--params", "100B"], 1, "no such fit"),
         (["predict", "other.json", "--params", "100B"], 1, "not a scalefit fit"),

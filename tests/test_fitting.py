@@ -111,10 +111,42 @@ def test_chinchilla_from_published_parameters():
     resource = np.broadcast_to(tokens, clean.shape)[None].copy()
     data = FitData("c", ("samples",), sizes, resource, loss, np.ones_like(loss), np.full(35, np.nan), (1,) * 35, {})
     fit = fit_data("chinchilla", data, Specification("log10-loss", "independent", 1e-3 / np.log(10)))
-    # .002 noise on 245 points: exponents to about .01, E to .01.
+    # .002 noise on 245 points: exponents to about .01, E to .01; A and B follow the exponents
+    # (d ln A = ln N d alpha, about 20 * .012), so their logarithms get that much.
     assert fit.params["E"].value == pytest.approx(1.817, abs=0.02)
     assert fit.params["alpha"].value == pytest.approx(0.348, abs=0.012)
     assert fit.params["beta"].value == pytest.approx(0.366, abs=0.012)
+    assert np.log(fit.params["A"].value) == pytest.approx(np.log(482.01), abs=0.25)
+    assert np.log(fit.params["B"].value) == pytest.approx(np.log(2085.43), abs=0.3)
+    # The optimum of sum Huber(1e-3) of the natural log: no worse than that of another solver from the truth.
+    from scipy.optimize import minimize
+    from scipy.special import huber
+
+    def objective(p):
+        form = np.exp(p[0]) + np.exp(p[1]) * sizes[:, None] ** -p[3] + np.exp(p[2]) * tokens[None] ** -p[4]
+        return float(huber(1e-3, np.log(form) - np.log(loss)).sum())
+
+    ours = objective(
+        [*(np.log(fit.params[name].value) for name in "EAB"), *(fit.params[n].value for n in ("alpha", "beta"))]
+    )
+    truth = [np.log(1.817), np.log(482.01), np.log(2085.43), 0.3478, 0.3658]
+    theirs = minimize(
+        objective,
+        truth,
+        method="Nelder-Mead",
+        options={"maxiter": 20000, "maxfev": 20000, "fatol": 1e-14, "xatol": 1e-9},
+    )
+    assert ours <= theirs.fun * (1 + 1e-6)
+
+
+def test_chinchilla_without_noise_gives_the_published_numbers():
+    sizes, tokens = np.geomspace(5e7, 1.6e10, 35), np.geomspace(1e9, 3e11, 7)
+    loss = 1.817 + 482.01 * sizes[:, None] ** -0.3478 + 2085.43 * tokens[None] ** -0.3658
+    resource = np.broadcast_to(tokens, loss.shape)[None].copy()
+    data = FitData("c", ("samples",), sizes, resource, loss, np.ones_like(loss), np.full(35, np.nan), (1,) * 35, {})
+    fit = fit_data("chinchilla", data, Specification("log10-loss", "independent", 1e-3 / np.log(10)))
+    found = [fit.params[name].value for name in ("E", "A", "B", "alpha", "beta")]
+    assert found == pytest.approx([1.817, 482.01, 2085.43, 0.3478, 0.3658], rel=1e-3)
 
 
 def test_joint_law_says_the_split_is_unidentified(runs):
@@ -169,7 +201,9 @@ def test_at_bound_is_told():
         "power-k", {"k1": 0.002, "gamma": 1.2, "E": np.zeros(5)}, params=SIZES[:5], samples=D, sigma=0.004, seed=2
     )
     fit = sf.fit(table)
-    assert fit.status != "converged" or fit.params["N0"].high == np.inf
+    assert fit.status == "at-bound"
+    assert fit.notes == ("at a bound: k_max",)
+    assert np.isinf(fit.params["k_max"].se)
 
 
 def test_saved_fit_refits_to_the_same_numbers(runs, tmp_path):

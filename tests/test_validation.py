@@ -34,10 +34,10 @@ def test_zero_shot_72b_on_base_is_within_the_target(runs, x):
 
 @pytest.mark.parametrize(("series", "x"), CASES)
 def test_anchored_72b_beats_an_offset_set_on_all_of_it(runs, series, x):
-    """The paper's way, E set on all of 72B, scores .0124-.0159; ten points must do no worse than its worst."""
+    """The paper's way, E set on all of 72B, scores .0153 on base by C, the worst that ten points do."""
     found = held_out_72b(runs, series, x, 10)
-    assert found["rmse"] <= 0.0159
-    assert abs(found["end_bias"]) <= 0.015
+    assert found["rmse"] <= 0.0153
+    assert abs(found["end_bias"]) <= 0.0125
 
 
 def test_held_out_size_contributes_nothing(runs):

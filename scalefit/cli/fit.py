@@ -32,6 +32,13 @@ def fit(
     weights: Annotated[str, typer.Option(help="uniform, size (the paper's) or binomial.")] = "uniform",
     noise: Annotated[str, typer.Option(help="ar1, or independent (ordinary least squares, as in the paper).")] = "ar1",
     objective: Annotated[str, typer.Option(help="Residual of loss or of log10-loss.")] = "loss",
+    huber: Annotated[
+        float | None,
+        typer.Option(
+            help="Huber loss of this width, in units of the residual; else squared error.", show_default=False
+        ),
+    ] = None,
+    clip: Annotated[int, typer.Option(help="Drop evaluations with step <= clip.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Fit a law, one fit a series; print a summary and write fit.json."""
@@ -52,9 +59,9 @@ def fit(
     table = read_runs(runs, columns=[*COLUMNS, *wanted])
     for fault in table.warnings:
         print(f"warning: {runs}: {fault}", file=sys.stderr)
-    fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise)
+    fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
     verdicts = [
-        weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 else None
+        weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 and not huber else None
         for found in fits
     ]
     save_fits(fits, out, {"path": runs.name, "sha256": sha256_of_file(runs)})

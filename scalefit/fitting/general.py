@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class PointProblem:
         huber: float | None = None,
     ) -> None:
         self.bound, self.data, self.linear, self.huber = bound, data, objective == "loss", huber
+        self.objective, self.noise = objective, noise
         self.present = data.present
         seen = law_resource(bound.law, data, data.resource, data.params)
         self.X = seen[:, self.present]
@@ -73,7 +75,28 @@ class PointProblem:
         return self.whiten(self.jacobian(theta))[self.present]
 
     def solve(self, start: Array) -> Solution:
-        """Minimise from `start` (1, P)."""
+        """Minimise from `start` (1, P); a law whose parameters are all per size is solved size by size."""
+        if len(self.bound.sizes) > 1 and all(param.per_size for param in self.bound.law.params):
+            return self._solve_each_size(start)
+        return self._solve_whole(start)
+
+    def _solve_each_size(self, start: Array) -> Solution:
+        count = len(self.bound.sizes)
+        # Flat order is parameter by parameter; row s of `where` picks those of size s.
+        where = np.arange(start.shape[1]).reshape(-1, count).T
+        theta, cost, normal, converged = start.copy(), 0.0, np.zeros((1, start.size, start.size)), True
+        for own, size in zip(where, self.bound.sizes, strict=True):
+            rows = self.data.params == size
+            noise = None if self.noise is None else Noise(self.noise.rho, self.noise.sigma[rows])
+            bound = BoundLaw(self.bound.law, np.array([size]))
+            data = replace(self.data.keep(rows), weight=self.data.weight[rows])
+            part = PointProblem(bound, data, self.objective, noise, self.huber)._solve_whole(start[:, own])
+            theta[0, own] = part.theta[0]
+            normal[0][np.ix_(own, own)] = part.normal[0]
+            cost, converged = cost + float(part.cost[0]), converged and bool(part.converged[0])
+        return Solution(theta, np.array([cost]), normal, np.array([converged]))
+
+    def _solve_whole(self, start: Array) -> Solution:
         from scipy.optimize import least_squares
 
         low, high = self.bound.bounds
@@ -85,8 +108,8 @@ class PointProblem:
             jac=self._whitened_jacobian,
             bounds=(low, high),
             x_scale="jac",
-            ftol=1e-14,
-            xtol=1e-12,
+            ftol=1e-13,
+            xtol=1e-11,
             gtol=1e-12,
             max_nfev=2000,
             **options,

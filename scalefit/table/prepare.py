@@ -184,7 +184,9 @@ def prepare(
     if clip:
         keep &= frame["step"].to_numpy() > clip
     if not keep.any():
-        raise FitError(f"{runs.path}: no row with {' and '.join(resources)} > 0 and step > {clip} is left.")
+        raise FitError(
+            f"{runs.path}: no row with {' and '.join(resources)} > 0 and step > {clip} is left; its last step is {frame['step'].max()}, lower --clip."
+        )
     if not keep.all():
         frame = frame[keep]
     found = []
