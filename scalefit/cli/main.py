@@ -8,6 +8,7 @@ import sys
 import typer
 
 from scalefit.cli import check, crossval, fit, predict
+from scalefit.cli import run as run_command
 from scalefit.errors import ScalefitError
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Fit, test and use scaling laws of reinforcement-learning post-training.",
 )
-for group in (check, fit, predict, crossval):
+for group in (check, fit, predict, crossval, run_command):
     group.register(app)
 
 

@@ -1,0 +1,87 @@
+"""`scalefit run`: make the runs of an experiment file, into a runs table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scalefit.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from scalefit.runner.sweep import Progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="Experiment file (TOML).", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Runs table to write; its unfinished runs are resumed.")] = Path(
+        "runs.parquet"
+    ),
+    jobs: Annotated[int, typer.Option(help="Processes at a time.", min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train with GRPO, every run of the experiment's grid; stop and start again at will."""
+    import importlib.util
+
+    from scalefit.errors import ScalefitError
+    from scalefit.runner.config import read_config
+    from scalefit.runner.sweep import parts_of, run_sweep
+
+    settings = read_config(config)
+    if importlib.util.find_spec("torch") is None:
+        raise ScalefitError("the runner needs torch; install it with: pip install 'scalefit-rl[runner]'.")
+    try:
+        outcome = run_sweep(settings, out, jobs, _Bar())
+    except KeyboardInterrupt:
+        print(
+            f"\nscalefit: stopped; what was made is in {out} and {parts_of(out).name}. The same command goes on from there.",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+    if as_json:
+        print_json(vars(outcome))
+    else:
+        counts = [
+            f"{len(found)} {name}"
+            for name, found in (
+                ("finished", outcome.finished),
+                ("already there", outcome.skipped),
+                ("diverged", outcome.diverged),
+                ("failed", outcome.failed),
+            )
+            if found
+        ]
+        print(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
+        for name, why in outcome.failed.items():
+            print(f"  {name}: {why}", file=sys.stderr)
+    if outcome.failed:
+        sys.exit(1)
+
+
+class _Bar:
+    """Progress on stderr: one line that changes on a terminal, else a line a note."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
+        if progress.note:
+            print(("\r\x1b[K" if self.live else "") + progress.note, file=sys.stderr, flush=True)
+        if not self.live:
+            return
+        left = ""
+        if progress.ended:
+            seconds = progress.seconds / progress.ended * (progress.total - progress.ended)
+            left = f", about {seconds / 60:.0f} min left"
+        filled = round(20 * progress.ended / max(progress.total, 1))
+        words = "; ".join(f"{name}: {text}" for name, text in progress.under_way.items())
+        line = f"[{'#' * filled}{'.' * (20 - filled)}] {progress.ended}/{progress.total}{left}  {words}"
+        print(f"\r\x1b[K{line[:150]}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,76 @@
+"""A run on disk: its rows as they come, its last checkpoint, and how it ended.
+
+A run's folder holds `rows.jsonl` (one line an evaluation, synced to disk), `checkpoint.pt` (weights, optimiser, state;
+random states need no place: every draw is decided by seed, purpose and step) and, at the end, `done.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalefit.provenance import replace_file
+from scalefit.runner.train import Run, RunState
+
+ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
+
+
+def save_checkpoint(run: Run, folder: Path) -> None:
+    """Write the whole state beside the old one, then replace it."""
+    content = {
+        "spec": run.spec.digest(),
+        "state": dataclasses.asdict(run.state),
+        "diagnostics": run.diagnostics,
+        "model": run.policy.model.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+    }
+    if run.reference is not None:
+        content["reference"] = run.reference.model.state_dict()
+    replace_file(folder / CHECKPOINT, lambda target: torch.save(content, target))
+
+
+def load_checkpoint(run: Run, folder: Path) -> str | None:
+    """Put a run where its last checkpoint left it; return why not, where that cannot be (None: done, or none there)."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+        if content["spec"] != run.spec.digest():
+            return "belongs to another configuration"
+        model, optimiser, state = content["model"], content["optimiser"], RunState(**content["state"])
+        diagnostics = content["diagnostics"]
+        reference = content.get("reference")
+    except Exception as error:
+        return f"cannot be read ({type(error).__name__})"
+    run.policy.model.load_state_dict(model)
+    run.optimiser.load_state_dict(optimiser)
+    if run.reference is not None and reference is not None:
+        run.reference.model.load_state_dict(reference)
+    run.state, run.diagnostics = state, diagnostics
+    return None
+
+
+def append_row(folder: Path, row: dict[str, Any]) -> None:
+    """Add a row and sync it to disk."""
+    with open(folder / ROWS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write all rows anew, for a run that resumes earlier than its last row."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    replace_file(folder / ROWS, lambda target: Path(target).write_text(text, encoding="utf-8"))
+
+
+def finish(folder: Path, record: dict[str, Any]) -> None:
+    """Mark a run as ended and drop its checkpoint."""
+    replace_file(folder / DONE, lambda target: Path(target).write_text(json.dumps(record), encoding="utf-8"))
+    (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+"""Which problems a run sees, in which order: distinct prompts, repeats, curriculum."""
+
+from __future__ import annotations
+
+from scalefit.runner.config import RunSpec
+from scalefit.runner.tasks.task import Example, Task, distinct, random_stream
+
+SEED_STRIDE = 1 << 32
+"""Runs of different seeds draw training problems from different stretches of the index."""
+
+
+def training_examples(task: Task, spec: RunSpec) -> list[Example]:
+    """Return the run's problems in order of use, one for each sample.
+
+    A run of D samples with reuse tau has D/tau distinct problems and goes through all of them tau times.
+    Under `curriculum` each pass goes from easy to hard; under `shuffled` each pass has an order of its own.
+    """
+    grpo = spec.config.grpo
+    samples = grpo.steps * grpo.prompts
+    unique = distinct(task, "train", samples // spec.reuse, first=spec.seed * SEED_STRIDE)
+    found: list[Example] = []
+    for turn in range(spec.reuse):
+        order = _shuffled(unique, spec.seed, turn)
+        if spec.config.task.order == "curriculum":
+            order.sort(key=lambda example: example.difficulty)
+        found += order
+    return found
+
+
+def evaluation_examples(task: Task, count: int) -> list[Example]:
+    """Return the fixed held-out problems, the same for every run of a configuration."""
+    return distinct(task, "eval", count)
+
+
+def _shuffled(examples: list[Example], seed: int, turn: int) -> list[Example]:
+    stream = random_stream("order", seed, turn)
+    keys = [(next(stream), next(stream)) for _ in examples]
+    return [examples[at] for at in sorted(range(len(examples)), key=keys.__getitem__)]

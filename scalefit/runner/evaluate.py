@@ -1,0 +1,89 @@
+"""Evaluation on a fixed held-out set: pass@1 with its error, and what the answers looked like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scalefit.runner.policies.policy import Policy
+from scalefit.runner.tasks.task import Example, Task
+
+CHUNK = 64
+"""Problems sampled at once."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of one evaluation.
+
+    Attributes
+    ----------
+    pass_rate : ndarray, shape (M,)
+        Share of right answers to each problem.
+    low, high : float
+        95 % interval of the loss 1 - pass@1 for a new draw of problems: exact binomial (Clopper-Pearson) at M
+        trials, which bounds the error of pass@1 averaged over any number of samples a problem.
+    response_length, truncated, unparsed : float
+        Mean tokens; share of answers cut by the limit; share that could not be read.
+    """
+
+    pass_rate: np.ndarray
+    low: float
+    high: float
+    response_length: float
+    truncated: float
+    unparsed: float
+
+    @property
+    def loss(self) -> float:
+        """1 - pass@1."""
+        return 1.0 - float(self.pass_rate.mean())
+
+
+def exact_interval(rate: float, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a proportion; `rate * trials` need not be whole.
+
+    Source: Clopper and Pearson 1934, Biometrika 26.
+    """
+    from scipy.special import betaincinv
+
+    hits, tail = rate * trials, (1 - level) / 2
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, trials - hits + 1, tail))
+    high = 1.0 if hits >= trials else float(betaincinv(hits + 1, trials - hits, 1 - tail))
+    return low, high
+
+
+def evaluate(
+    policy: Policy,
+    task: Task,
+    examples: Sequence[Example],
+    *,
+    samples: int,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+) -> Evaluation:
+    """Sample each problem `samples` times and score the answers."""
+    rates, lengths, truncated, unparsed = [], 0, 0, 0
+    for at in range(0, len(examples), CHUNK):
+        part = examples[at : at + CHUNK]
+        rollouts = policy.sample(
+            [example.prompt for example in part],
+            samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            generator=generator,
+        )
+        for example, answers in zip(part, policy.texts(rollouts), strict=True):
+            scores = [task.score(answer, example.answer) for answer in answers]
+            rates.append(sum(score.reward for score in scores) / samples)
+            unparsed += sum(not score.parsed for score in scores)
+        lengths += int(rollouts.mask_PGT.sum())
+        truncated += int((~rollouts.ended_PG).sum())
+    total = len(examples) * samples
+    rate = np.array(rates)
+    low, high = exact_interval(1.0 - float(rate.mean()), len(examples))
+    return Evaluation(rate, low, high, lengths / total, truncated / total, unparsed / total)

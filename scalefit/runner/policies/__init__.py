@@ -1,0 +1,27 @@
+"""What is trained: policies that sample answers, give log-probabilities and take updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scalefit.runner.config import RunSpec
+    from scalefit.runner.policies.policy import Policy
+    from scalefit.runner.tasks.task import Task
+
+Report = Callable[[str], None]
+
+
+def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
+    from scalefit.runner.pretrain import base_policy
+
+    return base_policy(spec.size, spec.series, task, spec.config.pretrain, report)
+
+
+POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano}
+
+
+def make_policy(spec: RunSpec, task: Task, report: Report = lambda text: None) -> Policy:
+    """Return the policy that a run starts from."""
+    return POLICIES[spec.config.policy.kind](spec, task, report)

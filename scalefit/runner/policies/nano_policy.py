@@ -1,0 +1,89 @@
+"""A nano model with its character vocabulary, as a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scalefit.errors import UsageError
+from scalefit.runner.policies.nano import Nano, NanoShape
+from scalefit.runner.policies.nano_sample import sample_nano
+from scalefit.runner.rollouts import Rollouts
+
+PAD, END = 0, 1
+MAX_LENGTH = 512
+"""Longest prompt and response together [tokens]."""
+
+
+class NanoPolicy:
+    """Characters of the alphabet are tokens 2, 3, ...; 0 pads and 1 ends."""
+
+    def __init__(self, shape: NanoShape, alphabet: str, generator: torch.Generator) -> None:
+        self.alphabet = alphabet
+        self.model = Nano(shape, len(alphabet) + 2, MAX_LENGTH, generator)
+        self.params = shape.params
+        self.matrix_params = shape.matrix_params
+        self.head_params = self.model.embed.numel()
+        self._token = {character: at + 2 for at, character in enumerate(alphabet)}
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text.
+
+        Raises
+        ------
+        UsageError
+            If a character is not in the alphabet.
+        """
+        try:
+            return [self._token[character] for character in text]
+        except KeyError as error:
+            raise UsageError(
+                f"character {error.args[0]!r} of {text!r} is not in the policy's alphabet {self.alphabet!r}."
+            ) from None
+
+    def pack(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return prompts left-padded to one length (P, S) and their padding (P,)."""
+        rows = [self.encode(prompt) for prompt in prompts]
+        longest = max(map(len, rows))
+        pad = [longest - len(row) for row in rows]
+        tokens = torch.tensor([[PAD] * extra + row for extra, row in zip(pad, rows, strict=True)])
+        return tokens, torch.tensor(pad)
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        group_size: int,
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> Rollouts:
+        """Draw responses."""
+        tokens, pad = self.pack(prompts)
+        return sample_nano(
+            self.model,
+            tokens,
+            pad,
+            group_size,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            end_token=END,
+            generator=generator,
+        )
+
+    def texts(self, rollouts: Rollouts) -> list[list[str]]:
+        """Return the responses as text without the end token, prompts x group."""
+        letters = ["", "", *self.alphabet]
+        kept = torch.where(rollouts.mask_PGT, rollouts.response_PGT, PAD).tolist()
+        return [["".join(letters[token] for token in row) for row in group] for group in kept]
+
+    def response_logits(self, rollouts: Rollouts) -> Tensor:
+        """Return the logits that predict each response token, (P, G, T, V)."""
+        return self.model.response_logits(rollouts.prompt_PS, rollouts.pad_P, rollouts.response_PGT)
+
+    def forward_tokens(self, rollouts: Rollouts) -> int:
+        """Return how many tokens `response_logits` processes."""
+        P, G, T = rollouts.response_PGT.shape
+        return rollouts.prompt_PS.numel() + P * G * (T - 1)

@@ -1,0 +1,126 @@
+"""Base models for nano policies: supervised text with wrong answers in it, cached by the hash of all that made it.
+
+The share of wrong answers leaves room for reinforcement learning: a base model that has learnt the text well
+samples right more often than never and less often than always. `instruct` goes on from base with cleaner text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from scalefit.provenance import replace_file
+from scalefit.runner.config import PretrainConfig, SizeConfig
+from scalefit.runner.policies.nano import NanoShape
+from scalefit.runner.policies.nano_policy import END, NanoPolicy
+from scalefit.runner.tasks.task import Task, random_stream
+
+FORMAT = 1
+"""Raised when the same settings would make another model."""
+
+
+def cache_folder() -> Path:
+    """Return where base models are kept: SCALEFIT_CACHE, else the user's cache."""
+    root = (
+        os.environ.get("SCALEFIT_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scalefit"
+    )
+    return Path(root) / "nano"
+
+
+def base_policy(
+    size: SizeConfig, series: str, task: Task, config: PretrainConfig, report: Callable[[str], None] = lambda text: None
+) -> NanoPolicy:
+    """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
+    assert task.alphabet is not None
+    shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
+    policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed))
+    rate = size.pretrain_learning_rate or config.learning_rate
+    key = json.dumps(
+        [
+            FORMAT,
+            series,
+            (shape.d_model, shape.layers, shape.heads, rate),
+            dataclasses.asdict(config),
+            repr(task),
+            torch.__version__,
+            torch.get_num_threads(),
+        ]
+    )
+    path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.with_suffix(".lock")):
+        if path.exists():
+            with contextlib.suppress(Exception):  # a damaged cache entry is made again
+                policy.model.load_state_dict(torch.load(path, weights_only=True))
+                return policy
+        before = {"skill": None, "base": "skill", "instruct": "base"}[series]
+        if before:
+            policy = base_policy(size, before, task, config, report)
+        tokens, noise, first, rate = {
+            "skill": (config.tokens, 0.0, 0, rate),
+            "base": (config.base_tokens, config.base_noise, 1 << 40, 0.3 * rate),
+            "instruct": (config.instruct_tokens, config.instruct_noise, 2 << 40, 0.3 * rate),
+        }[series]
+        if tokens:
+            _train(policy, task, tokens, noise, config.batch, rate, first, report)
+        replace_file(path, lambda target: torch.save(policy.model.state_dict(), target))
+    return policy
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _train(
+    policy: NanoPolicy,
+    task: Task,
+    tokens: int,
+    noise: float,
+    batch: int,
+    learning_rate: float,
+    first: int,
+    report: Callable[[str], None],
+) -> None:
+    """Train on `tokens` tokens of prompt, answer and end, cosine schedule after a short warm-up."""
+    optimiser = torch.optim.AdamW(policy.model.parameters(), betas=(0.9, 0.95), weight_decay=0.01, fused=True)
+    seen, index = 0, first
+    while seen < tokens:
+        rows, starts = [], []
+        for at in range(index, index + batch):
+            example = task.draw("pretrain", at)
+            spoilt = next(random_stream("noise", at)) < noise * 2**32
+            answer = task.corrupt(example, at) if spoilt else example.answer
+            prompt = policy.encode(example.prompt)
+            rows.append([*prompt, *policy.encode(answer), END])
+            starts.append(len(prompt))
+        index += batch
+        longest = max(map(len, rows))
+        padded = torch.tensor([row + [-100] * (longest - len(row)) for row in rows])
+        inputs, targets = padded[:, :-1].clamp(min=0), padded[:, 1:].clone()
+        # Questions are random; only answers are learnt.
+        targets[torch.arange(longest - 1) < torch.tensor(starts)[:, None] - 1] = -100
+        done = seen / tokens
+        rate = learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = F.cross_entropy(policy.model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
+        optimiser.step()
+        seen += sum(map(len, rows))
+        report(f"pre-training {min(seen / tokens, 1):.0%}, loss {float(loss.detach()):.3f}")

@@ -1,0 +1,23 @@
+"""Tasks with verifiable rewards; `make_task` turns a configuration into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scalefit.runner.config import TaskConfig
+from scalefit.runner.tasks.arithmetic import Arithmetic, Level
+from scalefit.runner.tasks.task import Task
+
+
+def _arithmetic(config: TaskConfig) -> Task:
+    if not config.levels:
+        return Arithmetic()
+    return Arithmetic(tuple(Level(level.digits, level.operations, level.modulus) for level in config.levels))
+
+
+TASKS: dict[str, Callable[[TaskConfig], Task]] = {"arithmetic": _arithmetic}
+
+
+def make_task(config: TaskConfig) -> Task:
+    """Return the task that a configuration names."""
+    return TASKS[config.name](config)

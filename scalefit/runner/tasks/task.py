@@ -1,0 +1,101 @@
+"""What a task is: it makes an example from (split, index) and scores an answer, both without side effects.
+
+Train and evaluation are told apart by a hash of the question's text, so that no question can be in both
+whatever a generator does with its seeds. To add a task, write its file and a line in `TASKS` (`__init__.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from scalefit.errors import UsageError
+
+SPLITS = ("train", "eval", "pretrain")
+EVAL_SHARE = 0.1
+"""Share of all questions that belong to the evaluation split."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One problem: the prompt shown, the answer expected, and how hard it is (larger: harder)."""
+
+    prompt: str
+    answer: str
+    difficulty: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an answer earned: reward 0 or 1, and whether it could be read at all."""
+
+    reward: float
+    parsed: bool
+
+
+class Task(Protocol):
+    """A source of problems with verifiable answers."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task, as in the configuration."""
+        ...
+
+    @property
+    def alphabet(self) -> str | None:
+        """Characters of prompts and answers, for policies with a character vocabulary; None where it is open."""
+        ...
+
+    def draw(self, split: str, index: int) -> Example:
+        """Return example `index` of a split; the same arguments give the same example."""
+        ...
+
+    def score(self, response: str, answer: str) -> Score:
+        """Score a response; never raises on what a model writes."""
+        ...
+
+    def corrupt(self, example: Example, index: int) -> str:
+        """Return a wrong answer, for pre-training nano models on noisy text."""
+        ...
+
+
+def in_eval(prompt: str) -> bool:
+    """Say whether a question belongs to the evaluation split."""
+    digest = hashlib.blake2b(prompt.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") < EVAL_SHARE * 2**64
+
+
+def belongs(split: str, prompt: str) -> bool:
+    """Say whether a question may be drawn for a split; pre-training never sees the evaluation's questions."""
+    return in_eval(prompt) == (split == "eval")
+
+
+def distinct(task: Task, split: str, count: int, first: int = 0, patience: int = 30) -> list[Example]:
+    """Return `count` examples with different prompts, in order of index from `first`.
+
+    Raises
+    ------
+    UsageError
+        If the task has not that many: after `patience` draws a wanted example.
+    """
+    found: dict[str, Example] = {}
+    for index in range(first, first + patience * count):
+        example = task.draw(split, index)
+        found.setdefault(example.prompt, example)
+        if len(found) == count:
+            return list(found.values())
+    raise UsageError(
+        f"task {task.name!r} gave {len(found)} distinct {split} problems in {patience * count} draws, {count} are needed. "
+        "Raise [grpo] reuse, lower steps or prompts, or widen the task."
+    )
+
+
+def random_stream(*key: object) -> Iterator[int]:
+    """Return an endless stream of 32-bit integers decided by the key alone."""
+    block = 0
+    while True:
+        digest = hashlib.blake2b("\x1f".join(map(str, (*key, block))).encode(), digest_size=64).digest()
+        yield from (int.from_bytes(digest[at : at + 4], "little") for at in range(0, 64, 4))
+        block += 1

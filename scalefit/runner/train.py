@@ -1,0 +1,263 @@
+"""One GRPO run, top to bottom: sample, score, weigh, update, evaluate, record.
+
+Left out of the papers' recipes, on purpose: no value model, no length penalty, no dynamic resampling of uniform
+groups (they are skipped in the update, which leaves the gradient as it is), no replay. Every random draw is decided
+by (seed, purpose, step), so a run that resumes from a checkpoint goes on exactly as one that was never stopped.
+Shapes: P prompts, G rollouts a prompt, T response tokens.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalefit.runner.advantage import ADVANTAGES
+from scalefit.runner.config import GrpoConfig, RunSpec
+from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.evaluate import evaluate
+from scalefit.runner.flops import forward_flops, paper_flops
+from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
+from scalefit.runner.policies.policy import Policy
+from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.tasks.task import Task
+
+COUNTERS = ("samples", "tokens", "flops", "flops_generation", "flops_reference", "flops_training")
+Row = dict[str, Any]
+
+
+class Diverged(Exception):
+    """The loss or its gradient is no longer finite."""
+
+
+@dataclass
+class RunState:
+    """All that a checkpoint must hold beside weights and optimiser."""
+
+    step: int = 0
+    totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0.0))
+    rows: list[Row] = field(default_factory=list)
+
+
+def generator_for(*key: object) -> torch.Generator:
+    """Return a generator decided by the key alone."""
+    digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+
+
+def learning_rate_at(step: int, base: float, config: GrpoConfig) -> float:
+    """Return the learning rate of update `step`, counted from 0."""
+    if step < config.warmup:
+        return base * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    if config.schedule == "linear":
+        return base * (1 - done)
+    if config.schedule == "cosine":
+        return base * 0.5 * (1 + math.cos(math.pi * done))
+    return base
+
+
+class Run:
+    """A run in progress; `advance` makes one step, `evaluate` one row."""
+
+    def __init__(self, spec: RunSpec, task: Task, policy: Policy) -> None:
+        self.spec, self.task, self.policy, self.config = spec, task, policy, spec.config.grpo
+        self.examples = training_examples(task, spec)
+        self.held_out = evaluation_examples(task, spec.config.eval.problems)
+        self.optimiser = torch.optim.AdamW(
+            policy.model.parameters(),
+            lr=spec.learning_rate,
+            betas=(0.9, 0.95),
+            weight_decay=self.config.weight_decay,
+            fused=True,
+        )
+        self.reference = copy.deepcopy(policy) if self.config.kl else None
+        self.state = RunState()
+        self.diagnostics: Row = {}
+        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train"), 0.0)
+
+    def go(self, after_row: Callable[[Run], None], after_step: Callable[[Run], None] = lambda run: None) -> str:
+        """Run to the end from wherever the state is; return finished or diverged."""
+        every, steps = self.spec.config.eval.every, self.config.steps
+        if not self.state.rows:
+            self.evaluate()
+            after_row(self)
+        while self.state.step < steps:
+            try:
+                self.advance()
+            except Diverged:
+                return "diverged"
+            if self.state.step % every == 0 or self.state.step == steps:
+                self.evaluate()
+                after_row(self)
+            after_step(self)
+        return "finished"
+
+    def advance(self) -> None:
+        """Make one step: rollouts for a batch of prompts, then one update a mini-batch."""
+        config, step, policy = self.config, self.state.step, self.policy
+        batch = self.examples[step * config.prompts : (step + 1) * config.prompts]
+        begin = time.perf_counter()
+        rollouts = policy.sample(
+            [example.prompt for example in batch],
+            self.spec.group_size,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            generator=generator_for(self.spec.seed, "sample", step),
+        )
+        sampled = time.perf_counter()
+        scores = [
+            [self.task.score(answer, example.answer) for answer in answers]
+            for example, answers in zip(batch, policy.texts(rollouts), strict=True)
+        ]
+        reward_PG = torch.tensor([[score.reward for score in group] for group in scores])
+        scored = time.perf_counter()
+        advantage_PG = ADVANTAGES[config.advantage](reward_PG)
+        reference_PGT = None
+        forward = forward_flops(
+            policy.matrix_params, policy.forward_tokens(rollouts), policy.head_params, rollouts.mask_PGT.numel()
+        )
+        if self.reference is not None:
+            reference_PGT = reference_log_prob(self.reference, rollouts, config)
+            self._count("flops_reference", forward)
+        rate = learning_rate_at(step, self.spec.learning_rate, config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        found: list[Row] = []
+        for first in range(0, config.prompts, config.mini_batch):
+            part = torch.arange(first, first + config.mini_batch)
+            found.append(self._update(rollouts, part, advantage_PG, reference_PGT))
+        trained = time.perf_counter()
+        for name, spent in (("generate", sampled - begin), ("score", scored - sampled), ("train", trained - scored)):
+            self.seconds[name] += spent
+        self.state.step += 1
+        self._count("samples", config.prompts)
+        self._count("tokens", rollouts.tokens)
+        self._count("flops", paper_flops(policy.params, rollouts.tokens))
+        self._count(
+            "flops_generation",
+            forward_flops(policy.matrix_params, rollouts.forward_tokens, policy.head_params, rollouts.mask_PGT.numel()),
+        )
+        self.diagnostics = {
+            "reward": float(reward_PG.mean()),
+            "entropy": rollouts.entropy,
+            "uniform_groups": float((reward_PG == reward_PG[:, :1]).all(1).float().mean()),
+            "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
+            **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
+        }
+
+    def _count(self, name: str, amount: float) -> None:
+        self.state.totals[name] += amount
+
+    def _update(self, rollouts: Rollouts, part: Tensor, advantage_PG: Tensor, reference_PGT: Tensor | None) -> Row:
+        """Make one optimiser step on the prompts `part`, in micro-batches that add up to its gradient."""
+        config, policy = self.config, self.policy
+        weight_PGT = torch.zeros_like(rollouts.old_log_prob_PGT)
+        weight_PGT[part] = token_weight(rollouts.mask_PGT[part], config.normalisation, config.max_new_tokens)
+        used = part
+        if config.skip_uniform and not config.kl and not config.entropy:
+            # A group without spread has no advantage, hence no gradient: leaving it out changes nothing.
+            used = part[(advantage_PG[part] != 0).any(1)]
+        # Groups of like length share a micro-batch, so that little of it is padding.
+        used = used[rollouts.lengths_PG[used].amax(1).argsort(stable=True)]
+        self.optimiser.zero_grad(set_to_none=False)
+        kl_sum = clipped = 0.0
+        for micro in used.split(config.micro_batch) if len(used) else ():
+            some = rollouts.pick(micro)
+            T = some.response_PGT.shape[2]
+            weight = weight_PGT[micro, :, :T]
+            logits = policy.response_logits(some)
+            if config.temperature not in (0.0, 1.0):
+                logits = logits / config.temperature
+            log_prob = _chosen(logits, some.response_PGT)
+            loss_PGT = clipped_loss(
+                log_prob, some.old_log_prob_PGT, advantage_PG[micro], config.clip_low, config.clip_high
+            )
+            if reference_PGT is not None:
+                divergence = low_variance_kl(log_prob, reference_PGT[micro, :, :T])
+                loss_PGT = loss_PGT + config.kl * divergence
+                kl_sum += float((divergence.detach() * weight).sum())
+            if config.entropy:
+                loss_PGT = loss_PGT - config.entropy * entropy_of(logits)
+            loss = (loss_PGT * weight).sum()
+            if not torch.isfinite(loss):
+                raise Diverged
+            loss.backward()
+            with torch.no_grad():
+                ratio = (log_prob - some.old_log_prob_PGT).exp()
+                outside = (ratio < 1 - config.clip_low) | (ratio > 1 + config.clip_high)
+                clipped += float((outside * weight).sum())
+            self._count(
+                "flops_training",
+                3
+                * forward_flops(
+                    policy.matrix_params, policy.forward_tokens(some), policy.head_params, some.mask_PGT.numel()
+                ),
+            )
+        norm = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.gradient_clip))
+        if not math.isfinite(norm):
+            raise Diverged
+        self.optimiser.step()
+        return {"gradient_norm": norm, "clipped": clipped, **({"kl": kl_sum} if reference_PGT is not None else {})}
+
+    def evaluate(self) -> None:
+        """Evaluate and add a row."""
+        spec, settings, state = self.spec, self.spec.config.eval, self.state
+        found = evaluate(
+            self.policy,
+            self.task,
+            self.held_out,
+            samples=settings.samples,
+            max_new_tokens=self.config.max_new_tokens,
+            temperature=settings.temperature,
+            generator=generator_for(spec.seed, "evaluate", state.step),
+        )
+        state.rows.append(
+            {
+                "run_id": spec.run_id,
+                "series": spec.series,
+                "size": spec.size.name,
+                "params": float(self.policy.params),
+                "seed": spec.seed,
+                "step": state.step,
+                **state.totals,
+                "flops_full": sum(state.totals[name] for name in COUNTERS[3:]),
+                "reuse": float(spec.reuse),
+                "group_size": spec.group_size,
+                "eval": self.task.name,
+                "eval_size": len(self.held_out),
+                "eval_samples": settings.samples,
+                "loss": found.loss,
+                "loss_low": found.low,
+                "loss_high": found.high,
+                "response_length": found.response_length,
+                "truncated": found.truncated,
+                "unparsed": found.unparsed,
+                **self.diagnostics,
+            }
+        )
+
+
+@torch.no_grad()
+def reference_log_prob(reference: Policy, rollouts: Rollouts, config: GrpoConfig) -> Tensor:
+    """Return the reference policy's log-probabilities of the responses, shape (P, G, T)."""
+    out = torch.zeros_like(rollouts.old_log_prob_PGT)
+    for micro in torch.arange(len(out)).split(config.micro_batch):
+        some = rollouts.pick(micro)
+        logits = reference.response_logits(some)
+        if config.temperature not in (0.0, 1.0):
+            logits = logits / config.temperature
+        out[micro, :, : some.response_PGT.shape[2]] = _chosen(logits, some.response_PGT)
+    return out
+
+
+def _chosen(logits: Tensor, token: Tensor) -> Tensor:
+    """Return the log-probability of each token."""
+    return logits.log_softmax(-1).gather(-1, token[..., None])[..., 0]
