@@ -3,7 +3,7 @@
 A test holds these against the registries themselves.
 """
 
-TASK_NAMES = ("arithmetic",)
+TASK_NAMES = ("arithmetic", "reasoning-gym", "problems")
 KINDS = ("nano",)
 SERIES = ("base", "instruct")
 ORDERS = ("curriculum", "shuffled")

@@ -78,7 +78,7 @@ def evaluate(
             generator=generator,
         )
         for example, answers in zip(part, policy.texts(rollouts), strict=True):
-            scores = [task.score(answer, example.answer) for answer in answers]
+            scores = [task.score(answer, example) for answer in answers]
             rates.append(sum(score.reward for score in scores) / samples)
             unparsed += sum(not score.parsed for score in scores)
         lengths += int(rollouts.mask_PGT.sum())

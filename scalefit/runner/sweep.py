@@ -182,8 +182,9 @@ class _Pool:
         outcome: Outcome,
         assemble: Callable[[], int],
     ) -> None:
-        # Largest first, so that no long run is left alone at the end.
-        self.waiting = waiting[::-1]
+        # Seed by seed, so that workers do not wait for one base model; large before small, so that the end is short.
+        place = {spec.run_id: at for at, spec in enumerate(waiting)}
+        self.waiting = sorted(waiting, key=lambda spec: (spec.seed, spec.series, -place[spec.run_id]))
         self.total = len(waiting) + len(outcome.skipped)
         self.folder, self.report, self.outcome, self.assemble = folder, report, outcome, assemble
         self.attempts: dict[str, int] = {}

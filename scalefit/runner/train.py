@@ -114,7 +114,7 @@ class Run:
         )
         sampled = time.perf_counter()
         scores = [
-            [self.task.score(answer, example.answer) for answer in answers]
+            [self.task.score(answer, example) for answer in answers]
             for example, answers in zip(batch, policy.texts(rollouts), strict=True)
         ]
         reward_PG = torch.tensor([[score.reward for score in group] for group in scores])

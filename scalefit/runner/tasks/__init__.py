@@ -15,7 +15,23 @@ def _arithmetic(config: TaskConfig) -> Task:
     return Arithmetic(tuple(Level(level.digits, level.operations, level.modulus) for level in config.levels))
 
 
-TASKS: dict[str, Callable[[TaskConfig], Task]] = {"arithmetic": _arithmetic}
+def _gym(config: TaskConfig) -> Task:
+    from scalefit.runner.tasks.gym import ReasoningGym
+
+    return ReasoningGym(config.families)
+
+
+def _problems(config: TaskConfig) -> Task:
+    from scalefit.runner.tasks.problems import Problems
+
+    return Problems(config.path, config.eval_path)
+
+
+TASKS: dict[str, Callable[[TaskConfig], Task]] = {
+    "arithmetic": _arithmetic,
+    "reasoning-gym": _gym,
+    "problems": _problems,
+}
 
 
 def make_task(config: TaskConfig) -> Task:

@@ -72,12 +72,12 @@ class Arithmetic:
             if belongs(split, prompt):
                 return Example(prompt, answer, float(level))
 
-    def score(self, response: str, answer: str) -> Score:
+    def score(self, response: str, example: Example) -> Score:
         """Compare as integers; nothing but one integer is an answer."""
         text = response.strip()
         if not _INTEGER.fullmatch(text):
             return Score(0.0, False)
-        return Score(float(int(text) == int(answer)), True)
+        return Score(float(int(text) == int(example.answer)), True)
 
     def corrupt(self, example: Example, index: int) -> str:
         """Return a wrong answer of the kind that people make, for pre-training on noisy text."""

@@ -20,11 +20,12 @@ EVAL_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Example:
-    """One problem: the prompt shown, the answer expected, and how hard it is (larger: harder)."""
+    """One problem: the prompt shown, the answer expected, how hard it is (larger: harder), where it came from."""
 
     prompt: str
     answer: str
     difficulty: float
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Task(Protocol):
         """Return example `index` of a split; the same arguments give the same example."""
         ...
 
-    def score(self, response: str, answer: str) -> Score:
+    def score(self, response: str, example: Example) -> Score:
         """Score a response; never raises on what a model writes."""
         ...
 
