@@ -7,8 +7,10 @@ random states need no place: every draw is decided by seed, purpose and step) an
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
 
 def save_checkpoint(run: Run, folder: Path) -> None:
     """Write the whole state beside the old one, then replace it."""
-    content = {
+    content: dict[str, Any] = {
         "spec": run.spec.digest(),
         "state": dataclasses.asdict(run.state),
         "diagnostics": run.diagnostics,
@@ -31,7 +33,15 @@ def save_checkpoint(run: Run, folder: Path) -> None:
     }
     if run.reference is not None:
         content["reference"] = run.reference.model.state_dict()
-    replace_file(folder / CHECKPOINT, lambda target: torch.save(content, target))
+    try:
+        replace_file(folder / CHECKPOINT, lambda target: torch.save(content, target))
+    except RuntimeError as error:
+        # torch reports a failed write as a RuntimeError without the reason.
+        full = shutil.disk_usage(folder).free < 2 * sum(weight.nbytes for weight in content["model"].values()) + (
+            1 << 20
+        )
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, os.strerror(code), str(folder / CHECKPOINT)) from error
 
 
 def load_checkpoint(run: Run, folder: Path) -> str | None:

@@ -30,8 +30,8 @@ class Rollouts:
         Whether the end token came before the limit.
     entropy : float
         Mean entropy of that distribution over response tokens [nats].
-    forward_tokens : int
-        Tokens that the model processed.
+    forward_tokens, logit_tokens : int
+        Tokens that the model processed, and those of which it computed the next one's distribution.
     """
 
     prompt_PS: Tensor
@@ -42,6 +42,7 @@ class Rollouts:
     ended_PG: Tensor
     entropy: float
     forward_tokens: int
+    logit_tokens: int
 
     @property
     def lengths_PG(self) -> Tensor:
@@ -68,5 +69,6 @@ class Rollouts:
             self.old_log_prob_PGT[prompts, :, :length],
             self.ended_PG[prompts],
             self.entropy,
+            0,
             0,
         )

@@ -90,11 +90,14 @@ class Run:
             self.evaluate()
             after_row(self)
         while self.state.step < steps:
+            due = (self.state.step + 1) % every == 0 or self.state.step + 1 == steps
             try:
                 self.advance()
+                if due and not all(torch.isfinite(weight).all() for weight in self.policy.model.parameters()):
+                    raise Diverged
             except Diverged:
                 return "diverged"
-            if self.state.step % every == 0 or self.state.step == steps:
+            if due:
                 self.evaluate()
                 after_row(self)
             after_step(self)
@@ -112,6 +115,8 @@ class Run:
             temperature=config.temperature,
             generator=generator_for(self.spec.seed, "sample", step),
         )
+        if not math.isfinite(rollouts.entropy):
+            raise Diverged
         sampled = time.perf_counter()
         scores = [
             [self.task.score(answer, example) for answer in answers]
@@ -143,7 +148,7 @@ class Run:
         self._count("flops", paper_flops(policy.params, rollouts.tokens))
         self._count(
             "flops_generation",
-            forward_flops(policy.matrix_params, rollouts.forward_tokens, policy.head_params, rollouts.mask_PGT.numel()),
+            forward_flops(policy.matrix_params, rollouts.forward_tokens, policy.head_params, rollouts.logit_tokens),
         )
         self.diagnostics = {
             "reward": float(reward_PG.mean()),

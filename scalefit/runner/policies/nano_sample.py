@@ -40,7 +40,7 @@ def sample_nano(
     mask = torch.zeros(P, G, T, dtype=torch.bool)
     alive = torch.ones(P, G, dtype=torch.bool)
     kept = torch.arange(P)
-    entropy_sum, forward = 0.0, P * S
+    entropy_sum, forward, rows_sampled = 0.0, P * S, P
     logits = model.logits(last_PC)[:, None].expand(P, G, V)
     for t in range(T):
         heated = (logits if temperature in (0.0, 1.0) else logits / temperature).log_softmax(-1)
@@ -69,6 +69,7 @@ def sample_nano(
             prompt_k, prompt_v = [k[going] for k in prompt_k], [v[going] for v in prompt_v]
         rows = len(kept) * G
         forward += rows
+        rows_sampled += rows
         x = F.embedding(token.reshape(rows), model.embed)
         for layer, block in enumerate(model.each()):
             # (rows, H, 1, K) to (P, H, G, K): the rollouts of a prompt share one matrix product with its keys.
@@ -85,7 +86,9 @@ def sample_nano(
             x = x + F.linear(mixed.transpose(1, 2).reshape(rows, C), block.out)
             x = model.feed(x, block)
         logits = model.logits(x).view(len(kept), G, V)
-    return Rollouts(prompt_PS, pad_P, response, mask, log_prob, ~alive, entropy_sum / max(int(mask.sum()), 1), forward)
+    return Rollouts(
+        prompt_PS, pad_P, response, mask, log_prob, ~alive, entropy_sum / max(int(mask.sum()), 1), forward, rows_sampled
+    )
 
 
 def _prefill(model: Nano, prompt_PS: Tensor, padding_PS: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:

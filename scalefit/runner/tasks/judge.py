@@ -7,6 +7,7 @@ reasoning-gym's scorers, some of which raise on junk.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -33,6 +34,7 @@ class Judge:
         self.limit = limit
         self.killed = 0
         self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
 
     def ask(self, **question: Any) -> bool | None:
         """Return the verdict, None where there was none in time or the scorer failed."""
@@ -85,10 +87,6 @@ class Judge:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
             self._process = None
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.close()
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,51 @@
+"""Small configurations, one thread, and a cache of base models shared by the whole session."""
+
+import os
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread(tmp_path_factory):
+    torch.set_num_threads(1)
+    os.environ.setdefault("SCALEFIT_CACHE", str(tmp_path_factory.getbasetemp().parent / "scalefit-cache"))
+
+
+TINY = """
+[task]
+order = "shuffled"
+levels = [{digits = [1, 1, 1], operations = ["+", "+"]}]
+[[policy.sizes]]
+name = "7k"
+d_model = 16
+layers = 2
+heads = 2
+pretrain_learning_rate = 0.01
+[pretrain]
+tokens = 60_000
+base_tokens = 5_000
+instruct_tokens = 5_000
+[grpo]
+steps = 8
+prompts = 8
+mini_batch = 4
+micro_batch = 2
+max_new_tokens = 4
+kl = 0.0
+learning_rate = 1e-3
+[eval]
+every = 2
+problems = 32
+samples = 2
+[sweep]
+seeds = [0]
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path

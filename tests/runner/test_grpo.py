@@ -1,0 +1,230 @@
+"""The update against closed forms and against itself: micro-batches, skipped groups, normalisations."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scalefit.runner.advantage import ADVANTAGES
+from scalefit.runner.choices import ADVANTAGE_NAMES, KINDS, TASK_NAMES
+from scalefit.runner.choices import NORMALISATIONS as NORMALISATION_NAMES
+from scalefit.runner.config import Config, EvalConfig, GrpoConfig, PolicyConfig, RunSpec, SizeConfig, SweepConfig
+from scalefit.runner.data import training_examples
+from scalefit.runner.evaluate import evaluate, exact_interval
+from scalefit.runner.loss import NORMALISATIONS, clipped_loss, entropy_of, low_variance_kl, token_weight
+from scalefit.runner.policies import POLICIES
+from scalefit.runner.policies.nano import NanoShape
+from scalefit.runner.policies.nano_policy import NanoPolicy
+from scalefit.runner.tasks.arithmetic import Arithmetic
+from scalefit.runner.tasks.task import Score, distinct
+from scalefit.runner.train import Diverged, Run, learning_rate_at
+
+SIZE = SizeConfig("t", 16, 2, 2)
+
+
+def test_choices_are_the_registries():
+    assert tuple(ADVANTAGES) == ADVANTAGE_NAMES
+    assert NORMALISATIONS == NORMALISATION_NAMES
+    assert tuple(POLICIES) == KINDS
+    assert len(TASK_NAMES) == 3
+
+
+rewards = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=16)
+
+
+@given(rewards)
+def test_advantages_against_numpy(group):
+    r = np.array(group)
+    reward = torch.tensor([group])
+    found = {name: advantage(reward)[0].numpy() for name, advantage in ADVANTAGES.items()}
+    np.testing.assert_allclose(found["grpo"], (r - r.mean()) / (r.std(ddof=1) + 1e-6), atol=1e-5)
+    np.testing.assert_allclose(found["dr-grpo"], r - r.mean(), atol=1e-6)
+    others = [(r.sum() - x) / (len(r) - 1) for x in r]
+    np.testing.assert_allclose(found["rloo"], r - others, atol=1e-5)
+
+
+@pytest.mark.parametrize("advantage", ADVANTAGES.values(), ids=ADVANTAGES.keys())
+@given(group=rewards)
+def test_advantages_sum_to_nothing_and_vanish_for_ties(advantage, group):
+    found = advantage(torch.tensor([group]))
+    assert float(found.sum()) == pytest.approx(0, abs=1e-4)
+    if len(set(group)) == 1:
+        assert (found == 0).all()
+
+
+def test_clipping_by_hand():
+    old = torch.zeros(1, 2, 2)
+    log_prob = torch.log(torch.tensor([[[1.5, 0.5], [1.5, 0.5]]]))
+    advantage = torch.tensor([[1.0, -1.0]])
+    # A > 0: the ratio counts up to 1.3; A < 0: it counts down to .8.
+    assert clipped_loss(log_prob, old, advantage, 0.2, 0.3).flatten().tolist() == pytest.approx([-1.3, -0.5, 1.5, 0.8])
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=8))
+def test_kl_estimate_is_never_negative_and_unbiased(logits):
+    p = torch.tensor([*logits, 0.0], dtype=torch.float64).log_softmax(-1)
+    q = torch.tensor([0.0, *logits], dtype=torch.float64).log_softmax(-1)
+    estimate = low_variance_kl(p, q)
+    assert (estimate >= -1e-12).all()
+    # Its mean under the policy is the divergence itself.
+    assert float((p.exp() * estimate).sum()) == pytest.approx(float((p.exp() * (p - q)).sum()), abs=1e-9)
+    assert float(entropy_of(p)) == pytest.approx(float(-(p.exp() * p).sum()))
+
+
+def test_normalisations_by_hand():
+    mask = torch.tensor([[[1, 1, 1, 0], [1, 0, 0, 0]]]).bool()
+    assert token_weight(mask, "token", 4)[0, :, 0].tolist() == pytest.approx([1 / 4, 1 / 4])
+    assert token_weight(mask, "sequence", 4)[0, :, 0].tolist() == pytest.approx([1 / 6, 1 / 2])
+    assert token_weight(mask, "dr-grpo", 4)[0, :, 0].tolist() == pytest.approx([1 / 8, 1 / 8])
+
+
+def a_run(task=None, **changes):
+    grpo = GrpoConfig(
+        **{"steps": 4, "prompts": 8, "mini_batch": 8, "micro_batch": 8, "kl": 0.0, "max_new_tokens": 4, **changes}
+    )
+    config = Config(policy=PolicyConfig("nano", (SIZE,)), grpo=grpo, eval=EvalConfig(problems=16), sweep=SweepConfig())
+    policy = NanoPolicy(NanoShape("t", 16, 2, 2), Arithmetic().alphabet, torch.Generator().manual_seed(1))
+    return Run(RunSpec(config, SIZE, "base", 0, 4, 1), task or FirstDigit(), policy)
+
+
+class FirstDigit(Arithmetic):
+    """Half of what an untrained model writes is right: groups with and without spread."""
+
+    def score(self, response, example):
+        return Score(float(response[:1] in "01234+"), True)
+
+
+def weights(run):
+    return torch.cat([p.detach().flatten() for p in run.policy.model.parameters()])
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_micro_batches_add_up_to_the_mini_batch(normalisation):
+    whole, parts = a_run(normalisation=normalisation), a_run(normalisation=normalisation, micro_batch=3)
+    for run in (whole, parts):
+        run.advance()
+    gradients = [torch.cat([p.grad.flatten() for p in run.policy.model.parameters()]) for run in (whole, parts)]
+    assert gradients[0].norm() > 0
+    assert (gradients[0] - gradients[1]).norm() / gradients[0].norm() < 1e-5
+
+
+def test_skipping_uniform_groups_leaves_the_gradient_as_it_is():
+    skipping, full = a_run(), a_run(skip_uniform=False)
+    for run in (skipping, full):
+        run.advance()
+    assert 0 < skipping.diagnostics["uniform_groups"] < 1
+    gradients = [torch.cat([p.grad.flatten() for p in run.policy.model.parameters()]) for run in (skipping, full)]
+    assert (gradients[0] - gradients[1]).norm() / gradients[1].norm() < 1e-5
+    assert skipping.state.totals["flops_training"] < full.state.totals["flops_training"]
+
+
+def test_first_gradient_is_the_policy_gradient():
+    """With ratio 1 and one mini-batch the gradient is that of -sum A log p / tokens."""
+    run = a_run()
+    model = run.policy.model
+    rollouts = {}
+    sample = run.policy.sample
+
+    def remember(*args, **kwargs):
+        rollouts["drawn"] = sample(*args, **kwargs)
+        return rollouts["drawn"]
+
+    run.policy.sample = remember
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run.config = dataclasses.replace(run.config, gradient_clip=1e9)
+    run.advance()
+    found = torch.cat([p.grad.flatten() for p in model.parameters()])
+    model.load_state_dict(before)
+    drawn = rollouts["drawn"]
+    reward = torch.tensor([[run.task.score(text, None).reward for text in group] for group in run.policy.texts(drawn)])
+    advantage = ADVANTAGES["grpo"](reward)
+    model.zero_grad()
+    log_prob = run.policy.response_logits(drawn).log_softmax(-1).gather(-1, drawn.response_PGT[..., None])[..., 0]
+    (-(advantage[..., None] * log_prob * drawn.mask_PGT).sum() / drawn.mask_PGT.sum()).backward()
+    wanted = torch.cat([p.grad.flatten() for p in model.parameters()])
+    assert (found - wanted).norm() / wanted.norm() < 1e-4
+
+
+def test_reward_rises_where_it_can():
+    """Twenty steps on a reward that the first digit decides; chance alone would leave it near a half."""
+    run = a_run(steps=20, prompts=16, mini_batch=8, learning_rate=1e-2)
+    run.advance()
+    first = run.diagnostics["reward"]
+    while run.state.step < 20:
+        run.advance()
+    assert run.diagnostics["reward"] > max(0.9, first)
+
+
+def test_kl_holds_the_policy_back():
+    free, held = (a_run(steps=10, kl=kl, learning_rate=1e-2) for kl in (0.0, 10.0))
+    start = weights(free)
+    for run in (free, held):
+        while run.state.step < 10:
+            run.advance()
+    assert held.diagnostics["kl"] < 0.1
+    assert held.state.totals["flops_reference"] > 0
+    assert (weights(held) - start).norm() < (weights(free) - start).norm()
+
+
+@pytest.mark.parametrize("spoil", ["weights", "logits"])
+def test_what_is_not_finite_stops_the_run(spoil, monkeypatch):
+    run = a_run()
+    if spoil == "weights":
+        with torch.no_grad():
+            next(iter(run.policy.model.blocks)).down.fill_(float("nan"))
+    else:
+        right = run.policy.response_logits
+        monkeypatch.setattr(run.policy, "response_logits", lambda rollouts: right(rollouts) * float("nan"))
+    before = len(run.state.rows)
+    with pytest.raises(Diverged):
+        run.advance()
+    assert len(run.state.rows) == before
+
+
+def test_schedules():
+    config = GrpoConfig(steps=10, warmup=2, schedule="linear")
+    assert [learning_rate_at(s, 1.0, config) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert learning_rate_at(6, 1.0, dataclasses.replace(config, schedule="cosine")) == pytest.approx(0.5)
+    assert learning_rate_at(9, 1.0, dataclasses.replace(config, schedule="constant")) == 1.0
+
+
+@pytest.mark.parametrize(("reuse", "order"), [(1, "curriculum"), (4, "curriculum"), (8, "shuffled")])
+def test_reuse_repeats_whole_passes(reuse, order):
+    run = a_run(steps=16)
+    config = dataclasses.replace(run.spec.config, task=dataclasses.replace(run.spec.config.task, order=order))
+    examples = training_examples(Arithmetic(), dataclasses.replace(run.spec, config=config, reuse=reuse))
+    assert len(examples) == 128
+    unique = 128 // reuse
+    passes = [{e.prompt for e in examples[at : at + unique]} for at in range(0, 128, unique)]
+    assert all(len(one) == unique for one in passes)
+    assert all(one == passes[0] for one in passes)
+    if order == "curriculum":
+        hard = [e.difficulty for e in examples[:unique]]
+        assert hard == sorted(hard)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 20), (7, 20), (20, 20), (250, 512)])
+def test_exact_interval_is_scipys(hits, trials):
+    from scipy.stats import binomtest
+
+    wanted = binomtest(hits, trials).proportion_ci(method="exact")
+    assert exact_interval(hits / trials, trials) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+
+
+def test_evaluation_counts():
+    run = a_run()
+    found = evaluate(
+        run.policy,
+        run.task,
+        distinct(run.task, "eval", 100),
+        samples=3,
+        max_new_tokens=4,
+        temperature=1.0,
+        generator=torch.Generator(),
+    )
+    assert found.pass_rate.shape == (100,)
+    assert found.low <= found.loss <= found.high
+    assert 0 <= found.truncated <= 1

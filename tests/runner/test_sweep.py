@@ -1,0 +1,228 @@
+"""Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+import scalefit as sf
+from scalefit.errors import UsageError
+from scalefit.runner.config import read_config
+from scalefit.runner.sweep import parts_of
+from tests.runner.conftest import TINY
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "scalefit", "run", *map(str, arguments)]
+
+
+def run(*arguments, cwd, **kwargs):
+    return subprocess.run(
+        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, check=False, **kwargs
+    )
+
+
+def rows(path):
+    return pd.read_parquet(path).drop(columns="status")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Rows of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "tiny.toml").write_text(TINY)
+    made = run("tiny.toml", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    return rows(folder / "runs.parquet")
+
+
+def test_rows_are_a_valid_table(reference):
+    table = sf.as_runs(reference)
+    assert list(table.frame["step"]) == [0, 2, 4, 6, 8]
+    assert table.frame["samples"].tolist() == [0, 16, 32, 48, 64]
+    assert (table.frame["flops"] == 6 * table.frame["params"] * table.frame["tokens"]).all()
+    assert (table.frame["loss_low"] <= table.frame["loss"]).all()
+    assert (table.frame["loss"] <= table.frame["loss_high"]).all()
+
+
+def test_same_configuration_same_rows_and_finished_runs_are_skipped(tiny, tmp_path, reference):
+    tiny.write_text(TINY.replace("seeds = [0]", "seeds = [0, 1]"))
+    made = run("tiny.toml", "--jobs", "2", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    found = rows(tmp_path / "runs.parquet")
+    pd.testing.assert_frame_equal(found[found["seed"] == 0].reset_index(drop=True), reference, check_exact=True)
+    assert not found[found["seed"] == 1].reset_index(drop=True)["loss"].equals(reference["loss"])
+    before = (tmp_path / "runs.parquet").read_bytes()
+    again = run("tiny.toml", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["skipped"] == ["7k-base-g8-r1-s0", "7k-base-g8-r1-s1"]
+    assert (tmp_path / "runs.parquet").read_bytes() == before
+
+
+def killed_at(seconds, tmp_path):
+    """Start a sweep, kill everything after a while, and say whether it had ended by itself."""
+    process = subprocess.Popen(command("tiny.toml"), cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_kill_at_twenty_moments_loses_nothing(tiny, tmp_path, reference):
+    """Kill -9 of the sweep and its worker, again and again; what comes out in the end is bit for bit the same."""
+    moments = random.Random(3)
+    ended = 0
+    for _ in range(20):
+        ended += killed_at(moments.uniform(0.5, 5.0), tmp_path)
+        if ended and moments.random() < 0.7:
+            shutil.rmtree(parts_of(tmp_path / "runs.parquet"))
+            (tmp_path / "runs.parquet").unlink(missing_ok=True)
+            ended = 0
+    made = run("tiny.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    pd.testing.assert_frame_equal(rows(tmp_path / "runs.parquet"), reference, check_exact=True)
+
+
+def wait_for(path, lines):
+    for _ in range(600):
+        if path.exists() and path.read_text().count("\n") >= lines:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} never came")
+
+
+def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference):
+    tiny.write_text(TINY.replace("steps = 8", "steps = 64"))
+    process = subprocess.Popen(
+        command("tiny.toml"), cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r1-s0"
+    wait_for(folder / "rows.jsonl", 2)
+    worker = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    os.kill(int(worker[0]), signal.SIGKILL)
+    time.sleep(0.5)
+    wait_for(folder / "rows.jsonl", 5)
+    os.killpg(process.pid, signal.SIGINT)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "goes on from its last checkpoint" in stderr
+    assert "The same command goes on from there" in stderr
+    assert "Traceback" not in stderr
+    made = pd.read_parquet(tmp_path / "runs.parquet")
+    assert set(made["status"]) == {"unfinished"}
+    assert run("tiny.toml", cwd=tmp_path).returncode == 0
+    assert rows(tmp_path / "runs.parquet")["step"].iloc[-1] == 64
+
+
+def test_checkpoint_cut_short_is_made_again(tiny, tmp_path, reference):
+    process = subprocess.Popen(command("tiny.toml"), cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
+    folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r1-s0"
+    wait_for(folder / "rows.jsonl", 2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    made = run("tiny.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "cannot be read" in made.stderr or not checkpoint.exists()
+    pd.testing.assert_frame_equal(rows(tmp_path / "runs.parquet"), reference, check_exact=True)
+
+
+def test_another_configuration_is_refused(tiny, tmp_path):
+    assert run("tiny.toml", cwd=tmp_path).returncode == 0
+    tiny.write_text(TINY.replace("kl = 0.0", "kl = 0.1"))
+    made = run("tiny.toml", cwd=tmp_path)
+    assert made.returncode == 2
+    assert "another configuration" in made.stderr
+    (tmp_path / "other.parquet").write_bytes(b"x")
+    made = run("tiny.toml", "--out", "other.parquet", cwd=tmp_path)
+    assert made.returncode == 2
+    assert "was not made by this configuration" in made.stderr
+
+
+def test_full_disk_keeps_what_was_made(tiny, tmp_path, reference):
+    """A tmpfs with room for some rows and no more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        (disk / "ballast").write_bytes(b"x" * 560 * 1024)
+        made = run("tiny.toml", "--out", disk / "runs.parquet", cwd=tmp_path)
+        assert made.returncode == 1
+        assert "No space left" in made.stderr
+        assert "Traceback" not in made.stderr
+        (disk / "ballast").unlink()
+        made = run("tiny.toml", "--out", disk / "runs.parquet", cwd=tmp_path)
+        assert made.returncode == 0, made.stderr
+        pd.testing.assert_frame_equal(rows(disk / "runs.parquet"), reference, check_exact=True)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_divergence_is_marked_and_the_sweep_goes_on(tiny, tmp_path):
+    sizes = '[[policy.sizes]]\nname = "wild"\nd_model = 16\nlayers = 2\nheads = 2\npretrain_learning_rate = 0.01\nlearning_rate = 1e38\n'
+    tiny.write_text(TINY.replace("[pretrain]", sizes + "[pretrain]", 1))
+    made = run("tiny.toml", "--json", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    outcome = json.loads(made.stdout)
+    assert outcome["diverged"] == ["wild-base-g8-r1-s0"]
+    assert outcome["finished"] == ["7k-base-g8-r1-s0"]
+    table = pd.read_parquet(tmp_path / "runs.parquet")
+    assert set(table[table["run_id"] == "wild-base-g8-r1-s0"]["status"]) == {"diverged"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("steps = 8", "step = 8", "did you mean 'steps'"),
+        ("[grpo]", "[gpro]", "did you mean 'grpo'"),
+        ('order = "shuffled"', 'name = "arithmetics"', "did you mean 'arithmetic'"),
+        ("steps = 8", 'steps = "8"', "must be of type int"),
+        ("mini_batch = 4", "mini_batch = 3", "not divisible by mini_batch"),
+        ("seeds = [0]", "group_size = [1]", "compares the rollouts of a group"),
+        ("seeds = [0]", "reuse = [3]", "does not divide the 64 samples"),
+        ("d_model = 16", "d_model = 18", "multiple of twice heads"),
+        ("d_model = 16", "d_model = 400000", "bytes of memory"),
+        ("d_model = 16", "", "give d_model, layers and heads"),
+        ("kl = 0.0", "kl = -1.0", "must be at least 0"),
+        ("learning_rate = 1e-3", "learning_rate = 0.0", "must be greater than 0"),
+        ("seeds = [0]", "seeds = []", "seeds is empty"),
+        ("[task]", "[task", "not TOML"),
+    ],
+)
+def test_wrong_configurations(tiny, old, new, words):
+    assert old in TINY
+    tiny.write_text(TINY.replace(old, new))
+    with pytest.raises(UsageError, match=words):
+        read_config(tiny)
+
+
+def test_wrong_calls(tiny, tmp_path):
+    for arguments, words in (
+        (("none.toml",), "no such file"),
+        ((".",), "a directory"),
+        (("tiny.toml", "--out", "runs.csv"), "name it runs.parquet"),
+        (("tiny.toml", "--out", "no/runs.parquet"), "no directory"),
+    ):
+        made = run(*arguments, cwd=tmp_path)
+        assert made.returncode == 2
+        assert words in made.stderr
+        assert "Traceback" not in made.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.toml"]
