@@ -4,7 +4,7 @@ A test holds these against the registries themselves.
 """
 
 TASK_NAMES = ("arithmetic", "reasoning-gym", "problems")
-KINDS = ("nano",)
+KINDS = ("nano", "hf")
 SERIES = ("base", "instruct")
 ORDERS = ("curriculum", "shuffled")
 SCHEDULES = ("constant", "linear", "cosine")

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import UsageError, nearest
-from scalefit.units import format_quantity
 
 FORMAT = 1
 """Raised when the same configuration would give other rows."""
+BYTES_A_WEIGHT = 20.0
+"""Training keeps weight, gradient, two moments and reference, 4 bytes each [bytes a parameter]."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,27 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class SizeConfig:
-    """One model: a nano shape, or for `hf` a directory or hub name; its own learning rate where it needs one."""
+    """One model: a nano shape, or for `hf` where it is; its own learning rate where it needs one.
+
+    `model` (series base) and `instruct_model` (series instruct) are a directory, a GGUF file or a hub name.
+    """
 
     name: str
     d_model: int = 0
     layers: int = 0
     heads: int = 0
     model: str = ""
+    instruct_model: str = ""
     learning_rate: float | None = None
     pretrain_learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """The family of policies, one run a size."""
+    """The family of policies, one run a size; `instruction` follows every prompt of an `hf` policy."""
 
     kind: str = "nano"
+    instruction: str = ""
     sizes: tuple[SizeConfig, ...] = ()
 
 
@@ -140,7 +146,9 @@ class Config:
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
-        rest = dataclasses.asdict(dataclasses.replace(self, sweep=SweepConfig(), policy=PolicyConfig(self.policy.kind)))
+        rest = dataclasses.asdict(
+            dataclasses.replace(self, sweep=SweepConfig(), policy=dataclasses.replace(self.policy, sizes=()))
+        )
         return _digest(rest)
 
     def runs(self) -> list[RunSpec]:
@@ -261,7 +269,7 @@ def check(config: Config, where: str = "configuration") -> None:
         ("[grpo] advantage", config.grpo.advantage, ADVANTAGE_NAMES),
         ("[grpo] normalisation", config.grpo.normalisation, NORMALISATIONS),
         ("[grpo] schedule", config.grpo.schedule, SCHEDULES),
-        *(("[sweep] series", series, SERIES) for series in config.sweep.series if config.policy.kind == "nano"),
+        *(("[sweep] series", series, SERIES) for series in config.sweep.series),
     ]
     faults += [f"{key} = {value!r}: {nearest(value, known)}" for key, value, known in named if value not in known]
     faults += _faults_of_numbers(config)
@@ -279,6 +287,10 @@ def check(config: Config, where: str = "configuration") -> None:
             faults.append(
                 f"[sweep] reuse = {reuse} does not divide the {config.grpo.prompts * config.grpo.steps} samples of a run"
             )
+    if (config.policy.kind, config.task.name) == ("nano", "problems"):
+        faults.append(
+            "[task] name = 'problems': nano models are not pre-trained on files of problems; use [policy] kind = 'hf'"
+        )
     if not config.policy.sizes:
         faults.append("[[policy.sizes]] is missing: give at least one model")
     names = [size.name for size in config.policy.sizes]
@@ -286,7 +298,7 @@ def check(config: Config, where: str = "configuration") -> None:
         f"[[policy.sizes]] name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
     ]
     for size in config.policy.sizes:
-        faults += _faults_of_size(config.policy.kind, size)
+        faults += _faults_of_size(config.policy.kind, size, config.sweep.series)
     if faults:
         raise UsageError(f"{where}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults))
 
@@ -327,26 +339,37 @@ def _faults_of_numbers(config: Config) -> list[str]:
     return faults + [f"[sweep] {name} is empty" for name in empty]
 
 
-def _faults_of_size(kind: str, size: SizeConfig) -> list[str]:
+def _faults_of_size(kind: str, size: SizeConfig, series: tuple[str, ...]) -> list[str]:
     where = f"[[policy.sizes]] {size.name!r}"
     if kind == "hf":
-        return [] if size.model else [f"{where}: give `model`, a directory or hub name"]
+        needed_by = {"base": ("model", size.model), "instruct": ("instruct_model", size.instruct_model)}
+        return [
+            f"{where}: series {name!r} needs `{needed_by[name][0]}`, a directory, a GGUF file or a hub name"
+            for name in series
+            if name in needed_by and not needed_by[name][1]
+        ]
     if min(size.d_model, size.layers, size.heads) < 1:
         return [f"{where}: give d_model, layers and heads, each at least 1"]
     if size.d_model % (2 * size.heads):
         return [f"{where}: d_model = {size.d_model} must be a multiple of twice heads = {size.heads} (rotary pairs)"]
-    needed, free = training_memory(size), available_memory()
-    if needed > free:
-        return [
-            f"{where}: needs about {format_quantity(needed)}B bytes of memory, {format_quantity(free)}B are free; lower d_model or layers"
-        ]
+    short = shortage(training_memory(size))
+    if short:
+        return [f"{where}: {short}; lower d_model or layers"]
     return []
 
 
 def training_memory(size: SizeConfig) -> float:
-    """Estimate the memory of training a nano model: weights, gradient, two moments and reference, 4 bytes each [bytes]."""
+    """Estimate the memory of training a nano model [bytes]."""
     hidden = 8 * -(-size.d_model // 3)
-    return 20.0 * size.layers * (4 * size.d_model**2 + 3 * size.d_model * hidden)
+    return BYTES_A_WEIGHT * size.layers * (4 * size.d_model**2 + 3 * size.d_model * hidden)
+
+
+def shortage(needed: float) -> str:
+    """Say that so many bytes are more than are free; an empty text where they are not."""
+    free = available_memory()
+    return (
+        f"training needs about {needed / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free" if needed > free else ""
+    )
 
 
 def available_memory() -> float:

@@ -1,6 +1,8 @@
 """Small configurations, one thread, and a cache of base models shared by the whole session."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +51,13 @@ def tiny(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     return path
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "scalefit", "run", *map(str, arguments)]
+
+
+def run(*arguments, cwd, **kwargs):
+    return subprocess.run(
+        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, check=False, **kwargs
+    )

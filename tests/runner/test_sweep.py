@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -16,17 +15,7 @@ import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
-from tests.runner.conftest import TINY
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "scalefit", "run", *map(str, arguments)]
-
-
-def run(*arguments, cwd, **kwargs):
-    return subprocess.run(
-        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, check=False, **kwargs
-    )
+from tests.runner.conftest import TINY, command, run
 
 
 def rows(path):

@@ -19,7 +19,16 @@ def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
     return base_policy(spec.size, spec.series, task, spec.config.pretrain, report)
 
 
-POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano}
+def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
+    from scalefit.runner.policies.hf import HfPolicy
+
+    chat = spec.series == "instruct"
+    report(f"loading {spec.size.name}")
+    source = spec.size.instruct_model if chat else spec.size.model
+    return HfPolicy(source, chat, spec.config.policy.instruction)
+
+
+POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano, "hf": _hf}
 
 
 def make_policy(spec: RunSpec, task: Task, report: Report = lambda text: None) -> Policy:

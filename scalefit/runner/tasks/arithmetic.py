@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scalefit.errors import UsageError
+from scalefit.runner.tasks.answers import final_answer
 from scalefit.runner.tasks.task import Example, Score, belongs, random_stream
 
 _INTEGER = re.compile(r"-?[0-9]{1,40}")
@@ -73,8 +74,10 @@ class Arithmetic:
                 return Example(prompt, answer, float(level))
 
     def score(self, response: str, example: Example) -> Score:
-        """Compare as integers; nothing but one integer is an answer."""
+        """Compare as integers; nothing but one integer is an answer, in free text the final one."""
         text = response.strip()
+        if not set(text) <= set(self.alphabet):
+            text = final_answer(text).rpartition("=")[2].strip().removesuffix(".")
         if not _INTEGER.fullmatch(text):
             return Score(0.0, False)
         return Score(float(int(text) == int(example.answer)), True)
