@@ -75,7 +75,8 @@ class PretrainConfig:
     """Supervised making of nano base models, in stages of so many tokens, the same for every size.
 
     `tokens` of right answers teach the skill; `base_tokens` of text in which a share `base_noise` of answers is wrong
-    make the base model; from there `instruct_tokens` with `instruct_noise` make the instruct model.
+    make the base model; from there `instruct_tokens` with `instruct_noise` make the instruct model. With `each_seed`
+    every seed of the sweep has base models of its own, so that what pre-training happens to leave is averaged too.
     """
 
     tokens: int = 1_000_000
@@ -86,6 +87,7 @@ class PretrainConfig:
     batch: int = 64
     learning_rate: float = 5e-3
     seed: int = 0
+    each_seed: bool = False
 
 
 @dataclass(frozen=True)

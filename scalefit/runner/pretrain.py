@@ -67,12 +67,13 @@ def base_policy(
         before = {"skill": None, "base": "skill", "instruct": "base"}[series]
         if before:
             policy = base_policy(size, before, task, config, report)
-        tokens, noise, first, rate = {
-            "skill": (config.tokens, 0.0, 0, rate),
-            "base": (config.base_tokens, config.base_noise, 1 << 40, 0.3 * rate),
-            "instruct": (config.instruct_tokens, config.instruct_noise, 2 << 40, 0.3 * rate),
+        stage, tokens, noise, rate = {
+            "skill": (0, config.tokens, 0.0, rate),
+            "base": (1, config.base_tokens, config.base_noise, 0.3 * rate),
+            "instruct": (2, config.instruct_tokens, config.instruct_noise, 0.3 * rate),
         }[series]
         if tokens:
+            first = (3 * config.seed + stage) << 40  # no stage and no seed sees another's stretch of text
             _train(policy, task, tokens, noise, config.batch, rate, first, report)
         replace_file(path, lambda target: torch.save(policy.model.state_dict(), target))
     return policy

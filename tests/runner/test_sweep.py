@@ -188,7 +188,7 @@ def test_divergence_is_marked_and_the_sweep_goes_on(tiny, tmp_path):
         ("seeds = [0]", "group_size = [1]", "compares the rollouts of a group"),
         ("seeds = [0]", "reuse = [3]", "does not divide the 64 samples"),
         ("d_model = 16", "d_model = 18", "multiple of twice heads"),
-        ("d_model = 16", "d_model = 400000", "bytes of memory"),
+        ("d_model = 16", "d_model = 400000", "GB of memory"),
         ("d_model = 16", "", "give d_model, layers and heads"),
         ("kl = 0.0", "kl = -1.0", "must be at least 0"),
         ("learning_rate = 1e-3", "learning_rate = 0.0", "must be greater than 0"),
@@ -201,6 +201,26 @@ def test_wrong_configurations(tiny, old, new, words):
     tiny.write_text(TINY.replace(old, new))
     with pytest.raises(UsageError, match=words):
         read_config(tiny)
+
+
+def test_each_seed_can_have_its_own_base_model(tiny, tmp_path):
+    """Without it two seeds start from one model, hence from one loss but for sampling; with it they do not."""
+    from dataclasses import replace
+
+    from scalefit.runner.policies import make_policy
+    from scalefit.runner.tasks import make_task
+
+    config = read_config(tiny)
+    task = make_task(config.task)
+    own = replace(config, pretrain=replace(config.pretrain, each_seed=True))
+    models = {
+        (kind, seed): make_policy(replace(settings.runs()[0], seed=seed), task).model.state_dict()["embed"]
+        for kind, settings in (("shared", config), ("own", own))
+        for seed in (0, 1)
+    }
+    assert models["shared", 0].equal(models["shared", 1])
+    assert models["shared", 0].equal(models["own", 0])
+    assert not models["own", 0].equal(models["own", 1])
 
 
 def test_wrong_calls(tiny, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,10 @@ Report = Callable[[str], None]
 def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
     from scalefit.runner.pretrain import base_policy
 
-    return base_policy(spec.size, spec.series, task, spec.config.pretrain, report)
+    settings = spec.config.pretrain
+    if settings.each_seed:
+        settings = dataclasses.replace(settings, seed=settings.seed + spec.seed, each_seed=False)
+    return base_policy(spec.size, spec.series, task, settings, report)
 
 
 def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
