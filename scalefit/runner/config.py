@@ -92,12 +92,15 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class GrpoConfig:
-    """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer."""
+    """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
+
+    `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some 2000 tokens).
+    """
 
     steps: int = 100
     prompts: int = 64
     mini_batch: int = 16
-    micro_batch: int = 4
+    micro_batch: int = 0
     max_new_tokens: int = 8
     temperature: float = 1.0
     advantage: str = "grpo"
@@ -309,13 +312,10 @@ def _faults_of_numbers(config: Config) -> list[str]:
     grpo, evaluation, sweep, pretrain = config.grpo, config.eval, config.sweep, config.pretrain
     at_least = [
         ("threads", config.threads, 1),
-        *(
-            (f"[grpo] {name}", getattr(grpo, name), 1)
-            for name in ("steps", "prompts", "mini_batch", "micro_batch", "max_new_tokens")
-        ),
+        *((f"[grpo] {name}", getattr(grpo, name), 1) for name in ("steps", "prompts", "mini_batch", "max_new_tokens")),
         *(
             (f"[grpo] {name}", getattr(grpo, name), 0)
-            for name in ("kl", "entropy", "clip_low", "clip_high", "warmup", "weight_decay")
+            for name in ("micro_batch", "kl", "entropy", "clip_low", "clip_high", "warmup", "weight_decay")
         ),
         *((f"[eval] {name}", getattr(evaluation, name), 1) for name in ("every", "problems", "samples")),
         ("[eval] temperature", evaluation.temperature, 0),

@@ -29,6 +29,8 @@ from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.tasks.task import Task
 
+TOKENS_A_PASS = 2048
+"""What a micro-batch aims at where the configuration leaves it open: larger ones fall out of the processor's cache."""
 COUNTERS = ("samples", "tokens", "flops", "flops_generation", "flops_reference", "flops_training")
 Row = dict[str, Any]
 
@@ -130,7 +132,7 @@ class Run:
             policy.matrix_params, policy.forward_tokens(rollouts), policy.head_params, rollouts.mask_PGT.numel()
         )
         if self.reference is not None:
-            reference_PGT = reference_log_prob(self.reference, rollouts, config)
+            reference_PGT = reference_log_prob(self.reference, rollouts, config, self._micro_batch(rollouts))
             self._count("flops_reference", forward)
         rate = learning_rate_at(step, self.spec.learning_rate, config)
         for group in self.optimiser.param_groups:
@@ -158,6 +160,11 @@ class Run:
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
         }
 
+    def _micro_batch(self, rollouts: Rollouts) -> int:
+        """Return prompts a pass."""
+        a_prompt = self.policy.forward_tokens(rollouts) / len(rollouts.prompt_PS)
+        return self.config.micro_batch or max(1, round(TOKENS_A_PASS / a_prompt))
+
     def _count(self, name: str, amount: float) -> None:
         self.state.totals[name] += amount
 
@@ -174,7 +181,7 @@ class Run:
         used = used[rollouts.lengths_PG[used].amax(1).argsort(stable=True)]
         self.optimiser.zero_grad(set_to_none=False)
         kl_sum = clipped = 0.0
-        for micro in used.split(config.micro_batch) if len(used) else ():
+        for micro in used.split(self._micro_batch(rollouts)) if len(used) else ():
             some = rollouts.pick(micro)
             T = some.response_PGT.shape[2]
             weight = weight_PGT[micro, :, :T]
@@ -251,10 +258,10 @@ class Run:
 
 
 @torch.no_grad()
-def reference_log_prob(reference: Policy, rollouts: Rollouts, config: GrpoConfig) -> Tensor:
+def reference_log_prob(reference: Policy, rollouts: Rollouts, config: GrpoConfig, micro_batch: int) -> Tensor:
     """Return the reference policy's log-probabilities of the responses, shape (P, G, T)."""
     out = torch.zeros_like(rollouts.old_log_prob_PGT)
-    for micro in torch.arange(len(out)).split(config.micro_batch):
+    for micro in torch.arange(len(out)).split(micro_batch):
         some = rollouts.pick(micro)
         logits = reference.response_logits(some)
         if config.temperature not in (0.0, 1.0):

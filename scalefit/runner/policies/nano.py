@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scalefit.runner.policies.attention import Layout, attend, make_layout
+
 EPS = 1e-6
-MASKED = -1e9
-"""Added to a score that must not count; finite, so that a row of padding stays free of NaN."""
 
 
 @dataclass(frozen=True)
@@ -81,50 +81,27 @@ class _Normed(torch.autograd.Function):
         return torch.addcmul(slope, y, along, value=-1).mul_(scale)
 
 
-class _Rotary(torch.autograd.Function):
-    """Turn the first `heads` heads of (B, T, 3 H, K) by their token's position; values pass through.
-
-    Channels 2i and 2i + 1 are one complex number: one product instead of six, into one buffer.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, turn: Tensor, heads: int) -> Tensor:
-        ctx.save_for_backward(turn)
-        ctx.heads = heads
-        return _turned(x, turn, heads)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
-        (turn,) = ctx.saved_tensors
-        return _turned(slope.contiguous(), turn.conj().resolve_conj(), ctx.heads), None, None
-
-
-def _turned(x: Tensor, turn: Tensor, heads: int) -> Tensor:
-    out = torch.empty_like(x)
-    pairs, place = (torch.view_as_complex(part.unflatten(-1, (-1, 2))) for part in (x, out))
-    torch.mul(pairs[:, :, :heads], turn[: x.shape[1], None], out=place[:, :, :heads])
-    out[:, :, heads:] = x[:, :, heads:]
-    return out
-
-
 class _Gated(torch.autograd.Function):
-    """silu(gate) * up of (..., 2 hidden), its gradient written into one buffer."""
+    """silu(gate) * up of (..., 2 hidden); the logistic is kept, so that the gradient needs no exponential."""
 
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
         gate, up = both.chunk(2, -1)
-        active = F.silu(gate)
-        ctx.save_for_backward(both, active)
+        logistic = gate.sigmoid()
+        active = logistic * gate
+        ctx.save_for_backward(both, logistic, active)
         return active * up
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
-        both, active = ctx.saved_tensors
-        gate, up = both.chunk(2, -1)
+        both, logistic, active = ctx.saved_tensors
+        up = both.chunk(2, -1)[1]
         out = torch.empty_like(both)
         by_gate, by_up = out.chunk(2, -1)
         torch.mul(slope, active, out=by_up)
-        torch.ops.aten.silu_backward.grad_input(slope * up, gate, grad_input=by_gate)
+        # The derivative of x s(x) is s + x s (1 - s).
+        derivative = torch.addcmul(logistic, active, 1 - logistic)
+        torch.mul(derivative.mul_(slope), up, out=by_gate)
         return out
 
 
@@ -171,13 +148,6 @@ class Nano(nn.Module):
         """Return queries, keys and values of rows (..., C), shape (..., 3 C), before rotary positions."""
         return _normed_linear(x, block.norm_attention, block.qkv)
 
-    def heads(self, qkv: Tensor, rows: int, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries, keys and values, each (rows, H, T, K), with rotary positions first, first + 1, ..."""
-        H = self.shape.heads
-        turned = _apply(_Rotary, qkv.reshape(rows, -1, 3 * H, self.head_channels), self.turn[first:], 2 * H)
-        q, k, v = (part.transpose(1, 2) for part in turned.split(H, 2))
-        return q, k, v
-
     def feed(self, x: Tensor, block: Block) -> Tensor:
         """Return x plus the gated feed-forward layer; shape kept."""
         return x + F.linear(_apply(_Gated, _normed_linear(x, block.norm_feed, block.gate_up)), block.down)
@@ -189,13 +159,8 @@ class Nano(nn.Module):
     def forward(self, tokens_BS: Tensor) -> Tensor:
         """Return the logits of plain rows of tokens, (B, S, V)."""
         B, S = tokens_BS.shape
-        x = F.embedding(tokens_BS, self.embed)
-        for block in self.each():
-            q, k, v = self.heads(self.qkv(x, block), B, 0)
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + F.linear(mixed.transpose(1, 2).reshape(B, S, -1), block.out)
-            x = self.feed(x, block)
-        return self.logits(x)
+        layout = make_layout(self.turn, B, S, 0, 0, self.shape.heads, None)
+        return self.logits(self._through(tokens_BS.flatten(), layout)).view(B, S, -1)
 
     def response_logits(self, prompt_PS: Tensor, pad_P: Tensor, response_PGT: Tensor) -> Tensor:
         """Return the logits that predict each response token, (P, G, T, V); every prompt is processed once.
@@ -203,43 +168,18 @@ class Nano(nn.Module):
         The last response token predicts nothing that is asked for, so it is not processed.
         """
         P, S = prompt_PS.shape
-        G, T = response_PGT.shape[1], response_PGT.shape[2]
-        C, R = self.shape.d_model, T - 1
-        ahead_SS = torch.full((S, S), MASKED).triu(1)
-        padding_P1S = (torch.arange(S) < pad_P[:, None])[:, None] * MASKED
-        prompt_mask = (ahead_SS + padding_P1S)[:, None]
-        own_mask = torch.full((R, R), MASKED).triu(1)
-        tokens = torch.cat((prompt_PS.flatten(), response_PGT[:, :, :R].flatten()))
-        x = F.embedding(tokens, self.embed)
-        cut = P * S
-        for block in self.each():
-            qkv = self.qkv(x, block)
-            of_prompt, of_response = qkv.split((cut, len(qkv) - cut))
-            q, k, v = self.heads(of_prompt, P, 0)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=prompt_mask).transpose(1, 2).reshape(cut, C)
-            if R:
-                own = self._attend(*self.heads(of_response, P * G, S), k, v, padding_P1S, own_mask)
-                mixed = torch.cat((mixed, own))
-            x = x + F.linear(mixed, block.out)
-            x = self.feed(x, block)
+        G, R = response_PGT.shape[1], response_PGT.shape[2] - 1
+        layout = make_layout(self.turn, P, S, G, R, self.shape.heads, pad_P)
+        x = self._through(torch.cat((prompt_PS.flatten(), response_PGT[:, :, :R].flatten())), layout)
+        C, cut = self.shape.d_model, layout.cut
         last_PC = x[:cut].view(P, S, C)[:, -1]
         seen = torch.cat((last_PC[:, None, None].expand(P, G, 1, C), x[cut:].view(P, G, R, C)), 2)
         return self.logits(seen)
 
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, prompt_k: Tensor, prompt_v: Tensor, padding_P1S: Tensor, own_mask: Tensor
-    ) -> Tensor:
-        """Attend from response tokens (P*G, H, R, K) to their prompt's keys (P, H, S, K) and their own."""
-        P, H, S, K = prompt_k.shape
-        rows, _, R, _ = q.shape
-        G = rows // P
-        q = q * K**-0.5
-        grouped = q.view(P, G, H, R, K).transpose(1, 2).reshape(P, H, G * R, K)
-        to_prompt = grouped @ prompt_k.transpose(-1, -2) + padding_P1S[:, None]
-        to_prompt = to_prompt.view(P, H, G, R, S).transpose(1, 2).reshape(rows, H, R, S)
-        to_own = q @ k.transpose(-1, -2) + own_mask
-        weight = torch.cat((to_prompt, to_own), -1).softmax(-1)
-        from_prompt = weight[..., :S].view(P, G, H, R, S).transpose(1, 2).reshape(P, H, G * R, S) @ prompt_v
-        from_prompt = from_prompt.view(P, H, G, R, K).transpose(1, 2).reshape(rows, H, R, K)
-        mixed = from_prompt + weight[..., S:] @ v
-        return mixed.transpose(1, 2).reshape(rows * R, H * K)
+    def _through(self, tokens: Tensor, layout: Layout) -> Tensor:
+        """Return the last layer's channels of rows of tokens, (N, C)."""
+        x = F.embedding(tokens, self.embed)
+        for block in self.each():
+            x = x + F.linear(attend(self.qkv(x, block), layout), block.out)
+            x = self.feed(x, block)
+        return x
