@@ -1,7 +1,11 @@
-"""The README's picture: curves, the fitted law, k(N), and a size predicted without having been seen."""
+"""Curves with the fitted law, its slope k(N), and the largest size predicted from the smaller ones, of any runs table.
+
+`python figures/law.py` draws the README's picture, of the paper's curves.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -12,68 +16,86 @@ mpl.use("Agg")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import matplotlib.pyplot as plt
-from style import set_style
+from matplotlib.axes import Axes
+from style import log_ticks, set_style
 
 import scalefit as sf
-from scalefit.table.prepare import prepare
+from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
 from scalefit.validation.ensemble import average_offsets
 
 ROOT = Path(__file__).parents[1]
+UNITS = {"samples": "D [prompts]", "flops": "C [FLOPs]"}
+
+
+def draw_curves(axes: Axes, data: FitData, fit: sf.Fit, colours: list[tuple[float, float, float]]) -> None:
+    """Draw measured points and the law, a colour a size."""
+    name = data.resources[0]
+    for row, size in enumerate(data.params):
+        x, y = data.resource[0, row][data.present[row]], data.loss[row][data.present[row]]
+        axes.plot(x, y, ".", ms=2.5, color=colours[row], alpha=0.6)
+        curve = fit.predict(size, **{name: x})["loss"]
+        axes.plot(x, curve, color=colours[row], lw=1.4, label=format_quantity(size))
+    axes.set(xlabel=UNITS[name], ylabel="test loss 1 − pass@1", title="The law, fitted")
+    log_ticks(axes, "x", data.resource[0][data.present])
+    log_ticks(axes, "y", data.loss[data.present])
+    axes.legend(frameon=False, fontsize=7, title="N", ncols=2, loc="lower left", handlelength=1.2, columnspacing=1)
+
+
+def draw_slope(
+    axes: Axes, data: FitData, fit: sf.Fit, alone: sf.Fit, colours: list[tuple[float, float, float]]
+) -> None:
+    """Draw k(N) with its interval, and every size's own slope."""
+    grid = np.geomspace(0.8 * data.sizes[0], 4 * data.sizes[-1], 60)
+    slopes = [fit.k(size) for size in grid]
+    value, low, high = (np.array([getattr(k, name) for k in slopes]) for name in ("value", "low", "high"))
+    inside = grid <= data.sizes[-1]
+    axes.fill_between(grid, low, high, color="0.8", label="95 % interval")
+    axes.plot(grid[inside], value[inside], color="0.2", label="fitted")
+    axes.plot(grid[~inside], value[~inside], "--", color="0.2", label="extrapolated")
+    for row, size in enumerate(data.sizes):
+        k = alone.k(size)
+        axes.errorbar(size, k.value, [[k.value - k.low], [k.high - k.value]], fmt="o", ms=4, color=colours[row])
+    log_ticks(axes, "x", grid)
+    axes.set(xlabel="N [parameters]", ylabel="k(N)", title="Its slope k(N); points: each size alone")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def draw_held_out(axes: Axes, data: FitData, colour: tuple[float, float, float]) -> None:
+    """Draw the largest size as predicted from the others, and as measured."""
+    top = data.sizes[-1]
+    here, rest = data.keep(data.params == top), data.keep(data.params < top)
+    x, y = here.resource[0][here.present], here.loss[here.present]
+    found = average_offsets(rest).predict(top, x[None], eval_size=float(here.eval_size[0]))
+    name, seen = format_quantity(top), f"{format_quantity(rest.sizes[0])}–{format_quantity(rest.sizes[-1])}"
+    axes.fill_between(x, found["new_low"], found["new_high"], color="0.9", label="95 %, a new evaluation")
+    axes.fill_between(x, found["low"], found["high"], color="0.75", label="95 %, the curve")
+    axes.plot(x, found["loss"], "--", color="0.2", label=f"predicted from {seen}")
+    axes.plot(x, y, ".", ms=3, color=colour, label=f"{name}, measured")
+    error = float(np.sqrt(np.mean((found["loss"] - y) ** 2)))
+    log_ticks(axes, "x", x)
+    axes.set(xlabel=UNITS[data.resources[0]], title=f"{name}, predicted unseen: RMSE {error:.3f}")
+    axes.set_ylabel("test loss 1 − pass@1")
+    axes.legend(frameon=False, fontsize=8)
 
 
 def main() -> None:
-    """Draw `figures/law.png`."""
-    runs = sf.read_runs(ROOT / "data" / "paper" / "runs.parquet")
-    (data,) = prepare(runs, "samples", {"series": "base"})
-    fit = sf.fit(runs, where={"series": "base"})
+    """Draw one series."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="?", type=Path, default=ROOT / "data" / "paper" / "runs.parquet")
+    parser.add_argument("--series", default="base")
+    parser.add_argument("--x", default="samples", choices=list(UNITS))
+    parser.add_argument("--out", type=Path, default=ROOT / "figures" / "law.png")
+    arguments = parser.parse_args()
+    runs, where = sf.read_runs(arguments.runs), {"series": arguments.series}
+    (data,) = prepare(runs, arguments.x, where)
+    fit, alone = (sf.fit(runs, law, arguments.x, where=where) for law in ("saturating", "power"))
     colours = set_style(len(data.sizes))
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), constrained_layout=True)
-    for row, size in enumerate(data.params):
-        x, y = data.resource[0, row][data.present[row]], data.loss[row][data.present[row]]
-        left.plot(x, y, ".", ms=2.5, color=colours[row], alpha=0.6)
-        left.plot(x, fit.predict(size, samples=x)["loss"], color=colours[row], lw=1.4)
-        left.annotate(
-            format_quantity(size), (x[-1] * 1.08, y[-10:].mean()), color=colours[row], va="center", fontsize=8
-        )
-    left.set(
-        xscale="log",
-        yscale="log",
-        xlim=(450, 1.2e5),
-        xlabel="D [prompts]",
-        ylabel="test loss 1 − pass@1",
-        title="The law, fitted (base models)",
-    )
-    left.set_yticks([0.4, 0.5, 0.6, 0.8, 1.0], ["0.4", "0.5", "0.6", "0.8", "1.0"])
-    left.minorticks_off()
-    grid = np.geomspace(4e8, 3e11, 60)
-    slopes = [fit.k(size) for size in grid]
-    middle.fill_between(grid, [k.low for k in slopes], [k.high for k in slopes], color="0.8", label="95 % interval")
-    inside = grid <= data.sizes[-1]
-    middle.plot(grid[inside], np.array([k.value for k in slopes])[inside], color="0.2", label="fitted")
-    middle.plot(grid[~inside], np.array([k.value for k in slopes])[~inside], "--", color="0.2", label="extrapolated")
-    alone = sf.fit(runs, "power", where={"series": "base"})
-    for row, size in enumerate(data.sizes):
-        k = alone.k(size)
-        middle.errorbar(size, k.value, [[k.value - k.low], [k.high - k.value]], fmt="o", ms=4, color=colours[row])
-    middle.set(xscale="log", xlabel="N [parameters]", ylabel="k(N)", title="Its slope k(N); points: each size alone")
-    middle.legend(frameon=False, fontsize=8, loc="upper left")
-    top = data.sizes[-1]
-    here = data.keep(data.params == top)
-    x, y = here.resource[0][here.present], here.loss[here.present]
-    found = average_offsets(data.keep(data.params < top)).predict(top, x[None], eval_size=float(here.eval_size[0]))
-    right.fill_between(x, found["new_low"], found["new_high"], color="0.9", label="95 %, a new evaluation")
-    right.fill_between(x, found["low"], found["high"], color="0.75", label="95 %, the curve")
-    right.plot(x, found["loss"], "--", color="0.2", label="predicted from 0.5B–32B")
-    right.plot(x, y, ".", ms=3, color=colours[-1], label=f"{format_quantity(top)}, measured")
-    right.set(
-        xscale="log",
-        xlabel="D [prompts]",
-        ylabel="test loss 1 − pass@1",
-        title=f"{format_quantity(top)}, predicted without having seen it",
-    )
-    right.legend(frameon=False, fontsize=8)
-    figure.savefig(ROOT / "figures" / "law.png", metadata={"Software": "scalefit"})
+    draw_curves(left, data, fit, colours)
+    draw_slope(middle, data, fit, alone, colours)
+    draw_held_out(right, data, colours[-1])
+    figure.savefig(arguments.out, metadata={"Software": "scalefit"})
 
 
 if __name__ == "__main__":
