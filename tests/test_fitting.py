@@ -303,3 +303,23 @@ def test_recovery_and_coverage(published, rho, low, high):
     assert low <= cover <= high
     if rho == 0.0:
         assert error < 1.10
+
+
+@pytest.mark.parametrize(("law", "told"), [("saturating", False), ("sigmoid", True)])
+def test_misfit_is_told_from_noise(law, told):
+    """Curves that bend where the law is straight leave residuals that drift; curves of the law's own shape do not."""
+    sizes = np.geomspace(1e9, 6.4e10, 4)
+    steps = 512.0 * np.arange(1, 106)
+    if law == "saturating":
+        loss = [steps ** (-0.14 * N / (N + 1.3e10)) for N in sizes]
+    else:
+        loss = [0.9 - 0.5 / (1 + (3000 / steps) ** 2) - 0.02 * at for at in range(4)]
+    rng = np.random.default_rng(5)
+    frame = pd.concat(
+        pd.DataFrame(
+            {"run_id": f"{N:g}", "series": "base", "params": N, "step": np.arange(1, 106), "samples": steps, "eval": "t"}
+        ).assign(loss=curve + 0.005 * rng.standard_normal(105))
+        for N, curve in zip(sizes, loss, strict=True)
+    )
+    found = sf.fit(sf.as_runs(frame))
+    assert any("residuals drift" in note for note in found.notes) == told

@@ -27,6 +27,14 @@ NOISES = ("ar1", "independent")
 STATUSES = ("converged", "at-bound", "unidentified", "stopped")
 
 
+DRIFT = 0.97
+"""Noise correlation above which residuals are told as misfit rather than noise."""
+DRIFT_WORDS = (
+    "the law misses the shape of the curves, and its lines need not pass through the points; "
+    "try `scalefit compare`, or --noise independent for least squares"
+)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value with its standard error and 95 % interval; an end the data do not bound is infinite."""
@@ -270,6 +278,8 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
             flat = J.reshape(P, -1)
             solution = type(solution)(theta[None], solution.cost, (flat @ flat.T)[None], solution.converged)
     covariance, status, notes = _judge(law, bound, data, theta, solution.normal[0], bool(solution.converged[0]), scale)
+    if noise.rho > DRIFT:
+        notes = (*notes, f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}")
     centre = np.average(problem.y, weights=data.weight)
     total = float(np.sum(data.weight * (problem.y - centre) ** 2))
     r2 = 1 - float(np.sum(data.weight * residual**2)) / total
