@@ -317,7 +317,14 @@ def test_misfit_is_told_from_noise(law, told):
     rng = np.random.default_rng(5)
     frame = pd.concat(
         pd.DataFrame(
-            {"run_id": f"{N:g}", "series": "base", "params": N, "step": np.arange(1, 106), "samples": steps, "eval": "t"}
+            {
+                "run_id": f"{N:g}",
+                "series": "base",
+                "params": N,
+                "step": np.arange(1, 106),
+                "samples": steps,
+                "eval": "t",
+            }
         ).assign(loss=curve + 0.005 * rng.standard_normal(105))
         for N, curve in zip(sizes, loss, strict=True)
     )

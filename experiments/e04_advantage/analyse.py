@@ -1,0 +1,38 @@
+"""Do the advantage and the normalisation matter? Final loss by recipe, paired by size and seed.
+
+Draws `figures/advantage.png`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import pandas as pd
+from study import DATA, draw_arms, new_figure, paired, save
+
+RECIPES = {
+    "grpo_token": "GRPO, per token",
+    "grpo_sequence": "GRPO, per sequence",
+    "dr-grpo_dr-grpo": "Dr. GRPO",
+    "rloo_token": "RLOO, per token",
+}
+
+
+def main() -> None:
+    """Print the table and draw."""
+    tables = [pd.read_parquet(DATA / f"e04_{name}.parquet").assign(recipe=name) for name in RECIPES]
+    runs = pd.concat(tables, ignore_index=True)
+    print(paired(runs, "recipe", "grpo_token").round(4).to_string())
+    figure, panels = new_figure(2)
+    for axes, size in zip(panels, ("100k", "450k"), strict=True):
+        draw_arms(axes, runs[runs["size"] == size], "recipe", "samples", RECIPES)
+        axes.set_title(f"{size} parameters; band: two seeds")
+    panels[0].legend(frameon=False, fontsize=8)
+    save(figure, "advantage.png")
+
+
+if __name__ == "__main__":
+    main()
