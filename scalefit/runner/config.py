@@ -95,6 +95,7 @@ class GrpoConfig:
     """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
 
     `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some 2000 tokens).
+    `count_attention` adds the scores and mixtures of attention to the FLOPs of passes.
     """
 
     steps: int = 100
@@ -115,6 +116,7 @@ class GrpoConfig:
     gradient_clip: float = 1.0
     weight_decay: float = 0.0
     skip_uniform: bool = True
+    count_attention: bool = False
 
 
 @dataclass(frozen=True)

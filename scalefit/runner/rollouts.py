@@ -55,6 +55,14 @@ class Rollouts:
         prompts = self.prompt_PS.numel() - int(self.pad_P.sum())
         return prompts * self.response_PGT.shape[1] + int(self.mask_PGT.sum())
 
+    @property
+    def attention_pairs(self) -> int:
+        """Pairs of a token and one it may see, itself included: each prompt once, each response token's whole past."""
+        prompt_P = self.prompt_PS.shape[1] - self.pad_P
+        processed_PG = (self.lengths_PG - 1).clamp(min=0)
+        own = processed_PG * prompt_P[:, None] + processed_PG * (processed_PG + 1) // 2
+        return int((prompt_P * (prompt_P + 1) // 2).sum() + own.sum())
+
     def pick(self, prompts: Tensor) -> Rollouts:
         """Return the groups of some prompts, cut to their longest response."""
         mask = self.mask_PGT[prompts]

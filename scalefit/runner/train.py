@@ -23,7 +23,7 @@ from scalefit.runner.advantage import ADVANTAGES
 from scalefit.runner.config import GrpoConfig, RunSpec
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.evaluate import evaluate
-from scalefit.runner.flops import forward_flops, paper_flops
+from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
@@ -128,12 +128,9 @@ class Run:
         scored = time.perf_counter()
         advantage_PG = ADVANTAGES[config.advantage](reward_PG)
         reference_PGT = None
-        forward = forward_flops(
-            policy.matrix_params, policy.forward_tokens(rollouts), policy.head_params, rollouts.mask_PGT.numel()
-        )
         if self.reference is not None:
             reference_PGT = reference_log_prob(self.reference, rollouts, config, self._micro_batch(rollouts))
-            self._count("flops_reference", forward)
+            self._count_pass("flops_reference", rollouts)
         rate = learning_rate_at(step, self.spec.learning_rate, config)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -148,10 +145,7 @@ class Run:
         self._count("samples", config.prompts)
         self._count("tokens", rollouts.tokens)
         self._count("flops", paper_flops(policy.params, rollouts.tokens))
-        self._count(
-            "flops_generation",
-            forward_flops(policy.matrix_params, rollouts.forward_tokens, policy.head_params, rollouts.logit_tokens),
-        )
+        self._count_pass("flops_generation", rollouts, tokens=rollouts.forward_tokens, logits=rollouts.logit_tokens)
         self.diagnostics = {
             "reward": float(reward_PG.mean()),
             "entropy": rollouts.entropy,
@@ -167,6 +161,18 @@ class Run:
 
     def _count(self, name: str, amount: float) -> None:
         self.state.totals[name] += amount
+
+    def _count_pass(
+        self, name: str, rollouts: Rollouts, *, tokens: int | None = None, logits: int | None = None, times: int = 1
+    ) -> None:
+        """Count a pass over rollouts, three times a forward one for training."""
+        policy = self.policy
+        tokens = policy.forward_tokens(rollouts) if tokens is None else tokens
+        logits = rollouts.mask_PGT.numel() if logits is None else logits
+        amount = forward_flops(policy.matrix_params, tokens, policy.head_params, logits)
+        if self.config.count_attention:
+            amount += attention_flops(policy.layers, policy.channels, rollouts.attention_pairs)
+        self._count(name, times * amount)
 
     def _update(self, rollouts: Rollouts, part: Tensor, advantage_PG: Tensor, reference_PGT: Tensor | None) -> Row:
         """Make one optimiser step on the prompts `part`, in micro-batches that add up to its gradient."""
@@ -206,13 +212,7 @@ class Run:
                 ratio = (log_prob - some.old_log_prob_PGT).exp()
                 outside = (ratio < 1 - config.clip_low) | (ratio > 1 + config.clip_high)
                 clipped += float((outside * weight).sum())
-            self._count(
-                "flops_training",
-                3
-                * forward_flops(
-                    policy.matrix_params, policy.forward_tokens(some), policy.head_params, some.mask_PGT.numel()
-                ),
-            )
+            self._count_pass("flops_training", some, times=3)
         norm = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.gradient_clip))
         if not math.isfinite(norm):
             raise Diverged

@@ -184,6 +184,29 @@ def test_what_is_not_finite_stops_the_run(spoil, monkeypatch):
     assert len(run.state.rows) == before
 
 
+def test_attention_is_counted_when_asked():
+    """By hand, from every row's own lengths: 4 channels-products a pair and layer, three passes' worth in training."""
+    plain, full = a_run(skip_uniform=False), a_run(skip_uniform=False, count_attention=True)
+    for run in (plain, full):
+        run.advance()
+    drawn = full.policy.sample(
+        [example.prompt for example in full.examples[:8]],
+        4,
+        max_new_tokens=4,
+        temperature=1.0,
+        generator=torch.Generator().manual_seed(0),
+    )
+    pairs = 0
+    for pad, group in zip(drawn.pad_P.tolist(), drawn.lengths_PG.tolist(), strict=True):
+        prompt = drawn.prompt_PS.shape[1] - pad
+        pairs += sum(range(1, prompt + 1)) + sum(prompt + t for length in group for t in range(1, length))
+    assert drawn.attention_pairs == pairs
+    gap = {name: full.state.totals[name] - plain.state.totals[name] for name in full.state.totals}
+    assert gap["flops_training"] == pytest.approx(3 * gap["flops_generation"])
+    assert gap["flops_generation"] > 0
+    assert gap["flops"] == gap["flops_reference"] == 0
+
+
 def test_schedules():
     config = GrpoConfig(steps=10, warmup=2, schedule="linear")
     assert [learning_rate_at(s, 1.0, config) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])

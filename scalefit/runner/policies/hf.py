@@ -59,6 +59,7 @@ class HfPolicy:
         self.params = sum(weight.numel() for weight in self.model.parameters()) - tables
         self.matrix_params = self.params
         self.head_params = head.numel()
+        self.layers, self.channels = config.num_hidden_layers, config.hidden_size
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self.ends = sorted({end for end in (*ends, self.tokenizer.eos_token_id) if end is not None})

@@ -26,6 +26,7 @@ class NanoPolicy:
         self.params = shape.params
         self.matrix_params = shape.matrix_params
         self.head_params = self.model.embed.numel()
+        self.layers, self.channels = shape.layers, shape.d_model
         self._token = {character: at + 2 for at, character in enumerate(alphabet)}
 
     def encode(self, text: str) -> list[int]:

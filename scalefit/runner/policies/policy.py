@@ -25,6 +25,9 @@ class Policy(Protocol):
     """Parameters that multiply every token."""
     head_params: int
     """Parameters of the output layer."""
+    layers: int
+    channels: int
+    """Width of the stream between layers."""
 
     def sample(
         self,
