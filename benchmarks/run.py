@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import runner
 
 import scalefit as sf
 from scalefit.fitting.bootstrap import bootstrap
@@ -120,12 +121,8 @@ def memory(rows: int) -> tuple[float, float]:
         return int(found.stdout.split()[-1]) / 2**20, time.perf_counter() - begin
 
 
-def main() -> None:
-    """Measure everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results.json")
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    arguments = parser.parse_args()
+def fitting(rows: int) -> dict[str, float]:
+    """Measure the analysis half; print as it goes."""
     (data,) = prepare(sf.read_runs(RUNS), "samples", {"series": "base"})
     bound = BoundLaw(get_law("saturating"), data.sizes)
     spec = Specification(noise="independent")
@@ -137,7 +134,7 @@ def main() -> None:
     fit = fit_data("saturating", data, spec)
     ours = median(solve, 50)
     cma_time, cma_cost = min((cma_fit(LineProblem(bound, data), seed) for seed in (1, 2, 3)), key=lambda pair: pair[1])
-    peak, big_time = memory(arguments.rows)
+    peak, big_time = memory(rows)
     results = {
         "one fit, start to optimum [ms] (asked: 1)": 1e3 * ours,
         "CMA-ES time / ours (asked: 1000)": cma_time / ours,
@@ -146,21 +143,44 @@ def main() -> None:
         "1000 bootstrap fits, AR(1) [s]": median(lambda: bootstrap(fit_data("saturating", data), 1000), 3),
         "scalefit --help [s] (asked: 0.3)": command("--help"),
         "scalefit fit, paper's table [s] (asked: 3)": command("fit", str(RUNS)),
-        f"fit of {arguments.rows} rows, peak [GiB] (asked: 2)": peak,
-        f"fit of {arguments.rows} rows [s]": big_time,
+        f"fit of {rows} rows, peak [GiB] (asked: 2)": peak,
+        f"fit of {rows} rows [s]": big_time,
     }
     for name, value in results.items():
         print(f"{name:55s} {value:12.4g}")
-    machine = {
-        "processor": platform.machine(),
+    results["peak of this process [MiB]"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return results
+
+
+def processor() -> str:
+    """Return the processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()} {named[0] if named else ''}".strip()
+
+
+def main() -> None:
+    """Measure everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results.json")
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--part", choices=("fitting", "runner", "all"), default="all")
+    arguments = parser.parse_args()
+    report = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    report["machine"] = {
+        "processor": processor(),
         "cores": os.cpu_count(),
         "versions": versions(),
-        "peak of this process [MiB]": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    replace_file(
-        arguments.out,
-        lambda target: Path(target).write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n"),
-    )
+    if arguments.part != "runner":
+        report["results"] = fitting(arguments.rows)
+    if arguments.part != "fitting":
+        report["runner"] = runner.measure()
+    text = json.dumps(report, indent=2) + "\n"
+    replace_file(arguments.out, lambda target: Path(target).write_text(text, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,17 @@ import time
 import pandas as pd
 import pytest
 
+import scalefit as sf
 from tests.conftest import ROOT, RUNS
 
 
-def scalefit(*arguments, cwd):
+def scalefit(*arguments, cwd, timeout=300):
     return subprocess.run(
         [sys.executable, "-m", "scalefit", *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         check=False,
     )
 
@@ -196,15 +197,41 @@ COMMANDS = sorted(
         if line.startswith("scalefit ")
     }
 )
+TRAINING = [line for line in COMMANDS if line.startswith("scalefit run")]
 
 
 def test_every_command_of_the_readme_runs(tmp_path):
     assert COMMANDS
     (tmp_path / "data").symlink_to(ROOT / "data")
-    for line in sorted(COMMANDS, key=lambda line: not line.startswith("scalefit fit")):
+    for line in sorted(set(COMMANDS) - set(TRAINING), key=lambda line: not line.startswith("scalefit fit")):
         arguments = line.split("#")[0].split()[1:]
         found = scalefit(*arguments, cwd=tmp_path)
         assert found.returncode == 0, f"{line}\n{found.stderr}"
+
+
+@pytest.mark.slow
+def test_training_of_the_readme_runs(tmp_path, monkeypatch):
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert TRAINING
+    for line in TRAINING:
+        found = scalefit(*line.split()[1:], cwd=tmp_path, timeout=2400)
+        assert found.returncode == 0, f"{line}\n{found.stderr}"
+    runs = sf.read_runs(tmp_path / "runs.parquet").frame
+    assert set(runs["status"]) == {"finished"}
+    # Reinforcement learning lowers the loss of every size.
+    at = runs.groupby(["params", "step"])["loss"].mean().unstack()
+    assert (at[at.columns[-1]] < at[0]).all()
+
+
+def test_experiment_file_of_the_readme_is_valid(tmp_path):
+    from scalefit.runner.config import read_config
+
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    (tmp_path / "readme.toml").write_text(block)
+    config = read_config(tmp_path / "readme.toml")
+    assert config.grpo == type(config.grpo)(), "the README shows defaults"
+    assert len(config.runs()) == 6
 
 
 def test_python_of_the_readme_runs(tmp_path):
