@@ -72,3 +72,18 @@ def draw_arms(axes: Axes, frame: pd.DataFrame, arm: str, x: str, labels: dict[ob
 def save(figure: plt.Figure, name: str) -> None:
     """Write the picture to `figures/`."""
     figure.savefig(ROOT / "figures" / name, metadata={"Software": "scalefit"})
+
+
+def section(title: str, frame: pd.DataFrame, *, digits: int = 3, index: bool = True) -> str:
+    """Return a titled table as text."""
+    return f"{title}\n{frame.round(digits).to_string(index=index)}"
+
+
+def put_result(script: str, text: str) -> None:
+    """Print a result and put it between the marks of the notes beside the script."""
+    print(text)
+    notes = Path(script).with_name("notes.md")
+    old = notes.read_text(encoding="utf-8")
+    head, _, rest = old.partition("<!-- result -->")
+    tail = rest.partition("<!-- /result -->")[2]
+    notes.write_text(f"{head}<!-- result -->\n```\n{text}\n```\n<!-- /result -->{tail}", encoding="utf-8")

@@ -12,9 +12,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, ROOT
+from study import DATA, ROOT, put_result, section
 
 import scalefit as sf
+from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 from scalefit.validation.crossval import compare_laws
 from scalefit.validation.saturation import weigh_saturation
@@ -30,27 +31,30 @@ def levels(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**found, "sd start": at["start"].std(), "sd end": at["end"].std()})
 
 
-def report(runs: sf.RunTable, series: str) -> None:
-    """Print everything about one series."""
+def report(runs: RunTable, series: str) -> str:
+    """Return everything about one series."""
     where = {"series": series}
-    print(f"\n== {series}\n{levels(runs.frame[runs.frame['series'] == series]).round(3).to_string()}")
     fit, alone = sf.fit(runs, where=where), sf.fit(runs, "power", where=where)
-    print(f"\nsaturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}; {'; '.join(fit.notes)}")
-    print(pd.DataFrame({f"{N:.3g}": vars(alone.k(N)) for N in alone.data.sizes}).T.round(4).to_string())
-    print(weigh_saturation(fit).sentence)
-    for mode in ("zero-shot", "prefix"):
-        found = sf.cross_validate(runs, "average" if mode == "zero-shot" else "saturating", mode=mode, where=where)
+    mine, (data,) = runs.frame[runs.frame["series"] == series], prepare(runs, None, where)
+    said = [
+        section(f"== {series}: what pre-training left, and the end", levels(mine)),
+        "\n".join([f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}", *fit.notes]),
+        section("k of each size alone", pd.DataFrame({f"{N:.3g}": vars(alone.k(N)) for N in data.sizes}).T, digits=4),
+        weigh_saturation(fit).sentence,
+    ]
+    for mode, law in (("zero-shot", "average"), ("prefix", "saturating")):
+        found = sf.cross_validate(runs, law, mode=mode, where=where)
         columns = ["params", "rmse", "end_bias", "cover95", "rmse_nearest_size", "rmse_last_value"]
-        print(f"\n{mode}\n{found[[name for name in columns if name in found]].round(3).to_string(index=False)}")
-    (data,) = prepare(runs, None, where)
-    print(f"\n{compare_laws(data).round(3).to_string(index=False)}")
+        said.append(section(f"{mode}, {law}", found[[name for name in columns if name in found]], index=False))
+    columns = ["law", "held_out_rmse", "largest_rmse", "end_bias", "aic", "r2"]
+    return "\n\n".join([*said, section("laws by held-out error", compare_laws(data)[columns], index=False)])
 
 
 def main() -> None:
     """Report both series and draw them."""
     runs = sf.read_runs(RUNS)
+    put_result(__file__, "\n\n\n".join(report(runs, series) for series in ("base", "instruct")))
     for series in ("base", "instruct"):
-        report(runs, series)
         out = ROOT / "figures" / f"study_{series}.png"
         draw = [sys.executable, ROOT / "figures" / "law.py", RUNS, "--series", series, "--out", out]
         subprocess.run(list(map(str, draw)), check=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, draw_arms, new_figure, paired, save
+from study import DATA, draw_arms, new_figure, paired, put_result, save
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     found.insert(0, "distinct problems", [samples // int(reuse) for reuse in found.index])
     ends = runs[runs["step"] == runs["step"].max()].groupby("reuse")
     found["entropy"], found["training reward"] = ends["entropy"].mean(), ends["reward"].mean()
-    print(found.round(4).to_string())
+    put_result(__file__, found.round(4).to_string())
     figure, (axes,) = new_figure()
     labels = {reuse: f"τ = {reuse:g}: {samples // int(reuse)} problems" for reuse in found.index}
     draw_arms(axes, runs, "reuse", "samples", labels)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pandas as pd
-from study import DATA, draw_arms, new_figure, paired, save
+from study import DATA, draw_arms, new_figure, paired, put_result, save, section
 
 
 def at_equal_compute(runs: pd.DataFrame) -> pd.DataFrame:
@@ -24,9 +24,9 @@ def at_equal_compute(runs: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Print the tables and draw."""
     runs = pd.read_parquet(DATA / "e03.parquet")
-    print("at equal prompts\n" + paired(runs, "group_size", 8).round(4).to_string())
-    within = at_equal_compute(runs)
-    print("\nwithin the compute of G = 4\n" + paired(within, "group_size", 8).round(4).to_string())
+    tables = {"at equal prompts": runs, "within the compute of G = 4": at_equal_compute(runs)}
+    said = [section(name, paired(part, "group_size", 8), digits=4) for name, part in tables.items()]
+    put_result(__file__, "\n\n".join(said))
     figure, panels = new_figure(2)
     labels = {group: f"G = {group}" for group in np.unique(runs["group_size"])}
     for axes, x, title in zip(panels, ("samples", "flops"), ("by prompts", "by compute"), strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, draw_arms, new_figure, paired, save
+from study import DATA, draw_arms, new_figure, paired, put_result, save
 
 RECIPES = {
     "grpo_token": "GRPO, per token",
@@ -25,7 +25,7 @@ def main() -> None:
     """Print the table and draw."""
     tables = [pd.read_parquet(DATA / f"e04_{name}.parquet").assign(recipe=name) for name in RECIPES]
     runs = pd.concat(tables, ignore_index=True)
-    print(paired(runs, "recipe", "grpo_token").round(4).to_string())
+    put_result(__file__, paired(runs, "recipe", "grpo_token").round(4).to_string())
     figure, panels = new_figure(2)
     for axes, size in zip(panels, ("100k", "450k"), strict=True):
         draw_arms(axes, runs[runs["size"] == size], "recipe", "samples", RECIPES)
