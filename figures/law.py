@@ -50,7 +50,8 @@ def draw_slope(
     slopes = [fit.k(size) for size in grid]
     value, low, high = (np.array([getattr(k, name) for k in slopes]) for name in ("value", "low", "high"))
     inside = grid <= data.sizes[-1]
-    axes.fill_between(grid, low, high, color="0.8", label="95 % interval")
+    known = bool(np.isfinite(low).all() and np.isfinite(high).all())
+    axes.fill_between(grid, low, high, color="0.8", label="95 % interval" if known else "interval not determined")
     axes.plot(grid[inside], value[inside], color="0.2", label="fitted")
     axes.plot(grid[~inside], value[~inside], "--", color="0.2", label="extrapolated")
     for row, size in enumerate(data.sizes):
