@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from scalefit.runner.tasks.task import Score
+
 INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
 _MARKS = re.compile(r"(?:####|(?:final\s+)?answer\s*(?:is)?\s*:|(?:final\s+)?answer\s+is)\s*", re.IGNORECASE)
 _POWER_OF_TEN = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?!\w)")
@@ -44,6 +46,17 @@ def as_integer(text: str) -> int | None:
     if bare.endswith(".0") or bare.endswith(".00"):
         bare = bare[: bare.rindex(".")]
     return int(bare) if INTEGER.fullmatch(bare) else None
+
+
+def judged_as_integer(response: str, expected: str) -> tuple[str, Score | None]:
+    """Return the final answer, and its score where that is settled: there is none, or an integer is expected."""
+    answer, wanted = final_answer(response), as_integer(expected)
+    if not answer:
+        return answer, Score(0.0, False)
+    if wanted is None:
+        return answer, None
+    given = as_integer(answer)
+    return answer, Score(float(given == wanted), given is not None)
 
 
 def without_powers_of_ten(text: str) -> str:

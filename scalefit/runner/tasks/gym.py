@@ -8,39 +8,16 @@ here an answer is right or wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-from scalefit.errors import ScalefitError, UsageError, nearest
-from scalefit.runner.tasks.answers import as_integer, final_answer
+from scalefit.errors import UsageError
+from scalefit.runner.tasks.answers import judged_as_integer
+from scalefit.runner.tasks.families import ITEMS, dataset
 from scalefit.runner.tasks.judge import judge
 from scalefit.runner.tasks.task import Example, Score, belongs, random_stream
 
 PRINTABLE = "".join(map(chr, range(32, 127))) + "\n"
-ITEMS = 1 << 31
 PATIENCE = 1000
 """Draws until a family without questions for a split is given up."""
-
-
-@lru_cache(maxsize=64)
-def dataset(family: str) -> Any:
-    """Return a family's generator.
-
-    Raises
-    ------
-    ScalefitError, UsageError
-        If reasoning-gym is not installed or has no such family.
-    """
-    try:
-        import reasoning_gym
-        from reasoning_gym.factory import DATASETS
-    except ImportError as error:
-        raise ScalefitError(
-            f"the task 'reasoning-gym' needs reasoning-gym ({error}); install it with: pip install 'scalefit-rl[tasks]'."
-        ) from None
-    if family not in DATASETS:
-        raise UsageError(f"[task] families: reasoning-gym has no family {family!r}; {nearest(family, DATASETS)}")
-    return reasoning_gym.create_dataset(family, size=ITEMS, seed=0)
 
 
 @dataclass(frozen=True)
@@ -73,12 +50,9 @@ class ReasoningGym:
 
     def score(self, response: str, example: Example) -> Score:
         """Compare integers exactly; ask the family's own scorer, full marks only, for all else."""
-        answer, expected = final_answer(response), as_integer(example.answer)
-        if not answer:
-            return Score(0.0, False)
-        if expected is not None:
-            given = as_integer(answer)
-            return Score(float(given == expected), given is not None)
+        answer, score = judged_as_integer(response, example.answer)
+        if score is not None:
+            return score
         if answer == example.answer.strip():
             return Score(1.0, True)
         family, _, item = example.source.rpartition("/")

@@ -106,7 +106,7 @@ def _math(gold: str, answer: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _family(name: str) -> Any:
-    from scalefit.runner.tasks.gym import dataset
+    from scalefit.runner.tasks.families import dataset
 
     return dataset(name)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import UsageError
-from scalefit.runner.tasks.answers import as_integer, final_answer, operators, without_powers_of_ten
+from scalefit.runner.tasks.answers import final_answer, judged_as_integer, operators, without_powers_of_ten
 from scalefit.runner.tasks.judge import judge
 from scalefit.runner.tasks.task import Example, Score, belongs
 
@@ -51,12 +51,9 @@ class Problems:
 
     def score(self, response: str, example: Example) -> Score:
         """Compare integers exactly; let math-verify judge the rest, in a process that can be killed."""
-        answer, expected = final_answer(response), as_integer(example.answer)
-        if not answer:
-            return Score(0.0, False)
-        if expected is not None:
-            given = as_integer(answer)
-            return Score(float(given == expected), given is not None)
+        answer, score = judged_as_integer(response, example.answer)
+        if score is not None:
+            return score
         answer = without_powers_of_ten(answer)
         if operators(answer) - operators(example.answer):
             # An expression left to be worked out may be the question itself.

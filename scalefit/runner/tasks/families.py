@@ -1,0 +1,32 @@
+"""The generators of reasoning-gym, by name; both the task and the judge's process draw from them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from scalefit.errors import ScalefitError, UsageError, nearest
+
+ITEMS = 1 << 31
+"""Items of every family; a seed and a place name one."""
+
+
+@lru_cache(maxsize=64)
+def dataset(family: str) -> Any:
+    """Return a family's generator.
+
+    Raises
+    ------
+    ScalefitError, UsageError
+        If reasoning-gym is not installed or has no such family.
+    """
+    try:
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
+    except ImportError as error:
+        raise ScalefitError(
+            f"the task 'reasoning-gym' needs reasoning-gym ({error}); install it with: pip install 'scalefit-rl[tasks]'."
+        ) from None
+    if family not in DATASETS:
+        raise UsageError(f"[task] families: reasoning-gym has no family {family!r}; {nearest(family, DATASETS)}")
+    return reasoning_gym.create_dataset(family, size=ITEMS, seed=0)
