@@ -32,6 +32,14 @@ def final_loss(frame: pd.DataFrame, arm: str) -> pd.DataFrame:
     return ends.apply(lambda loss: loss.tail(LAST).mean()).unstack(arm)
 
 
+def levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what pre-training left, where the runs ended, and the spread over seeds."""
+    steps = {"start": frame["step"].min(), "end": frame["step"].max()}
+    at = {name: frame[frame["step"] == step].groupby("params")["loss"] for name, step in steps.items()}
+    found = {name: loss.mean() for name, loss in at.items()}
+    return pd.DataFrame({**found, "sd start": at["start"].std(), "sd end": at["end"].std()})
+
+
 def paired(frame: pd.DataFrame, arm: str, base: object) -> pd.DataFrame:
     """Return each arm's final loss and its difference from `base`, with a 95 % Student interval over pairs."""
     ends = final_loss(frame, arm)
@@ -79,11 +87,11 @@ def section(title: str, frame: pd.DataFrame, *, digits: int = 3, index: bool = T
     return f"{title}\n{frame.round(digits).to_string(index=index)}"
 
 
-def put_result(script: str, text: str) -> None:
+def put_result(script: str, text: str, mark: str = "result") -> None:
     """Print a result and put it between the marks of the notes beside the script."""
     print(text)
     notes = Path(script).with_name("notes.md")
-    old = notes.read_text(encoding="utf-8")
-    head, _, rest = old.partition("<!-- result -->")
-    tail = rest.partition("<!-- /result -->")[2]
-    notes.write_text(f"{head}<!-- result -->\n```\n{text}\n```\n<!-- /result -->{tail}", encoding="utf-8")
+    first, last = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    head, _, rest = notes.read_text(encoding="utf-8").partition(first)
+    tail = rest.partition(last)[2]
+    notes.write_text(f"{head}{first}\n```\n{text}\n```\n{last}{tail}", encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, ROOT, put_result, section
+from study import DATA, ROOT, levels, put_result, section
 
 import scalefit as sf
 from scalefit.table.io import RunTable
@@ -21,14 +21,6 @@ from scalefit.validation.crossval import compare_laws
 from scalefit.validation.saturation import weigh_saturation
 
 RUNS = DATA / "e01.parquet"
-
-
-def levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what pre-training left, where the runs ended, and the spread over seeds."""
-    steps = {"start": frame["step"].min(), "end": frame["step"].max()}
-    at = {name: frame[frame["step"] == step].groupby("params")["loss"] for name, step in steps.items()}
-    found = {name: loss.mean() for name, loss in at.items()}
-    return pd.DataFrame({**found, "sd start": at["start"].std(), "sd end": at["end"].std()})
 
 
 def report(runs: RunTable, series: str) -> str:

@@ -7,6 +7,8 @@ import re
 from scalefit.runner.tasks.task import Score
 
 INTEGER = re.compile(r"[-+]?[0-9]{1,40}")
+LONGEST = 1000
+"""Characters that a final answer may have."""
 _MARKS = re.compile(r"(?:####|(?:final\s+)?answer\s*(?:is)?\s*:|(?:final\s+)?answer\s+is)\s*", re.IGNORECASE)
 _POWER_OF_TEN = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})(?!\w)")
 OPERATORS = ("+", "-", "*", "/", "^", r"\times", r"\cdot", r"\div", "!")
@@ -49,9 +51,9 @@ def as_integer(text: str) -> int | None:
 
 
 def judged_as_integer(response: str, expected: str) -> tuple[str, Score | None]:
-    """Return the final answer, and its score where that is settled: there is none, or an integer is expected."""
+    """Return the final answer, and its score where that is settled: there is none (or it is too long to be one), or an integer is expected."""
     answer, wanted = final_answer(response), as_integer(expected)
-    if not answer:
+    if not answer or len(answer) > LONGEST:
         return answer, Score(0.0, False)
     if wanted is None:
         return answer, None
