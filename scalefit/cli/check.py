@@ -24,7 +24,7 @@ def check(runs: Runs, as_json: Json = False) -> None:
         print_json(found)
         return
     seeds = ", ".join(map(str, found["seeds"])) or "not given"
-    print(f"{runs}: {found['rows']} rows, {len(found['groups'])} curves' sets, seeds {seeds}")
+    print(f"{runs}: {found['rows']} rows, {len(found['groups'])} sizes and series, seeds {seeds}")
     rows = [["series / eval", "params", "runs", "rows", "steps", "samples", "flops", "loss"]]
     for group in found["groups"]:
         spans = [
