@@ -26,12 +26,17 @@ RUNS = DATA / "e01.parquet"
 def report(runs: RunTable, series: str) -> str:
     """Return everything about one series."""
     where = {"series": series}
-    fit, alone = sf.fit(runs, where=where), sf.fit(runs, "power", where=where)
+    fit = sf.fit(runs, where=where)
+    alone = sf.fit(runs, "power", where=where, noise="independent" if fit.drifts else "ar1")
     mine, (data,) = runs.frame[runs.frame["series"] == series], prepare(runs, None, where)
     said = [
         section(f"== {series}: what pre-training left, and the end", levels(mine)),
         "\n".join([f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}", *fit.notes]),
-        section("k of each size alone", pd.DataFrame({f"{N:.3g}": vars(alone.k(N)) for N in data.sizes}).T, digits=4),
+        section(
+            f"k of each size alone, noise {noise}",
+            pd.DataFrame({f"{N:.3g}": vars(alone.k(N)) for N in data.sizes}).T,
+            digits=4,
+        ),
         weigh_saturation(fit).sentence,
     ]
     for mode, law in (("zero-shot", "average"), ("prefix", "saturating")):
@@ -44,8 +49,7 @@ def report(runs: RunTable, series: str) -> str:
 
 def main() -> None:
     """Report both series and draw them."""
-    runs = sf.read_runs(RUNS)
-    put_result(__file__, "\n\n\n".join(report(runs, series) for series in ("base", "instruct")))
+    put_result(__file__, "\n\n\n".join(report(sf.read_runs(RUNS), series) for series in ("base", "instruct")))
     for series in ("base", "instruct"):
         out = ROOT / "figures" / f"study_{series}.png"
         draw = [sys.executable, ROOT / "figures" / "law.py", RUNS, "--series", series, "--out", out]

@@ -116,6 +116,11 @@ class Fit:
                 found[name] = Estimate(float(outer[i]), float(se[i] * outer[i] if log else se[i]), *ends)
         return found
 
+    @property
+    def drifts(self) -> bool:
+        """Whether residuals are so correlated that they are misfit, not noise."""
+        return self.noise.rho > DRIFT
+
     def save(self, path: str) -> None:
         """Write `fit.json`; see `scalefit.fitting.record`."""
         from scalefit.fitting.record import save_fits

@@ -268,7 +268,7 @@ class _Pool:
             self.words.pop(run, None)
             if event == "failed":
                 self.outcome.failed[run] = said["text"]
-                note = f"{run}: {said['text']}"
+                note = f"{run}: failed; the reason follows at the end"
             else:
                 (self.outcome.diverged if said["status"] == "diverged" else self.outcome.finished).append(run)
                 note = f"{run}: {said['status']} at step {said['step']}, loss {said['loss']:.4f}"
