@@ -43,7 +43,7 @@ def draw_curves(axes: Axes, data: FitData, fit: sf.Fit, colours: list[tuple[floa
     )
     log_ticks(axes, "x", data.resource[0][data.present])
     log_ticks(axes, "y", data.loss[data.present])
-    axes.legend(frameon=False, fontsize=7, title="N", ncols=2, loc="lower left", handlelength=1.2, columnspacing=1)
+    axes.legend(frameon=False, fontsize=7, title="N", ncols=2, loc="best", handlelength=1.2, columnspacing=1)
 
 
 def draw_slope(
