@@ -18,7 +18,7 @@ from typing import Any
 from scalefit.errors import UsageError, nearest
 
 FORMAT = 1
-"""Raised when the same configuration would give other rows."""
+"""Raised when the same configuration would give other rows, as when a default changes."""
 BYTES_A_WEIGHT = 20.0
 """Training keeps weight, gradient, two moments and reference, 4 bytes each [bytes a parameter]."""
 
@@ -153,10 +153,11 @@ class Config:
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
-        rest = dataclasses.asdict(
-            dataclasses.replace(self, sweep=SweepConfig(), policy=dataclasses.replace(self.policy, sizes=()))
-        )
-        return _digest(rest)
+        return _digest(self.without_grid())
+
+    def without_grid(self) -> Config:
+        """Return what all runs of a sweep share."""
+        return dataclasses.replace(self, sweep=SweepConfig(), policy=dataclasses.replace(self.policy, sizes=()))
 
     def runs(self) -> list[RunSpec]:
         """Return the grid, smallest size first, in a fixed order."""
@@ -194,14 +195,20 @@ class RunSpec:
 
     def digest(self) -> str:
         """Return a hash of all that decides the run's rows."""
-        parts = dataclasses.asdict(self)
-        del parts["config"]["sweep"], parts["config"]["policy"]["sizes"]
-        return _digest(parts)
+        return _digest(dataclasses.replace(self, config=self.config.without_grid()))
 
 
-def _digest(parts: Any) -> str:
-    text = json.dumps([FORMAT, parts], sort_keys=True)
+def _digest(settings: Any) -> str:
+    text = json.dumps([FORMAT, _chosen(settings)], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _chosen(value: Any) -> Any:
+    """Return settings that are not the default ones: a knob added later leaves the hashes of old files alone."""
+    if dataclasses.is_dataclass(value):
+        fields = ((entry, getattr(value, entry.name)) for entry in dataclasses.fields(value))
+        return {entry.name: _chosen(own) for entry, own in fields if own != entry.default}
+    return [_chosen(own) for own in value] if isinstance(value, tuple) else value
 
 
 def read_config(path: str | Path) -> Config:

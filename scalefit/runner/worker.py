@@ -64,6 +64,7 @@ def make_run(spec: RunSpec, folder: Path) -> None:
             text=f"{folder / 'checkpoint.pt'} {refused}; the run starts again, with the same result",
         )
     write_rows(folder, run.state.rows)
+    first, begin = run.state.step, time.monotonic()
 
     def after_row(run: Run) -> None:
         append_row(folder, run.state.rows[-1])
@@ -71,7 +72,8 @@ def make_run(spec: RunSpec, folder: Path) -> None:
 
     def after_step(run: Run) -> None:
         last = run.state.rows[-1]
-        alive(f"step {run.state.step}/{spec.config.grpo.steps}, loss {last['loss']:.3f}")
+        rate = (run.state.step - first) / max(time.monotonic() - begin, 1e-9)
+        alive(f"step {run.state.step}/{spec.config.grpo.steps}, {rate:.1f} steps/s, loss {last['loss']:.3f}")
 
     status = run.go(after_row, after_step)
     finish(folder, {"status": status, "steps": run.state.step, "digest": spec.digest(), "seconds": run.seconds})

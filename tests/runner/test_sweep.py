@@ -203,6 +203,21 @@ def test_wrong_configurations(tiny, old, new, words):
         read_config(tiny)
 
 
+def test_only_what_was_chosen_is_hashed(tiny, tmp_path):
+    """A default written out changes no hash, so that a knob added later does not orphan old runs; a choice does."""
+    text = tiny.read_text()
+    same, other = tmp_path / "same.toml", tmp_path / "other.toml"
+    same.write_text(text.replace("[grpo]", "[grpo]\nclip_low = 0.2\nentropy = 0.0"))
+    other.write_text(text.replace("[grpo]", "[grpo]\nclip_low = 0.1"))
+    mine, his, hers = map(read_config, (tiny, same, other))
+    assert mine.digest() == his.digest() != hers.digest()
+    assert mine.runs()[0].digest() == his.runs()[0].digest() != hers.runs()[0].digest()
+    grid = tmp_path / "grid.toml"
+    grid.write_text(text.replace("seeds = [0]", "seeds = [0, 1]"))
+    assert read_config(grid).digest() == mine.digest()
+    assert read_config(grid).runs()[0].digest() == mine.runs()[0].digest() != read_config(grid).runs()[1].digest()
+
+
 def test_each_seed_can_have_its_own_base_model(tiny, tmp_path):
     """Without it two seeds start from one model, hence from one loss but for sampling; with it they do not."""
     from dataclasses import replace
