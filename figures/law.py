@@ -20,7 +20,6 @@ from matplotlib.axes import Axes
 from style import log_ticks, set_style
 
 import scalefit as sf
-from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
 from scalefit.validation.ensemble import average_offsets
@@ -38,9 +37,7 @@ def draw_curves(axes: Axes, data: FitData, fit: sf.Fit, colours: list[tuple[floa
         curve = fit.predict(size, **{name: x})["loss"]
         axes.plot(x, curve, color=colours[row], lw=1.4, label=format_quantity(size))
     axes.set(xlabel=UNITS[name], ylabel="test loss 1 − pass@1")
-    axes.set_title(
-        "The law, fitted" if fit.specification.noise == "ar1" else "The law by least squares: residuals drift"
-    )
+    axes.set_title("The law, fitted" if not fit.drifts else "The law by least squares: residuals drift")
     log_ticks(axes, "x", data.resource[0][data.present])
     log_ticks(axes, "y", data.loss[data.present])
     axes.legend(frameon=False, fontsize=7, title="N", ncols=2, loc="best", handlelength=1.2, columnspacing=1)
@@ -87,12 +84,6 @@ def draw_held_out(axes: Axes, data: FitData, colour: tuple[float, float, float])
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
-def least_squares_if_drifting(runs: RunTable, law: str, x: str, where: dict[str, str | float]) -> sf.Fit:
-    """Return the default fit, or one by least squares where the default's lines need not pass through the points."""
-    fit = sf.fit(runs, law, x, where=where)
-    return sf.fit(runs, law, x, where=where, noise="independent") if fit.drifts else fit
-
-
 def main() -> None:
     """Draw one series."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,7 +94,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs, where = sf.read_runs(arguments.runs), {"series": arguments.series}
     (data,) = prepare(runs, arguments.x, where)
-    fit, alone = (least_squares_if_drifting(runs, law, arguments.x, where) for law in ("saturating", "power"))
+    fit, alone = (sf.fit(runs, law, arguments.x, where=where) for law in ("saturating", "power"))
     colours = set_style(len(data.sizes))
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.6), constrained_layout=True)
     draw_curves(left, data, fit, colours)

@@ -15,7 +15,7 @@ from scalefit.fitting.noise import estimate_noise
 from scalefit.fitting.profile import profile_interval
 from scalefit.laws import LAWS, get_law
 from scalefit.table.prepare import FitData, prepare
-from tests.conftest import NAMES, SIZES
+from tests.conftest import NAMES, RUNS, SIZES
 
 D = 512.0 * np.arange(1, 106)
 OLS = Specification(noise="independent")
@@ -330,3 +330,31 @@ def test_misfit_is_told_from_noise(law, told):
     )
     found = sf.fit(sf.as_runs(frame))
     assert any("residuals drift" in note for note in found.notes) == told
+    if told:
+        # The lines are those of least squares; their errors those of drawing drifting noise and fitting again.
+        assert found.theta == pytest.approx(sf.fit(sf.as_runs(frame), noise="independent").theta, rel=1e-6)
+        lines = sf.fit(sf.as_runs(frame), "power")
+        plain = sf.fit(sf.as_runs(frame), "power", noise="independent")
+        assert lines.drifts
+        se = np.sqrt(np.diag(lines.covariance))
+        # 2000 draws: the spread's own error is 1.6 %; the rest is curvature.
+        assert se == pytest.approx(bootstrap(lines, 2000, seed=1).std(0), rel=0.15)
+        assert (se > 2 * np.sqrt(np.diag(plain.covariance))).all()
+
+
+@pytest.mark.parametrize(
+    "law", ["saturating", "power-k-linear", "log-k-linear", "saturating-saturating", "saturating-crossing"]
+)
+@pytest.mark.parametrize("factor", [1e-5, 1e3])
+def test_the_unit_of_params_does_not_matter(law, factor):
+    """Curves of models a hundred thousand times smaller have the same slopes: no bound is made for one scale of models."""
+    runs = sf.read_runs(RUNS)
+    frame = runs.frame.assign(params=runs.frame["params"] * factor)
+    scaled = sf.as_runs(frame, runs.metadata)
+    where = {"series": "base"}
+    mine, theirs = (sf.fit(table, law, "samples", where=where, noise="independent") for table in (runs, scaled))
+    assert mine.status == theirs.status
+    for size in SIZES:
+        assert theirs.k(size * factor).value == pytest.approx(mine.k(size).value, rel=1e-4)
+    if "N0" in mine.params:
+        assert theirs.params["N0"].value == pytest.approx(factor * mine.params["N0"].value, rel=1e-3)

@@ -26,14 +26,13 @@ RUNS = DATA / "e01.parquet"
 def report(runs: RunTable, series: str) -> str:
     """Return everything about one series."""
     where = {"series": series}
-    fit = sf.fit(runs, where=where)
-    alone = sf.fit(runs, "power", where=where, noise="independent" if fit.drifts else "ar1")
+    fit, alone = sf.fit(runs, where=where), sf.fit(runs, "power", where=where)
     slopes = pd.DataFrame({f"{N:.3g}": vars(alone.k(N)) for N in alone.data.sizes}).T
     mine, (data,) = runs.frame[runs.frame["series"] == series], prepare(runs, None, where)
     said = [
         section(f"== {series}: what pre-training left, and the end", levels(mine)),
         "\n".join([f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}", *fit.notes]),
-        section(f"k of each size alone, noise {alone.specification.noise}", slopes, digits=4),
+        section("k of each size alone", slopes, digits=4),
         weigh_saturation(fit).sentence,
     ]
     for mode, law in (("zero-shot", "average"), ("prefix", "saturating")):

@@ -51,7 +51,7 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
         raise FitError(
             f"the batched bootstrap serves squared-error fits of line laws, not {fit.law.name!r}; use the intervals of the fit."
         )
-    noise = fit.noise if fit.specification.noise == "ar1" else None
+    noise = fit.whitening
     problem = LineProblem(fit.bound, fit.data, fit.specification.objective, noise)
     centre = problem.curves(fit.theta[None])
     rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def bootstrap_runs(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
     found = np.empty((draws, len(fit.theta)))
     for draw in range(draws):
         rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
-        noise = Noise(fit.noise.rho, fit.noise.sigma[rows]) if fit.specification.noise == "ar1" else None
+        noise = fit.whitening and Noise(fit.noise.rho, fit.noise.sigma[rows])
         problem = LineProblem(fit.bound, data.keep(rows), fit.specification.objective, noise)
         found[draw] = problem.solve(fit.theta[None], iterations=12, tolerance=1e-6).theta[0]
     return found

@@ -30,8 +30,8 @@ STATUSES = ("converged", "at-bound", "unidentified", "stopped")
 DRIFT = 0.97
 """Noise correlation above which residuals are told as misfit rather than noise."""
 DRIFT_WORDS = (
-    "the law misses the shape of the curves, and its lines need not pass through the points; "
-    "try `scalefit compare`, or --noise independent for least squares"
+    "the law misses the shape of the curves, which is no noise; its lines are the least-squares ones, its intervals "
+    "allow for the drift. Try `scalefit compare`"
 )
 
 
@@ -120,6 +120,11 @@ class Fit:
     def drifts(self) -> bool:
         """Whether residuals are so correlated that they are misfit, not noise."""
         return self.noise.rho > DRIFT
+
+    @property
+    def whitening(self) -> Noise | None:
+        """The noise whose inverse weighs residuals; None where they are weighed as in ordinary least squares."""
+        return None if self.specification.noise == "independent" or self.drifts else self.noise
 
     def save(self, path: str) -> None:
         """Write `fit.json`; see `scalefit.fitting.record`."""
@@ -258,12 +263,17 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     noise = estimate_noise(problem_residual, problem.jacobian(theta), data.present) if spec.noise == "ar1" else None
     if noise is not None and spec.huber is None:
         # Feasible generalised least squares: estimate the noise, refit, once more.
+        plain = problem, solution, theta
         for _ in range(2):
+            if noise.rho > DRIFT:
+                break
             problem = make_problem(law, data, spec, noise)
             solution = problem.solve(theta[None])
             theta = solution.theta[0]
             residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
             noise = estimate_noise(residual, problem.jacobian(theta), data.present)
+        if noise.rho > DRIFT:
+            problem, solution, theta = plain
     residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
     points, P = data.points, len(theta)
     if noise is None:
@@ -284,12 +294,30 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
             solution = type(solution)(theta[None], solution.cost, (flat @ flat.T)[None], solution.converged)
     covariance, status, notes = _judge(law, bound, data, theta, solution.normal[0], bool(solution.converged[0]), scale)
     if noise.rho > DRIFT:
+        covariance = _sandwich(covariance, problem.jacobian(theta), data, noise)
         notes = (*notes, f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}")
     centre = np.average(problem.y, weights=data.weight)
     total = float(np.sum(data.weight * (problem.y - centre) ** 2))
     r2 = 1 - float(np.sum(data.weight * residual**2)) / total
     dof = max(effective_points(data.present, noise.rho) - P, 3.0)
     return Fit(law, data, spec, theta, covariance, noise, status, notes, r2, float(solution.cost[0]), dof)
+
+
+def _sandwich(bread: Array, jacobian: Array, data: FitData, noise: Noise) -> Array:
+    """Return the covariance of a least-squares estimate under AR(1) noise, V J' W S W J V, from V, the inverse of J' W J.
+
+    Source: Liang and Zeger 1986, Biometrika 73, with the noise's own covariance S in place of the residuals' products.
+    """
+    known = np.isfinite(np.diag(bread))
+    meat = np.zeros(bread.shape)
+    for row, present in enumerate(data.present):
+        J = data.weight[row, present, None] * jacobian[row, present]
+        lag = np.abs(np.subtract.outer(np.arange(len(J)), np.arange(len(J))))
+        meat += noise.sigma[row] ** 2 * J.T @ noise.rho**lag @ J
+    found = bread.copy()
+    inner = np.ix_(known, known)
+    found[inner] = bread[inner] @ meat[inner] @ bread[inner]
+    return found
 
 
 def _refuse_hopeless(law: Law, bound: BoundLaw, data: FitData) -> None:

@@ -18,7 +18,7 @@ def to_lmfit(fit: Fit) -> Any:
     """
     import lmfit
 
-    noise = fit.noise if fit.specification.noise == "ar1" else None
+    noise = fit.whitening
     problem = PointProblem(fit.bound, fit.data, Specification(fit.specification.objective).objective, noise)
     low, high = fit.bound.bounds
     parameters = lmfit.Parameters()

@@ -7,6 +7,7 @@ import numpy as np
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, student
 from scalefit.fitting.lines import LineProblem
+from scalefit.fitting.noise import effective_points
 
 
 def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61) -> tuple[float, float]:
@@ -24,10 +25,11 @@ def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61)
     if name not in fit.bound.names:
         raise FitError(f"law {fit.law.name!r} has no parameter {name!r}; it has {', '.join(fit.bound.names)}.")
     at = fit.bound.names.index(name)
-    noise = fit.noise if fit.specification.noise == "ar1" else None
+    noise = fit.whitening
     problem = LineProblem(fit.bound, fit.data, fit.specification.objective, noise)
-    # Independent noise is fitted with unit weights, so the drop in cost is in units of the variance.
-    unit = 1.0 if noise is not None else float(fit.noise.sigma[0]) ** 2
+    # Without whitening weights are 1, so the drop in cost is in units of the variance, of as many points as count.
+    count = effective_points(fit.data.present, fit.noise.rho) / fit.data.points
+    unit = 1.0 if noise is not None else float(np.mean(fit.noise.sigma**2)) / count
     log = bool(fit.bound.log_scaled[at])
     low, high = fit.bound.bounds
     reach = (

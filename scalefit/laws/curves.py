@@ -308,7 +308,7 @@ CURVES = (
         "Tan et al. 2025, arXiv:2509.25300, Table 7",
         (
             _p("L_inf", "loss", 0, 1, per_size=False),
-            _p("N0", "parameters", 1e3, 1e13, "log", False),
+            _p("N0", "parameters", 1.0, 1e15, "log", False),
             _p("alpha", "1", 1e-2, 5, per_size=False),
             _p("lam", "loss", 0, 2),
             _p("D0", "resource", 1e-6, 1e40, "log"),
@@ -323,9 +323,9 @@ CURVES = (
         "scalefit: arXiv:2509.25300, eq. 1, in C and D at once",
         (
             _p("k_C", "1", -2, 2, per_size=False),
-            _p("N0_C", "parameters", 1e5, 1e14, "log", False),
+            _p("N0_C", "parameters", 1.0, 1e15, "log", False),
             _p("k_D", "1", -2, 2, per_size=False),
-            _p("N0_D", "parameters", 1e5, 1e14, "log", False),
+            _p("N0_D", "parameters", 1.0, 1e15, "log", False),
             _p("E", "log10 loss", -40, 40),
         ),
         (_joint, _joint_by),

@@ -50,12 +50,12 @@ def _free_slope(p: Values, N: Array) -> tuple[Array, Derivatives]:
 
 SATURATING = SlopeForm(
     "k(N) = k_max N/(N + N0)",
-    (Param("k_max", "1", (0, 2)), Param("N0", "parameters", (1e5, 1e14), "log")),
+    (Param("k_max", "1", (0, 2)), Param("N0", "parameters", (1.0, 1e15), "log")),
     _saturating,
     "N0",
 )
 POWER_OF_SIZE = SlopeForm(
-    "k(N) = k1 (N/1e9)^gamma", (Param("k1", "1", (0, 2)), Param("gamma", "1", (-2, 3))), _power_of_size, "gamma"
+    "k(N) = k1 (N/1e9)^gamma", (Param("k1", "1", (0, 1e6)), Param("gamma", "1", (-2, 3))), _power_of_size, "gamma"
 )
 LOG_OF_SIZE = SlopeForm(
     "k(N) = k1 + k_log log10(N/1e9)", (Param("k1", "1", (-2, 2)), Param("k_log", "1", (-2, 2))), _log_of_size, None
@@ -109,7 +109,7 @@ OFFSETS = {
     "affine": OffsetForm("E(N) = E0 + x0 k(N)", (_E0, Param("x0", "log10 X", (-60, 60))), _offset_affine),
     "saturating": OffsetForm(
         "E(N) = E0 + E_sat N/(N + N_E)",
-        (_E0, Param("E_sat", "log10 loss", (-20, 20)), Param("N_E", "parameters", (1e5, 1e14), "log")),
+        (_E0, Param("E_sat", "log10 loss", (-20, 20)), Param("N_E", "parameters", (1.0, 1e15), "log")),
         _offset_saturating,
     ),
     "crossing": OffsetForm(
