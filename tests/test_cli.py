@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -152,7 +153,11 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(5)
+    maps = Path(f"/proc/{process.pid}/maps")
+    while "scipy" not in maps.read_text():  # loaded when fitting begins; many fits are still to come
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

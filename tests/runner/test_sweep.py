@@ -91,11 +91,12 @@ def wait_for(path, lines):
 
 
 def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference):
-    tiny.write_text(TINY.replace("steps = 8", "steps = 64"))
+    # Long enough that the signals below come before its end.
+    tiny.write_text(TINY.replace("steps = 8", "steps = 400") + "reuse = [16]\n")
     process = subprocess.Popen(
         command("tiny.toml"), cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r1-s0"
+    folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r16-s0"
     wait_for(folder / "rows.jsonl", 2)
     worker = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
@@ -112,7 +113,7 @@ def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference
     made = pd.read_parquet(tmp_path / "runs.parquet")
     assert set(made["status"]) == {"unfinished"}
     assert run("tiny.toml", cwd=tmp_path).returncode == 0
-    assert rows(tmp_path / "runs.parquet")["step"].iloc[-1] == 64
+    assert rows(tmp_path / "runs.parquet")["step"].iloc[-1] == 400
 
 
 def test_checkpoint_cut_short_is_made_again(tiny, tmp_path, reference):
