@@ -72,7 +72,7 @@ def ours(size: str, tokens: int, steps: int, uniform: float = 0.0) -> dict[str, 
             return Example(prompt(index), "", 0.0)
 
         def score(self, response: str, example: Example) -> Score:
-            easy = hash(example.prompt) % 1000 < 1000 * uniform
+            easy = 7919 * sum(map(ord, example.prompt)) % 1000 < 1000 * uniform
             return Score(1.0 if easy else reward(response), True)
 
     class Endless(NanoPolicy):
