@@ -1,24 +1,16 @@
-"""What the experiments share: paired differences between the arms of a study, and one kind of picture.
+"""What the experiments share: paired differences between the arms of a study, and where results go.
 
 Runs of one seed share their base model and the order of their problems, so arms are compared within a seed.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import t as student
-
-mpl.use("Agg")
-sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
-
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-from style import log_ticks, set_style
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data" / "study"
@@ -52,32 +44,7 @@ def paired(frame: pd.DataFrame, arm: str, base: object) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(arm)
 
 
-def new_figure(columns: int = 1) -> tuple[plt.Figure, list[Axes]]:
-    """Return a figure in the project's style and its panels, one loss axis for all."""
-    set_style(1)
-    figure, panels = plt.subplots(
-        1, columns, figsize=(1 + 3.8 * columns, 3.5), constrained_layout=True, sharey=True, squeeze=False
-    )
-    return figure, list(panels[0])
-
-
-def draw_arms(axes: Axes, frame: pd.DataFrame, arm: str, x: str, labels: dict[object, str]) -> None:
-    """Draw each arm's mean curve over its seeds, with the seeds' range."""
-    colours = set_style(len(labels))
-    frame = frame[frame[x] > 0]
-    for colour, (name, label) in zip(colours, labels.items(), strict=True):
-        curves = frame[frame[arm] == name].groupby("step")
-        at, loss = curves[x].mean(), curves["loss"]
-        axes.fill_between(at, loss.min(), loss.max(), color=colour, alpha=0.15, lw=0)
-        axes.plot(at, loss.mean(), color=colour, lw=1.4, label=label)
-    log_ticks(axes, "x", frame[x])
-    units = {"samples": "D [prompts]", "flops": "C [FLOPs]"}
-    axes.set_xlabel(units[x])
-    if axes.get_subplotspec().is_first_col():
-        axes.set_ylabel("test loss 1 − pass@1")
-
-
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     """Write the picture to `figures/`."""
     figure.savefig(ROOT / "figures" / name, metadata={"Software": "scalefit"})
 

@@ -1,5 +1,6 @@
 """Shared fixtures: the paper's table and its published fits."""
 
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -22,3 +23,8 @@ def runs():
 @pytest.fixture(scope="session")
 def published():
     return pd.read_csv(PAPER / "published_fits.csv")
+
+
+def listen_to_interrupts():
+    """For `preexec_fn`: a job in the background inherits a SIGINT that is ignored, and so would the process under test."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

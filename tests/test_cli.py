@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import scalefit as sf
-from tests.conftest import ROOT, RUNS
+from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts
 
 
 def scalefit(*arguments, cwd, timeout=300):
@@ -152,6 +152,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen_to_interrupts,
     )
     maps = Path(f"/proc/{process.pid}/maps")
     while "scipy" not in maps.read_text():  # loaded when fitting begins; many fits are still to come
@@ -191,6 +192,56 @@ def test_help_does_not_import_the_heavy_libraries(tmp_path):
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert found.stderr.strip() == "[]"
+
+
+def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
+    found = scalefit("figures", RUNS, "--where", "series=base", "--out", "pictures", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    said = json.loads(found.stdout)
+    made = {Path(path).name for path in said["made"]}
+    stems = ("law_base_samples", "law_base_flops", "response_length_base")
+    assert made == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
+    assert said["skipped"] == {
+        "reuse_base": "reuse does not vary within a size",
+        "group_size_base": "group_size does not vary within a size",
+    }
+    # The numbers drawn are those of the fit and of the published curve.
+    drawn = json.loads((tmp_path / "pictures" / "law_base_samples.json").read_text())
+    fit = sf.fit(sf.read_runs(RUNS), where={"series": "base"})
+    assert drawn["k"]["each size alone"]["params"] == list(SIZES)
+    at = drawn["k"]["law"]["params"][30]
+    assert drawn["k"]["law"]["k"][30] == pytest.approx(fit.k(at).value)
+    assert drawn["held out"]["params"] == 72e9
+    assert drawn["held out"]["rmse"] < 0.02
+    assert len(drawn["curves"]) == 7
+    for path in (tmp_path / "pictures").glob("*.png"):
+        assert path.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda frame: frame[frame["params"] == 7e9], "one model size"),
+        (lambda frame: frame.drop(columns="flops"), "the table has no flops"),
+        (lambda frame: frame.drop(columns="response_length"), "the table has no response_length"),
+        (lambda frame: frame[frame["params"] > 5e9], "4 sizes; it needs 5"),
+    ],
+)
+def test_figures_of_lesser_tables(tmp_path, change, words):
+    runs = sf.read_runs(RUNS)
+    frame = change(runs.frame[runs.frame["series"] == "base"])
+    sf.write_runs(frame, tmp_path / "less.parquet", runs.metadata)
+    found = scalefit("figures", "less.parquet", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert words in found.stdout
+    assert "Traceback" not in found.stderr
+
+
+def test_figures_into_a_file_is_refused(tmp_path):
+    (tmp_path / "figures").write_text("mine")
+    found = scalefit("figures", RUNS, cwd=tmp_path)
+    assert found.returncode == 2
+    assert "a file; name a directory" in found.stderr
 
 
 README = (ROOT / "README.md").read_text()

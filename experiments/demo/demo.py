@@ -38,12 +38,6 @@ def run(*command: str) -> None:
         raise SystemExit(code)
 
 
-def draw(runs: Path, out: Path) -> None:
-    """Draw curves, slope and the held-out size."""
-    run(sys.executable, str(ROOT / "figures" / "law.py"), str(runs), "--out", str(out))
-    print(f"drawn: {out}", flush=True)
-
-
 def main() -> None:
     """Run everything."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -54,15 +48,15 @@ def main() -> None:
     scalefit("check", PAPER)
     scalefit("fit", PAPER, "--where", "series=base", "--out", out / "paper.json")
     scalefit("predict", out / "paper.json", "--params", "100B")
-    draw(PAPER, out / "paper.png")
+    scalefit("figures", PAPER, "--where", "series=base", "--out", out / "paper")
     say("Your own: five small models, GRPO on arithmetic, two seeds each")
     scalefit("run", ROOT / "experiments" / "demo" / "config.toml", "--out", out / "runs.parquet", "--jobs", "2")
     say("What they say")
     scalefit("check", out / "runs.parquet")
     scalefit("fit", out / "runs.parquet", "--out", out / "fit.json")
     scalefit("crossval", out / "runs.parquet", "--mode", "zero-shot")
-    draw(out / "runs.parquet", out / "law.png")
-    say(f"Done: {out}/paper.png and {out}/law.png show the fits and the sizes predicted unseen")
+    scalefit("figures", out / "runs.parquet", "--out", out / "own")
+    say(f"Done: {out}/paper and {out}/own hold the pictures; law_base_samples.png shows a size predicted unseen")
 
 
 if __name__ == "__main__":

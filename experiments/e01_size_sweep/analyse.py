@@ -5,8 +5,9 @@ Draws `figures/study_base.png` and `figures/study_instruct.png`.
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -15,6 +16,7 @@ import pandas as pd
 from study import DATA, ROOT, levels, put_result, section
 
 import scalefit as sf
+from scalefit.gallery import draw_gallery
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 from scalefit.validation.crossval import compare_laws
@@ -46,10 +48,10 @@ def report(runs: RunTable, series: str) -> str:
 def main() -> None:
     """Report both series and draw them."""
     put_result(__file__, "\n\n\n".join(report(sf.read_runs(RUNS), series) for series in ("base", "instruct")))
-    for series in ("base", "instruct"):
-        out = ROOT / "figures" / f"study_{series}.png"
-        draw = [sys.executable, ROOT / "figures" / "law.py", RUNS, "--series", series, "--out", out]
-        subprocess.run(list(map(str, draw)), check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_gallery(sf.read_runs(RUNS), Path(folder))
+        for series in ("base", "instruct"):
+            shutil.copy(Path(folder) / f"law_{series}_samples.png", ROOT / "figures" / f"study_{series}.png")
 
 
 if __name__ == "__main__":

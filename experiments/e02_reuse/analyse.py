@@ -8,7 +8,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, draw_arms, new_figure, paired, put_result, save
+from study import DATA, paired, put_result, save
+
+from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.style import new_figure
 
 
 def main() -> None:

@@ -12,7 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pandas as pd
-from study import DATA, draw_arms, new_figure, paired, put_result, save, section
+from study import DATA, paired, put_result, save, section
+
+from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.style import new_figure
 
 
 def at_equal_compute(runs: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +30,7 @@ def main() -> None:
     tables = {"at equal prompts": runs, "within the compute of G = 4": at_equal_compute(runs)}
     said = [section(name, paired(part, "group_size", 8), digits=4) for name, part in tables.items()]
     put_result(__file__, "\n\n".join(said))
-    figure, panels = new_figure(2)
+    figure, panels = new_figure(2, sharey=True)
     labels = {group: f"G = {group}" for group in np.unique(runs["group_size"])}
     for axes, x, title in zip(panels, ("samples", "flops"), ("by prompts", "by compute"), strict=True):
         draw_arms(axes, runs, "group_size", x, labels)

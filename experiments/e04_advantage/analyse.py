@@ -11,7 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, draw_arms, new_figure, paired, put_result, save
+from study import DATA, paired, put_result, save
+
+from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.style import new_figure
 
 RECIPES = {
     "grpo_token": "GRPO, per token",
@@ -26,7 +29,7 @@ def main() -> None:
     tables = [pd.read_parquet(DATA / f"e04_{name}.parquet").assign(recipe=name) for name in RECIPES]
     runs = pd.concat(tables, ignore_index=True)
     put_result(__file__, paired(runs, "recipe", "grpo_token").round(4).to_string())
-    figure, panels = new_figure(2)
+    figure, panels = new_figure(2, sharey=True)
     for axes, size in zip(panels, ("100k", "450k"), strict=True):
         draw_arms(axes, runs[runs["size"] == size], "recipe", "samples", RECIPES)
         axes.set_title(f"{size} parameters; band: two seeds")

@@ -15,6 +15,7 @@ import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
+from tests.conftest import listen_to_interrupts
 from tests.runner.conftest import TINY, command, run
 
 
@@ -94,7 +95,12 @@ def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference
     # Long enough that the signals below come before its end.
     tiny.write_text(TINY.replace("steps = 8", "steps = 400") + "reuse = [16]\n")
     process = subprocess.Popen(
-        command("tiny.toml"), cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command("tiny.toml"),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=listen_to_interrupts,
     )
     folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r16-s0"
     wait_for(folder / "rows.jsonl", 2)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from scalefit.fitting.record import as_plain
+from scalefit.provenance import replace_file
 from scalefit.units import format_quantity
 
-STYLE = {
+Colour = tuple[float, float, float]
+UNITS = {"samples": "D [prompts]", "flops": "C [FLOPs]"}
+LOSS = "test loss 1 − pass@1"
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -22,7 +35,7 @@ STYLE = {
 }
 
 
-def set_style(sizes: int) -> list[tuple[float, float, float]]:
+def set_style(sizes: int) -> list[Colour]:
     """Apply the style and return one colour a size, light to dark."""
     sns.set_theme(context="paper", style="ticks")
     plt.rcParams.update(STYLE)
@@ -42,3 +55,27 @@ def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int =
     axes.set(**{f"{which}scale": "log"})
     getattr(axes, f"set_{which}ticks")(ticks, text)
     axes.minorticks_off()
+
+
+def new_figure(columns: int = 1, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure in the project's style and its panels, side by side."""
+    set_style(1)
+    figure, panels = plt.subplots(
+        1, columns, figsize=(1 + 3.5 * columns, 3.6), constrained_layout=True, sharey=sharey, squeeze=False
+    )
+    return figure, list(panels[0])
+
+
+def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
+    """Write NAME.png, NAME.pdf and NAME.json, the numbers drawn; return their paths."""
+    made = []
+    for suffix in ("png", "pdf"):
+        target = path.with_suffix(f".{suffix}")
+        metadata = {"Software": "scalefit"} if suffix == "png" else {"Creator": "scalefit", "CreationDate": None}
+        replace_file(target, partial(figure.savefig, format=suffix, metadata=metadata))
+        made.append(target)
+    plt.close(figure)
+    text = json.dumps(as_plain(numbers), indent=1) + "\n"
+    made.append(path.with_suffix(".json"))
+    replace_file(made[-1], lambda part: Path(part).write_text(text, encoding="utf-8"))
+    return made

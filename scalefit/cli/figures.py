@@ -1,0 +1,46 @@
+"""`scalefit figures`: every picture that a runs table allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scalefit.cli.options import Json, Runs, Where, parse_where, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("figures")(figures)
+
+
+def figures(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(help="Directory for the pictures; made if need be.")] = Path("figures"),
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the law, k(N), the largest size held out, response length, reuse and rollouts; say what cannot be drawn."""
+    import importlib.util
+
+    from scalefit.errors import ScalefitError, UsageError
+    from scalefit.table.io import read_runs
+
+    if importlib.util.find_spec("seaborn") is None:
+        raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: a file; name a directory.")
+    table = read_runs(runs)
+    from scalefit.gallery import draw_gallery
+
+    out.mkdir(parents=True, exist_ok=True)
+    gallery = draw_gallery(table, out, parse_where(where))
+    if as_json:
+        print_json({"made": [str(path) for path in gallery.made], "skipped": gallery.skipped})
+        return
+    for path in gallery.made:
+        if path.suffix == ".png":
+            print(f"drawn: {path} (and .pdf, .json)")
+    for name, why in gallery.skipped.items():
+        print(f"skipped: {name}: {why}")

@@ -1,0 +1,116 @@
+"""Every picture that a table allows, and why the others are not drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scalefit.errors import FitError
+from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.law import draw_curves, draw_held_out, draw_slope
+from scalefit.plotting.style import new_figure, save_figure, set_style
+from scalefit.table.io import RunTable
+from scalefit.table.prepare import FitData, choose, prepare
+from scalefit.table.schema import RESOURCES
+from scalefit.units import format_quantity
+from scalefit.validation.ensemble import LEAST_SIZES, average_offsets
+from scalefit.workflow import fit
+
+ARMS = {"reuse": "τ = ", "group_size": "G = "}
+
+
+@dataclass
+class Gallery:
+    """Files written, and each picture that was not drawn with the reason."""
+
+    made: list[Path] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | None = None) -> Gallery:
+    """Draw the law of every series and resource, response lengths, and comparisons of reuse and rollouts.
+
+    Parameters
+    ----------
+    runs : RunTable
+        From `scalefit.read_runs`.
+    out : Path
+        Existing directory for NAME.png, NAME.pdf and NAME.json.
+    where : mapping, optional
+        Columns and the values to keep.
+    """
+    gallery, frame = Gallery(), choose(runs, where)
+    for resource in RESOURCES:
+        if resource not in frame or frame[resource].isna().all():
+            gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
+            continue
+        for data in prepare(runs, resource, where):
+            _draw_law(gallery, runs, data, {**(where or {}), "series": data.series}, out)
+    for series, rows in frame.groupby("series"):
+        _draw_lengths(gallery, str(series), rows, out)
+        for arm, mark in ARMS.items():
+            _draw_arm(gallery, str(series), rows, arm, mark, out)
+    return gallery
+
+
+def _draw_law(gallery: Gallery, runs: RunTable, data: FitData, where: Mapping[str, str | float], out: Path) -> None:
+    resource = data.resources[0]
+    name = f"law_{data.series}_{resource}"
+    if not data.ordered or len(data.sizes) < 2:
+        why = "one model size" if len(data.sizes) < 2 else "several set-ups of one size; choose one with --where"
+        gallery.skipped[name] = f"{why}: a law of size needs one curve for each of two sizes"
+        return
+    try:
+        fitted, alone = (fit(runs, law, resource, where) for law in ("saturating", "power"))
+    except FitError as error:
+        gallery.skipped[name] = str(error)
+        return
+    colours, few = set_style(len(data.sizes)), len(data.sizes) <= LEAST_SIZES
+    figure, panels = new_figure(2 if few else 3)
+    numbers: dict[str, Any] = {"series": data.series, **draw_curves(panels[0], fitted, colours)}
+    numbers |= {"k": draw_slope(panels[1], fitted, alone, colours), "status": fitted.status, "notes": fitted.notes}
+    if few:
+        gallery.skipped[f"{name}, largest size held out"] = f"{len(data.sizes)} sizes; it needs {LEAST_SIZES + 1}"
+    else:
+        top, below = data.keep(data.params == data.sizes[-1]), data.keep(data.params < data.sizes[-1])
+        points = top.resource[:, top.present]
+        found = average_offsets(below).predict(data.sizes[-1], points, eval_size=float(top.eval_size[0]))
+        numbers["held out"] = draw_held_out(panels[2], top, below.sizes, found, colours[-1])
+    gallery.made += save_figure(figure, out / name, numbers)
+
+
+def _draw_lengths(gallery: Gallery, series: str, rows: pd.DataFrame, out: Path) -> None:
+    name = f"response_length_{series}"
+    resource = next((x for x in RESOURCES if x in rows and rows[x].notna().any()), None)
+    if resource is None or "response_length" not in rows or rows["response_length"].isna().all():
+        gallery.skipped[name] = "the table has no response_length"
+        return
+    figure, (axes,) = new_figure()
+    labels = {size: format_quantity(size) for size in sorted(rows["params"].unique())}
+    numbers = draw_arms(axes, rows, "params", resource, labels, "response_length")
+    axes.set_title(f"Response length, {series}")
+    axes.legend(frameon=False, fontsize=7, title="N", ncols=2)
+    gallery.made += save_figure(figure, out / name, numbers)
+
+
+def _draw_arm(gallery: Gallery, series: str, rows: pd.DataFrame, arm: str, mark: str, out: Path) -> None:
+    name = f"{arm}_{series}"
+    counts = rows.groupby("params")[arm].nunique() if arm in rows else pd.Series(dtype=int)
+    varied = counts[counts > 1]
+    if varied.empty:
+        gallery.skipped[name] = f"{arm} does not vary within a size"
+        return
+    resource = next(x for x in RESOURCES if x in rows)
+    figure, panels = new_figure(len(varied), sharey=True)
+    numbers = {}
+    for axes, size in zip(panels, varied.index, strict=True):
+        mine = rows[rows["params"] == size]
+        labels = {value: f"{mark}{value:g}" for value in sorted(mine[arm].unique())}
+        numbers[format_quantity(size)] = draw_arms(axes, mine, arm, resource, labels)
+        axes.set_title(f"{format_quantity(size)} parameters, {series}")
+    panels[0].legend(frameon=False, fontsize=7)
+    gallery.made += save_figure(figure, out / name, numbers)
