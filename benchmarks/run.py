@@ -173,7 +173,7 @@ def main() -> None:
     report["machine"] = {
         "processor": processor(),
         "cores": os.cpu_count(),
-        "versions": versions(),
+        "versions": versions("torch", "trl", "transformers", "cma"),
     }
     if arguments.part != "runner":
         report["results"] = fitting(arguments.rows)

@@ -21,10 +21,10 @@ def sha256_of_file(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python, scalefit and the libraries that decide the numbers."""
+def versions(*others: str) -> dict[str, str]:
+    """Return the versions of Python, scalefit and the libraries that decide the numbers; `others` where installed."""
     found = {"python": platform.python_version()}
-    for name in ("scalefit-rl", "numpy", "scipy"):
+    for name in ("scalefit-rl", "numpy", "scipy", *others):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

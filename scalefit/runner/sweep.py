@@ -164,7 +164,7 @@ def _assemble(config: Config, out: Path, folder: Path) -> int:
         "configuration": config.digest(),
         "runs": status,
         "settings": dataclasses.asdict(config),
-        "made_with": versions(),
+        "made_with": versions("torch", "transformers"),
     }
     write_runs(as_runs(pd.DataFrame(rows), metadata, str(out)), out)
     return len(rows)

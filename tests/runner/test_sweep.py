@@ -10,6 +10,7 @@ import time
 
 import pandas as pd
 import pytest
+import torch
 
 import scalefit as sf
 from scalefit.errors import UsageError
@@ -49,6 +50,7 @@ def test_same_configuration_same_rows_and_finished_runs_are_skipped(tiny, tmp_pa
     found = rows(tmp_path / "runs.parquet")
     pd.testing.assert_frame_equal(found[found["seed"] == 0].reset_index(drop=True), reference, check_exact=True)
     assert not found[found["seed"] == 1].reset_index(drop=True)["loss"].equals(reference["loss"])
+    assert sf.read_runs(tmp_path / "runs.parquet").metadata["made_with"]["torch"] == torch.__version__
     before = (tmp_path / "runs.parquet").read_bytes()
     again = run("tiny.toml", "--json", cwd=tmp_path)
     assert json.loads(again.stdout)["skipped"] == ["7k-base-g8-r1-s0", "7k-base-g8-r1-s1"]
