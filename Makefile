@@ -2,25 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PAPER := data/paper/runs.parquet
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 # Two one-thread jobs are faster than one two-thread job, and a spinning OpenMP thread starves its neighbour.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper-demo test test-slow bench clean
+.PHONY: demo test test-slow bench clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
 	$(BIN)/python experiments/demo/demo.py --out demo
-
-paper-demo: $(VENV)/.installed
-	$(BIN)/scalefit check $(PAPER)
-	mkdir -p demo
-	$(BIN)/scalefit fit $(PAPER) --out demo/paper.json
-	$(BIN)/scalefit predict demo/paper.json --params 100B
-	$(BIN)/scalefit crossval $(PAPER) --mode zero-shot --where series=base
 
 test: $(VENV)/.test-installed
 	$(BIN)/ruff check .

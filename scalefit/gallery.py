@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,17 +50,27 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
             gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
             continue
         for data in prepare(runs, resource, where):
-            _draw_law(gallery, runs, data, {**(where or {}), "series": data.series}, out)
-    for series, rows in frame.groupby("series"):
-        _draw_lengths(gallery, str(series), rows, out)
+            chosen = {**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
+            _draw_law(gallery, runs, data, chosen, _label(frame, chosen["series"], chosen["eval"]), out)
+    for (series, evaluation), rows in frame.groupby(["series", "eval"]):
+        label = _label(frame, str(series), str(evaluation))
+        _draw_lengths(gallery, label, rows, out)
         for arm, mark in ARMS.items():
-            _draw_arm(gallery, str(series), rows, arm, mark, out)
+            _draw_arm(gallery, label, rows, arm, mark, out)
     return gallery
 
 
-def _draw_law(gallery: Gallery, runs: RunTable, data: FitData, where: Mapping[str, str | float], out: Path) -> None:
+def _label(frame: pd.DataFrame, series: str, evaluation: str) -> str:
+    """Return a series' name, with the evaluation where there are several, fit for a file's name."""
+    several = frame.loc[frame["series"] == series, "eval"].nunique() > 1
+    return re.sub(r"[^\w.-]+", "-", f"{series}_{evaluation}" if several else series)
+
+
+def _draw_law(
+    gallery: Gallery, runs: RunTable, data: FitData, where: Mapping[str, str | float], label: str, out: Path
+) -> None:
     resource = data.resources[0]
-    name = f"law_{data.series}_{resource}"
+    name = f"law_{label}_{resource}"
     if not data.ordered or len(data.sizes) < 2:
         why = "one model size" if len(data.sizes) < 2 else "several set-ups of one size; choose one with --where"
         gallery.skipped[name] = f"{why}: a law of size needs one curve for each of two sizes"
@@ -83,8 +94,8 @@ def _draw_law(gallery: Gallery, runs: RunTable, data: FitData, where: Mapping[st
     gallery.made += save_figure(figure, out / name, numbers)
 
 
-def _draw_lengths(gallery: Gallery, series: str, rows: pd.DataFrame, out: Path) -> None:
-    name = f"response_length_{series}"
+def _draw_lengths(gallery: Gallery, label: str, rows: pd.DataFrame, out: Path) -> None:
+    name = f"response_length_{label}"
     resource = next((x for x in RESOURCES if x in rows and rows[x].notna().any()), None)
     if resource is None or "response_length" not in rows or rows["response_length"].isna().all():
         gallery.skipped[name] = "the table has no response_length"
@@ -92,13 +103,13 @@ def _draw_lengths(gallery: Gallery, series: str, rows: pd.DataFrame, out: Path) 
     figure, (axes,) = new_figure()
     labels = {size: format_quantity(size) for size in sorted(rows["params"].unique())}
     numbers = draw_arms(axes, rows, "params", resource, labels, "response_length")
-    axes.set_title(f"Response length, {series}")
+    axes.set_title(f"Response length, {label}")
     axes.legend(frameon=False, fontsize=7, title="N", ncols=2)
     gallery.made += save_figure(figure, out / name, numbers)
 
 
-def _draw_arm(gallery: Gallery, series: str, rows: pd.DataFrame, arm: str, mark: str, out: Path) -> None:
-    name = f"{arm}_{series}"
+def _draw_arm(gallery: Gallery, label: str, rows: pd.DataFrame, arm: str, mark: str, out: Path) -> None:
+    name = f"{arm}_{label}"
     counts = rows.groupby("params")[arm].nunique() if arm in rows else pd.Series(dtype=int)
     varied = counts[counts > 1]
     if varied.empty:
@@ -111,6 +122,6 @@ def _draw_arm(gallery: Gallery, series: str, rows: pd.DataFrame, arm: str, mark:
         mine = rows[rows["params"] == size]
         labels = {value: f"{mark}{value:g}" for value in sorted(mine[arm].unique())}
         numbers[format_quantity(size)] = draw_arms(axes, mine, arm, resource, labels)
-        axes.set_title(f"{format_quantity(size)} parameters, {series}")
+        axes.set_title(f"{format_quantity(size)} parameters, {label}")
     panels[0].legend(frameon=False, fontsize=7)
     gallery.made += save_figure(figure, out / name, numbers)

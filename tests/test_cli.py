@@ -237,6 +237,18 @@ def test_figures_of_lesser_tables(tmp_path, change, words):
     assert "Traceback" not in found.stderr
 
 
+def test_figures_of_several_evaluations_and_odd_names(tmp_path):
+    """A picture for each evaluation, none over another's, whatever a series is called."""
+    runs = sf.read_runs(RUNS)
+    frame = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] < 5e9)].assign(series="a/b c")
+    both = pd.concat([frame, frame.assign(eval="other set")])
+    sf.write_runs(both, tmp_path / "two.parquet", runs.metadata)
+    found = scalefit("figures", "two.parquet", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    laws = {Path(path).name for path in json.loads(found.stdout)["made"] if "samples.png" in path}
+    assert laws == {f"law_a-b-c_{name}_samples.png" for name in (frame["eval"].iloc[0], "other-set")}
+
+
 def test_figures_into_a_file_is_refused(tmp_path):
     (tmp_path / "figures").write_text("mine")
     found = scalefit("figures", RUNS, cwd=tmp_path)

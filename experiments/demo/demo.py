@@ -44,10 +44,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"))
     out = parser.parse_args().out
     out.mkdir(exist_ok=True)
-    say("The paper's curves: Qwen2.5 0.5B to 72B, fitted, predicted for 100B, and 72B predicted unseen")
+    say("The paper's curves: Qwen2.5 0.5B to 72B, fitted, predicted for 100B, every size held out in turn")
     scalefit("check", PAPER)
     scalefit("fit", PAPER, "--where", "series=base", "--out", out / "paper.json")
     scalefit("predict", out / "paper.json", "--params", "100B")
+    scalefit("crossval", PAPER, "--mode", "zero-shot", "--where", "series=base")
     scalefit("figures", PAPER, "--where", "series=base", "--out", out / "paper")
     say("Your own: five small models, GRPO on arithmetic, two seeds each")
     scalefit("run", ROOT / "experiments" / "demo" / "config.toml", "--out", out / "runs.parquet", "--jobs", "2")

@@ -1,7 +1,7 @@
 """Attention with prompts shared by their rollouts, with its gradient written out.
 
-Composed from torch's own operations it took three times as long as the matrix products around it at 0.1M parameters,
-most of it in copies between layouts. Here each layout is written once: queries, keys and values go to (head, token)
+Composed from torch's own operations, much of its time at 0.1M parameters went into copies between layouts. Here each
+layout is written once: queries, keys and values go to (head, token)
 order while rotary positions are applied, and every product is one batched call on contiguous operands.
 
 Shapes: P prompts, S prompt tokens, G rollouts a prompt, R response tokens, H heads, K channels a head;
