@@ -50,10 +50,11 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
             gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
             continue
         for data in prepare(runs, resource, where):
-            chosen = {**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
-            _draw_law(gallery, runs, data, chosen, _label(frame, chosen["series"], chosen["eval"]), out)
-    for (series, evaluation), rows in frame.groupby(["series", "eval"]):
-        label = _label(frame, str(series), str(evaluation))
+            evaluation = str(data.record["eval"])
+            chosen = {**(where or {}), "series": data.series, "eval": evaluation}
+            _draw_law(gallery, runs, data, chosen, _label(frame, data.series, evaluation), out)
+    for (series, held), rows in frame.groupby(["series", "eval"]):
+        label = _label(frame, str(series), str(held))
         _draw_lengths(gallery, label, rows, out)
         for arm, mark in ARMS.items():
             _draw_arm(gallery, label, rows, arm, mark, out)
