@@ -6,20 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from scalefit.errors import FitError
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.law import draw_curves, draw_held_out, draw_slope
-from scalefit.plotting.style import new_figure, save_figure, set_style
+from scalefit.plotting.law import draw_law, draw_slopes, law_legend
+from scalefit.plotting.style import new_figure, save_figure
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.table.schema import RESOURCES
 from scalefit.units import format_quantity
-from scalefit.validation.ensemble import LEAST_SIZES, average_offsets
-from scalefit.workflow import fit
+from scalefit.validation.ensemble import LEAST_SIZES
+from scalefit.validation.holdouts import across_sizes, all_sizes, slopes, within_runs
 
 ARMS = {"reuse": "τ = ", "group_size": "G = "}
 
@@ -50,9 +49,7 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
             gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
             continue
         for data in prepare(runs, resource, where):
-            evaluation = str(data.record["eval"])
-            chosen = {**(where or {}), "series": data.series, "eval": evaluation}
-            _draw_law(gallery, runs, data, chosen, _label(frame, data.series, evaluation), out)
+            _draw_law(gallery, data, _label(frame, data.series, str(data.record["eval"])), out)
     for (series, held), rows in frame.groupby(["series", "eval"]):
         label = _label(frame, str(series), str(held))
         _draw_lengths(gallery, label, rows, out)
@@ -67,32 +64,33 @@ def _label(frame: pd.DataFrame, series: str, evaluation: str) -> str:
     return re.sub(r"[^\w.-]+", "-", f"{series}_{evaluation}" if several else series)
 
 
-def _draw_law(
-    gallery: Gallery, runs: RunTable, data: FitData, where: Mapping[str, str | float], label: str, out: Path
-) -> None:
+def _draw_law(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
     resource = data.resources[0]
     name = f"law_{label}_{resource}"
     if not data.ordered or len(data.sizes) < 2:
         why = "one model size" if len(data.sizes) < 2 else "several set-ups of one size; choose one with --where"
         gallery.skipped[name] = f"{why}: a law of size needs one curve for each of two sizes"
         return
-    try:
-        fitted, alone = (fit(runs, law, resource, where) for law in ("saturating", "power"))
-    except FitError as error:
-        gallery.skipped[name] = str(error)
-        return
-    colours, few = set_style(len(data.sizes)), len(data.sizes) <= LEAST_SIZES
-    figure, panels = new_figure(2 if few else 3)
-    numbers: dict[str, Any] = {"series": data.series, **draw_curves(panels[0], fitted, colours)}
-    numbers |= {"k": draw_slope(panels[1], fitted, alone, colours), "status": fitted.status, "notes": fitted.notes}
+    few = len(data.sizes) <= LEAST_SIZES
+    cuts = {"all sizes": data}
     if few:
         gallery.skipped[f"{name}, largest size held out"] = f"{len(data.sizes)} sizes; it needs {LEAST_SIZES + 1}"
     else:
-        top, below = data.keep(data.params == data.sizes[-1]), data.keep(data.params < data.sizes[-1])
-        points = top.resource[:, top.present]
-        found = average_offsets(below).predict(data.sizes[-1], points, eval_size=float(top.eval_size[0]))
-        numbers["held out"] = draw_held_out(panels[2], top, below.sizes, found, colours[-1])
-    gallery.made += save_figure(figure, out / name, numbers)
+        cuts[f"≤ {format_quantity(data.sizes[-2])}"] = data.keep(data.params < data.sizes[-1])
+    try:
+        first = all_sizes(data) if few else across_sizes(data)
+        rest, k = within_runs(data), slopes(cuts)
+    except FitError as error:
+        gallery.skipped[name] = str(error)
+        return
+    figure, panels = new_figure(3, height=4.2)
+    top = first["curves"][-1]
+    unseen = "" if few else f"{format_quantity(top['params'])} predicted unseen: RMSE {top['scores']['rmse']:.3f}"
+    draw_law(panels[0], first, unseen or "All sizes fitted")
+    draw_law(panels[1], rest, "First quarter of every run fitted")
+    draw_slopes(panels[2], k, "The slope k(N); points: each size alone")
+    law_legend(figure, [first, rest], columns=7)
+    gallery.made += save_figure(figure, out / name, {"law": first, "within runs": rest, "slopes": k})
 
 
 def _draw_lengths(gallery: Gallery, label: str, rows: pd.DataFrame, out: Path) -> None:

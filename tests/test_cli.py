@@ -208,12 +208,15 @@ def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
     # The numbers drawn are those of the fit and of the published curve.
     drawn = json.loads((tmp_path / "pictures" / "law_base_samples.json").read_text())
     fit = sf.fit(sf.read_runs(RUNS), where={"series": "base"})
-    assert drawn["k"]["each size alone"]["params"] == list(SIZES)
-    at = drawn["k"]["law"]["params"][30]
-    assert drawn["k"]["law"]["k"][30] == pytest.approx(fit.k(at).value)
-    assert drawn["held out"]["params"] == 72e9
-    assert drawn["held out"]["rmse"] < 0.02
-    assert len(drawn["curves"]) == 7
+    assert drawn["slopes"]["each size alone"]["params"] == list(SIZES)
+    slope = drawn["slopes"]["laws"][0]
+    assert slope["k"][30] == pytest.approx(fit.k(slope["params"][30]).value, rel=1e-5)
+    assert slope["low"][30] < slope["k"][30] < slope["high"][30]
+    curves = drawn["law"]["curves"]
+    assert [curve["params"] for curve in curves] == list(SIZES)
+    assert [curve["fitted"] is None for curve in curves] == [False] * 6 + [True]
+    assert curves[-1]["scores"]["rmse"] < 0.02
+    assert all(len(curve["x"]) // 4 == curve["first"] for curve in drawn["within runs"]["curves"])
     for path in (tmp_path / "pictures").glob("*.png"):
         assert path.stat().st_size > 20_000
 

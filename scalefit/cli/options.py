@@ -34,7 +34,7 @@ def parse_where(where: Sequence[str] | None) -> dict[str, str | float]:
 
 def print_json(value: Any) -> None:
     """Print strict JSON; what is not finite is null."""
-    from scalefit.fitting.record import as_plain
+    from scalefit.provenance import as_plain
 
     print(json.dumps(as_plain(value), indent=2))
 

@@ -14,23 +14,10 @@ from scalefit.errors import FitError, UsageError, nearest
 from scalefit.fitting.fit import Fit, Specification
 from scalefit.fitting.lines import Noise
 from scalefit.laws import get_law
-from scalefit.provenance import replace_file, versions
+from scalefit.provenance import as_plain, replace_file, versions
 from scalefit.table.prepare import FitData
 
 FORMAT, VERSION = "scalefit-fit", 1
-
-
-def as_plain(value: Any) -> Any:
-    """Make arrays lists and non-finite numbers null, so that the file is strict JSON."""
-    if isinstance(value, np.ndarray):
-        return as_plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [as_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: as_plain(item) for key, item in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def as_record(fit: Fit) -> dict[str, Any]:

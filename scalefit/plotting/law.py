@@ -1,91 +1,114 @@
-"""Pictures of a law: curves with their lines, the slope k(N), a size predicted unseen. Each returns the numbers drawn."""
+"""Pictures of a law: curves with fitted and extrapolated lines, and the slope k(N); drawn from `validation.holdouts`' numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from scalefit.fitting.fit import Fit
-from scalefit.plotting.style import LOSS, UNITS, Colour, log_ticks
-from scalefit.table.prepare import FitData
+from scalefit.plotting.style import LOSS, UNITS, Colour, log_ticks, shade, size_colours
 from scalefit.units import format_quantity
 
-Array = NDArray[np.float64]
-Numbers = dict[str, Any]
+Numbers = Mapping[str, Any]
+BAND = 0.2
+DASH = (0, (4, 2))
+GREYS = ("0.15", "0.5", "0.65")
 
 
-def draw_curves(axes: Axes, fit: Fit, colours: list[Colour]) -> Numbers:
-    """Draw measured points and the law, a colour a size."""
-    data, name = fit.data, fit.data.resources[0]
-    drawn: list[Numbers] = []
-    for row, (colour, size) in enumerate(zip(colours, data.params, strict=True)):
-        x, y = data.resource[0, row][data.present[row]], data.loss[row][data.present[row]]
-        line = fit.predict(size, **{name: x})["loss"].to_numpy()
-        axes.plot(x, y, ".", ms=2.5, color=colour, alpha=0.6)
-        axes.plot(x, line, color=colour, lw=1.4, label=format_quantity(size))
-        drawn.append({"params": size, name: x, "loss": y, "fitted": line})
-    log_ticks(axes, "x", data.resource[0][data.present])
-    log_ticks(axes, "y", np.maximum(data.loss[data.present], 1e-3))
-    axes.set(xlabel=UNITS[name], ylabel=LOSS)
-    axes.set_title("The law by least squares: residuals drift" if fit.drifts else "The law, fitted")
-    axes.legend(frameon=False, fontsize=7, title="N", ncols=2, loc="best", handlelength=1.2, columnspacing=1)
-    return {"curves": drawn}
-
-
-def draw_slope(axes: Axes, fit: Fit, alone: Fit, colours: list[Colour]) -> Numbers:
-    """Draw k(N) with its interval, and the slope of every size fitted alone."""
-    sizes = fit.data.sizes
-    grid = np.geomspace(0.8 * sizes[0], 4 * sizes[-1], 60)
-    value, low, high = _estimates(fit, grid)
-    own, own_low, own_high = _estimates(alone, sizes)
-    inside = grid <= sizes[-1]
-    known = bool(np.isfinite(low).all() and np.isfinite(high).all())
-    axes.fill_between(grid, low, high, color="0.8", label="95 % interval" if known else "interval not determined")
-    axes.plot(grid[inside], value[inside], color="0.2", label="fitted")
-    axes.plot(grid[~inside], value[~inside], "--", color="0.2", label="extrapolated")
-    for at, colour in enumerate(colours):
-        ends = [[own[at] - own_low[at]], [own_high[at] - own[at]]]
-        axes.errorbar(sizes[at], own[at], ends, fmt="o", ms=4, color=colour)
-    log_ticks(axes, "x", grid)
-    axes.set(xlabel="N [parameters]", ylabel="k(N)", title="Its slope k(N); points: each size alone")
-    axes.set_ylim(min(0.0, float(np.nanmin(own_low))), 1.35 * float(np.nanmax([*value, *own_high])))
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    of_sizes = {"params": sizes, "k": own, "low": own_low, "high": own_high}
-    return {"law": {"params": grid, "k": value, "low": low, "high": high}, "each size alone": of_sizes}
-
-
-def _estimates(fit: Fit, sizes: Array) -> tuple[Array, Array, Array]:
-    """Return k with its ends at some sizes, each of their shape."""
-    found = [fit.k(size) for size in sizes]
-    return np.array([k.value for k in found]), np.array([k.low for k in found]), np.array([k.high for k in found])
-
-
-def draw_held_out(axes: Axes, data: FitData, fitted_on: Array, found: dict[str, Array], colour: Colour) -> Numbers:
-    """Draw one size as measured and as predicted from others.
+def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colour] | None = None) -> None:
+    """Draw every size's points, the fitted part of its line solid and the extrapolated part dashed, with 95 % bands.
 
     Parameters
     ----------
-    data : FitData
-        The held-out size alone.
-    fitted_on : ndarray
-        Sizes that the prediction rests on [parameters].
-    found : dict
-        loss, low, high, new_low, new_high at the measured points, as from `Ensemble.predict`.
+    law : mapping
+        From `all_sizes`, `across_sizes` or `within_runs`, or their JSON.
+    colours : mapping, optional
+        Of the sizes, where several panels share them.
     """
-    x, y = data.resource[0][data.present], data.loss[data.present]
-    name, seen = format_quantity(data.params[0]), "–".join(format_quantity(size) for size in fitted_on[[0, -1]])
-    axes.fill_between(x, found["new_low"], found["new_high"], color="0.9", label="95 %, a new evaluation")
-    axes.fill_between(x, found["low"], found["high"], color="0.75", label="95 %, the curve")
-    axes.plot(x, found["loss"], "--", color="0.2", label=f"predicted from {seen}")
-    axes.plot(x, y, ".", ms=3, color=colour, label=f"{name}, measured")
-    rmse = float(np.sqrt(np.mean((found["loss"] - y) ** 2)))
-    log_ticks(axes, "x", x)
-    axes.set(xlabel=UNITS[data.resources[0]], ylabel=LOSS, title=f"{name}, predicted unseen: RMSE {rmse:.3f}")
-    axes.set_ylim(top=1.35 * float(max(found["new_high"].max(), y.max())))
-    axes.set_yticks([tick for tick in axes.get_yticks()[1:] if tick < 1.05])
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
-    kept = {key: found[key] for key in ("loss", "low", "high", "new_low", "new_high")}
-    return {"params": float(data.params[0]), "x": x, "measured": y, "predicted": kept, "rmse": rmse}
+    colours = colours or size_colours([curve["params"] for curve in law["curves"]])
+    for curve in law["curves"]:
+        colour, first = colours[curve["params"]], curve["first"]
+        x, loss = np.asarray(curve["x"]), np.asarray(curve["loss"])
+        axes.plot(x[:first], loss[:first], ".", ms=2.5, color=colour, alpha=0.6)
+        axes.plot(x[first:], loss[first:], "o", ms=2.2, mfc="none", mew=0.5, color=colour, alpha=0.8)
+        for part, style in (("fitted", "-"), ("extrapolated", DASH)):
+            if line := curve[part]:
+                if part == "extrapolated" and "new_low" in line:
+                    axes.fill_between(line["x"], line["new_low"], line["new_high"], color="0.9", lw=0, zorder=0)
+                axes.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=BAND, lw=0, zorder=1)
+                axes.plot(line["x"], line["loss"], ls=style, lw=1.2, color=shade(colour), zorder=3)
+        if level := curve.get("level_set"):
+            axes.plot(level["x"], level["loss"], ls=":", lw=1.3, color="0.1", zorder=3)
+    everything = np.concatenate([curve["loss"] for curve in law["curves"]])
+    log_ticks(axes, "x", np.concatenate([curve["x"] for curve in law["curves"]]))
+    log_ticks(axes, "y", np.maximum(everything, 1e-3))
+    low, high = max(float(everything.min()), 1e-3), float(everything.max())
+    axes.set_ylim(0.85 * low, 1.08 * high)
+    axes.set(xlabel=UNITS[law["resource"]], ylabel=LOSS)
+    axes.set_title(title, loc="left")
+
+
+def law_legend(figure: Figure, laws: Sequence[Numbers], columns: int = 5) -> None:
+    """Put one legend under the panels: sizes, and what kinds of line there are."""
+    sizes = sorted({curve["params"] for law in laws for curve in law["curves"]})
+    colours = size_colours(sizes)
+    dot = {"marker": "o", "ls": "", "ms": 4}
+    handles: list[Artist] = [
+        Line2D([], [], color=colours[size], label=format_quantity(size), **dot)  # type: ignore[arg-type]
+        for size in sizes
+    ]
+    parts = {part for law in laws for curve in law["curves"] for part in ("fitted", "extrapolated") if curve[part]}
+    if "fitted" in parts:
+        handles.append(Line2D([], [], color="0.3", lw=1.2, label="fitted"))
+    if "extrapolated" in parts:
+        handles.append(Line2D([], [], color="0.3", lw=1.2, ls=DASH, label="extrapolated"))
+        handles.append(Line2D([], [], color="0.3", mfc="none", mew=0.7, label="not fitted on", **dot))  # type: ignore[arg-type]
+    handles.append(Patch(color="0.3", alpha=2 * BAND, lw=0, label="95 %, the curve"))
+    if any(curve.get("level_set") for law in laws for curve in law["curves"]):
+        handles.append(Patch(color="0.9", lw=0, label="95 %, a new evaluation"))
+        handles.append(Line2D([], [], color="0.1", lw=1.3, ls=":", label="its level set on its own data"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)
+
+
+def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numbers] = ()) -> None:
+    """Draw k(N) with its bands, solid up to the largest size fitted, and the slope of every size alone.
+
+    Parameters
+    ----------
+    found : mapping
+        From `slopes`, or its JSON.
+    published : sequence of mapping, optional
+        `name`, `k_max` and `N0` of curves to lay over them.
+    """
+    each = found["each size alone"]
+    grid = np.asarray(found["laws"][0]["params"])
+    tops = [*each["k"], *each["high"]]
+    for law, grey, hatch in zip(found["laws"], GREYS, (None, "////", "...."), strict=False):
+        k, inside = np.asarray(law["k"]), grid <= law["largest"]
+        low, high = (np.array([np.nan if end is None else end for end in law[name]]) for name in ("low", "high"))
+        known = bool(np.isfinite(low).all() and np.isfinite(high).all())
+        if known:
+            axes.fill_between(grid, low, high, fc=grey, alpha=0.18, lw=0, hatch=hatch, ec=grey)
+        label = f"fitted on {law['name']}" + ("" if known else f" ({law['status']}: no interval)")
+        axes.plot(grid[inside], k[inside], color=grey, lw=1.3, label=label)
+        axes.plot(grid[~inside], k[~inside], color=grey, lw=1.3, ls=DASH)
+        tops += [float(k.max())]
+    for curve, style in zip(published, (":", "-."), strict=False):
+        k = curve["k_max"] * grid / (grid + curve["N0"])
+        axes.plot(grid, k, ls=style, lw=1.4, color="#c44e00", label=curve["name"])
+        tops.append(float(k.max()))
+    for (size, colour), k, low, high in zip(
+        size_colours(each["params"]).items(), each["k"], each["low"], each["high"], strict=True
+    ):
+        axes.errorbar(size, k, [[k - low], [high - k]], fmt="o", ms=3.5, lw=1, color=colour)
+    log_ticks(axes, "x", grid)
+    axes.set(xlabel="N [parameters]", ylabel="k(N)")
+    axes.set_ylim(min(0.0, float(np.min(each["low"]))), (1.35 + 0.06 * len(published)) * max(tops))
+    axes.set_title(title, loc="left")
+    axes.legend(frameon=False, fontsize=7, loc="upper left")

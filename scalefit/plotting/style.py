@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,23 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scalefit.fitting.record import as_plain
-from scalefit.provenance import replace_file
+from scalefit.provenance import replace_file, write_json
 from scalefit.units import format_quantity
 
 Colour = tuple[float, float, float]
 UNITS = {"samples": "D [prompts]", "flops": "C [FLOPs]"}
 LOSS = "test loss 1 − pass@1"
+DIGITS = 6
+"""Significant digits of the numbers written beside a picture."""
 STYLE: dict[Any, Any] = {
     "font.size": 9,
+    "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "savefig.dpi": 160,
     "axes.grid": True,
     "grid.alpha": 0.25,
+    "hatch.linewidth": 0.4,
 }
 
 
@@ -40,6 +42,18 @@ def set_style(sizes: int) -> list[Colour]:
     sns.set_theme(context="paper", style="ticks")
     plt.rcParams.update(STYLE)
     return list(sns.color_palette("viridis_r", sizes + 1))[1:]
+
+
+def size_colours(sizes: Iterable[float]) -> dict[float, Colour]:
+    """Return the colour of each size, small ones light."""
+    ordered = sorted(set(sizes))
+    return dict(zip(ordered, set_style(len(ordered)), strict=True))
+
+
+def shade(colour: Colour) -> Colour:
+    """Return a darker colour, for a line over points."""
+    red, green, blue = (0.65 * part for part in colour)
+    return red, green, blue
 
 
 def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int = 7) -> None:
@@ -57,13 +71,20 @@ def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int =
     axes.minorticks_off()
 
 
-def new_figure(columns: int = 1, *, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """Return a figure in the project's style and its panels, side by side."""
+def new_figure(
+    columns: int = 1, rows: int = 1, *, sharey: bool = False, height: float = 3.6
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure in the project's style and its panels, row by row."""
     set_style(1)
     figure, panels = plt.subplots(
-        1, columns, figsize=(1 + 3.5 * columns, 3.6), constrained_layout=True, sharey=sharey, squeeze=False
+        rows,
+        columns,
+        figsize=(1 + 3.5 * columns, height * rows),
+        constrained_layout=True,
+        sharey=sharey,
+        squeeze=False,
     )
-    return figure, list(panels[0])
+    return figure, list(panels.flat)
 
 
 def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
@@ -75,7 +96,6 @@ def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
         replace_file(target, partial(figure.savefig, format=suffix, metadata=metadata))
         made.append(target)
     plt.close(figure)
-    text = json.dumps(as_plain(numbers), indent=1) + "\n"
     made.append(path.with_suffix(".json"))
-    replace_file(made[-1], lambda part: Path(part).write_text(text, encoding="utf-8"))
+    write_json(made[-1], numbers, DIGITS)
     return made

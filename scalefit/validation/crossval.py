@@ -61,7 +61,8 @@ def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | N
     return found
 
 
-def _bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tuple[Array, Array]]:
+def evaluation_bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tuple[Array, Array]]:
+    """Return the 50 and 95 % bands of a new evaluation: the curve's standard error [log10 loss] and the noise `sigma` [loss]."""
     total = np.sqrt(se**2 + (sigma / 10.0**fit_log / LN10) ** 2)
     return {
         f"cover{int(100 * level)}": (
@@ -95,7 +96,7 @@ def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, 
             log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
             J = J - at.mean(0)
         se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
-        predicted, bands = 10.0**log, _bands(log, se, float(np.median(fit.noise.sigma)), fit.dof)
+        predicted, bands = 10.0**log, evaluation_bands(log, se, float(np.median(fit.noise.sigma)), fit.dof)
     row: dict[str, Any] = score(predicted, loss, bands)
     for name, curve in baselines(train, size, resource, anchor).items():
         row[f"rmse_{name}"] = score(curve, loss)["rmse"]
@@ -165,7 +166,7 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
         se = np.sqrt(
             np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 1e6), J), 0)
         )
-        row: dict[str, Any] = score(10.0**log, loss, _bands(log, se, float(fit.noise.sigma[i]), fit.dof))
+        row: dict[str, Any] = score(10.0**log, loss, evaluation_bands(log, se, float(fit.noise.sigma[i]), fit.dof))
         begin = train.present[i]
         anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])
         row["rmse_last_value"] = score(np.full(len(loss), anchor.loss[-1]), loss)["rmse"]

@@ -1,0 +1,189 @@
+"""What a law says about what it has not seen, ready to be drawn: the largest size, the rest of every run, k(N).
+
+Each function fits and returns plain numbers: the points, lines with 95 % bands told apart into fitted and
+extrapolated parts, and scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.bootstrap import bootstrap
+from scalefit.fitting.fit import Fit, fit_data
+from scalefit.table.prepare import FitData
+from scalefit.validation.crossval import baselines, evaluation_bands, score
+from scalefit.validation.ensemble import average_offsets
+
+Array = NDArray[np.float64]
+Numbers = dict[str, Any]
+GRID = 40
+"""Points of a line."""
+DRAWS = 1000
+
+
+def all_sizes(data: FitData) -> Numbers:
+    """Fit the law to every size; nothing is held out."""
+    fit = fit_data("saturating", data)
+    return {**_about(fit), "kind": "all sizes", "curves": [_fitted(fit, data, row) for row in range(len(data.params))]}
+
+
+def across_sizes(data: FitData) -> Numbers:
+    """Fit all sizes but the largest and predict that one unseen, with the averaged closed offsets.
+
+    Beside it stands what sets the level E of the largest size on its own data and takes only k(N) from the others, as
+    in Tan et al. 2025, arXiv:2509.25300: it is no prediction of the level.
+
+    Returns
+    -------
+    dict
+        `curves`: one a size, as in `within_runs`; the last also has `level_set` and `baselines`, the RMSE of
+        what needs no law.
+    """
+    top = float(data.sizes[-1])
+    below, here = data.keep(data.params < top), data.keep(data.params == top)
+    fit = fit_data("saturating", below)
+    curves = [_fitted(fit, below, row) for row in range(len(below.params))]
+    x, loss, grid = *_points(here, 0), _grid(here, 0)
+    eval_size = float(here.eval_size[0]) if np.isfinite(here.eval_size[0]) else None
+    ensemble = average_offsets(below)
+    found, line = (ensemble.predict(top, at[None], eval_size=eval_size) for at in (x, grid))
+    k = fit.k(top).value
+    level = _level(k, x, loss)
+    curve: Numbers = {"params": top, "x": x, "loss": loss, "first": 0, "fitted": None}
+    curve["extrapolated"] = {"x": grid, **{name: line[name] for name in ("loss", "low", "high", "new_low", "new_high")}}
+    curve["scores"] = score(found["loss"], loss, {"cover95": (found["new_low"], found["new_high"])})
+    curve["baselines"] = {
+        name: score(values, loss)["rmse"] for name, values in baselines(below, top, x[None], None).items()
+    }
+    curve["level_set"] = {
+        "x": grid,
+        "loss": 10.0 ** (level - k * np.log10(grid)),
+        "k": k,
+        "E": level,
+        "scores": score(10.0 ** (level - k * np.log10(x)), loss),
+    }
+    return {**_about(fit), "kind": "across sizes", "curves": [*curves, curve]}
+
+
+def within_runs(data: FitData, first: NDArray[np.int64] | None = None) -> Numbers:
+    """Fit the first part of every run and predict the rest.
+
+    Parameters
+    ----------
+    data : FitData
+        One curve a size.
+    first : ndarray of int, shape (R,), optional
+        Points of each curve that are fitted; by default a quarter, at least three.
+
+    Returns
+    -------
+    dict
+        `curves`: per size the points `x` and `loss`, how many came `first`, lines `fitted` and `extrapolated`
+        (x, loss, low, high; the band is the curve's) and `scores` of the extrapolated part.
+    """
+    lengths = data.present.sum(1)
+    first = np.maximum(lengths // 4, 3) if first is None else first
+    fit = fit_data("saturating", data.keep(np.ones(len(data.params), bool), first=first))
+    curves = []
+    for row, size in enumerate(data.params):
+        (x, loss), count = _points(data, row), int(first[row])
+        curve: Numbers = {"params": float(size), "x": x, "loss": loss, "first": count}
+        if count >= len(x):
+            curves.append(curve | {"fitted": _line(fit, size, _grid(data, row)), "extrapolated": None})
+            continue
+        edge, grid = float(x[:count].max()), _grid(data, row)
+        curve["fitted"] = _line(fit, size, np.append(grid[grid < edge], edge))
+        curve["extrapolated"] = _line(fit, size, np.append(edge, grid[grid > edge]))
+        rest, seen = x[count:], loss[count:]
+        log, J = fit.log_curve(np.full(len(rest), size), rest[None])
+        covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 1e6)
+        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
+        bands = evaluation_bands(log, se, float(fit.noise.sigma[row]), fit.dof)
+        curve["scores"] = score(10.0**log, seen, {"cover95": bands["cover95"]})
+        curve["baselines"] = {"last_value": score(np.full(len(rest), loss[count - 1]), seen)["rmse"]}
+        curves.append(curve)
+    return {**_about(fit), "kind": "within runs", "curves": curves}
+
+
+def slopes(variants: Mapping[str, FitData], reach: float = 4.0, seed: int = 0) -> Numbers:
+    """Fit k(N) to several cuts of a series, and the slope of every size alone to the first.
+
+    Parameters
+    ----------
+    variants : mapping
+        Name to data, such as all sizes and all but the largest.
+    reach : float
+        How far beyond the largest size of the first the curves go.
+    seed : int
+        Of the bootstrap, 1000 draws, whose 2.5th and 97.5th percentiles are the band.
+    """
+    data = next(iter(variants.values()))
+    grid = np.geomspace(0.8 * data.sizes[0], reach * data.sizes[-1], GRID)
+    laws = []
+    for name, part in variants.items():
+        fit = fit_data("saturating", part)
+        known = fit.status == "converged"
+        found: Numbers = {"name": name, **_about(fit), "largest": float(part.sizes[-1]), "params": grid}
+        found["k"] = np.array([fit.k(size).value for size in grid])
+        if known:
+            theta = bootstrap(fit, DRAWS, seed)
+            columns = [fit.bound.columns[parameter].start for parameter in ("k_max", "N0")]
+            k_max, N0 = theta[:, columns[0], None], np.exp(theta[:, columns[1], None])
+            found["low"], found["high"] = np.percentile(k_max * grid / (grid + N0), [2.5, 97.5], axis=0)
+        else:
+            found["low"] = found["high"] = np.full(len(grid), np.nan)
+        laws.append(found)
+    alone = fit_data("power", data)
+    own = [alone.k(size) for size in data.sizes]
+    each = {"params": data.sizes, **{"k": [k.value for k in own], "low": [k.low for k in own]}}
+    return {"kind": "slopes", "laws": laws, "each size alone": each | {"high": [k.high for k in own]}}
+
+
+def _about(fit: Fit) -> Numbers:
+    """Return what identifies a fit."""
+    estimates = {name: asdict(fit.params[name]) for name in ("k_max", "N0")}
+    data = fit.data
+    return {
+        "series": data.series,
+        "resource": data.resources[0],
+        "fitted_on": data.sizes,
+        "points": data.points,
+        **estimates,
+        "r2": fit.r2,
+        "rho": fit.noise.rho,
+        "status": fit.status,
+        "notes": fit.notes,
+    }
+
+
+def _points(data: FitData, row: int) -> tuple[Array, Array]:
+    present = data.present[row]
+    return data.resource[0, row, present], data.loss[row, present]
+
+
+def _grid(data: FitData, row: int) -> Array:
+    x, _ = _points(data, row)
+    return np.geomspace(x.min(), x.max(), GRID)
+
+
+def _line(fit: Fit, size: float, grid: Array) -> Numbers:
+    at: dict[str, Any] = {fit.data.resources[0]: grid}
+    line = fit.predict(float(size), **at)
+    return {"x": grid, **{name: line[name].to_numpy() for name in ("loss", "low", "high")}}
+
+
+def _fitted(fit: Fit, data: FitData, row: int) -> Numbers:
+    (x, loss), size = _points(data, row), float(data.params[row])
+    curve = {"params": size, "x": x, "loss": loss, "first": len(x), "extrapolated": None}
+    return curve | {"fitted": _line(fit, size, _grid(data, row))}
+
+
+def _level(k: float, x: Array, loss: Array) -> float:
+    """Return the E that minimises the squared error of the loss, given k: linear in 10^E."""
+    shape = x**-k
+    return float(np.log10(shape @ loss / (shape @ shape)))
