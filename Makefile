@@ -8,11 +8,14 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow bench clean
+.PHONY: demo paper test test-slow bench clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
 	$(BIN)/python experiments/demo/demo.py --out demo
+
+paper: $(VENV)/.plot-installed
+	$(BIN)/scalefit paper
 
 test: $(VENV)/.test-installed
 	$(BIN)/ruff check .
@@ -25,9 +28,13 @@ test-slow: $(VENV)/.test-installed
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.plot-installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
+	$(PIP) --editable ".[plot]"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.plot-installed
 	$(PIP) --editable ".[plot,runner]"
 	touch $@
 

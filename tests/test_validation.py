@@ -118,18 +118,3 @@ def test_too_few_sizes_is_told(runs):
         average_offsets(data.keep(data.params < 5e9))
     with pytest.raises(FitError, match="needs 4"):
         cross_validate_data(data.keep(data.params < 5e9), "saturating-linear")
-
-
-def test_readme_tables_are_what_the_code_produces():
-    import subprocess
-    import sys
-
-    from tests.conftest import ROOT
-
-    found = subprocess.run(
-        [sys.executable, str(ROOT / "experiments" / "paper_fits" / "run.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr

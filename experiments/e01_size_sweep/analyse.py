@@ -1,22 +1,16 @@
-"""Does the law hold for small models on arithmetic? Levels, slopes, saturation, held-out sizes, other laws.
-
-Draws `figures/study_base.png` and `figures/study_instruct.png`.
-"""
+"""Does the law hold for small models on arithmetic? Levels, slopes, saturation, held-out sizes, other laws."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, ROOT, levels, put_result, section
+from study import DATA, levels, put_result, section
 
 import scalefit as sf
-from scalefit.gallery import draw_gallery
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 from scalefit.validation.crossval import compare_laws
@@ -46,12 +40,8 @@ def report(runs: RunTable, series: str) -> str:
 
 
 def main() -> None:
-    """Report both series and draw them."""
+    """Report both series."""
     put_result(__file__, "\n\n\n".join(report(sf.read_runs(RUNS), series) for series in ("base", "instruct")))
-    with tempfile.TemporaryDirectory() as folder:
-        draw_gallery(sf.read_runs(RUNS), Path(folder))
-        for series in ("base", "instruct"):
-            shutil.copy(Path(folder) / f"law_{series}_samples.png", ROOT / "figures" / f"study_{series}.png")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, parse_where, print_json
+from scalefit.cli.options import Json, Runs, Where, parse_where, print_json, require_plotting
 
 
 def register(app: typer.Typer) -> None:
@@ -22,13 +22,10 @@ def figures(
     as_json: Json = False,
 ) -> None:
     """Draw the law, k(N), the largest size held out, response length, reuse and rollouts; say what cannot be drawn."""
-    import importlib.util
-
-    from scalefit.errors import ScalefitError, UsageError
+    from scalefit.errors import UsageError
     from scalefit.table.io import read_runs
 
-    if importlib.util.find_spec("seaborn") is None:
-        raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
+    require_plotting()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; name a directory.")
     table = read_runs(runs)

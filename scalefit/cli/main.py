@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from scalefit.cli import check, crossval, figures, fit, predict
+from scalefit.cli import check, crossval, figures, fit, paper, predict
 from scalefit.cli import run as run_command
 from scalefit.errors import ScalefitError
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Fit, test and use scaling laws of reinforcement-learning post-training.",
 )
-for group in (check, fit, predict, crossval, figures, run_command):
+for group in (check, fit, predict, crossval, figures, paper, run_command):
     group.register(app)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scalefit.errors import UsageError
+from scalefit.errors import ScalefitError, UsageError
 
 Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
 Where = Annotated[
@@ -30,6 +30,14 @@ def parse_where(where: Sequence[str] | None) -> dict[str, str | float]:
             raise UsageError(f"--where {text}: write column=value, for instance series=base.")
         found[name.strip()] = value.strip()
     return found
+
+
+def require_plotting() -> None:
+    """Say what to install where pictures cannot be drawn; raises ScalefitError."""
+    import importlib.util
+
+    if importlib.util.find_spec("seaborn") is None:
+        raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,13 @@ from scalefit.plotting.style import LOSS, UNITS, log_ticks, set_style
 
 
 def draw_arms(
-    axes: Axes, frame: pd.DataFrame, arm: str, x: str, labels: Mapping[Any, str], y: str = "loss"
+    axes: Axes,
+    frame: pd.DataFrame,
+    arm: str,
+    x: str,
+    labels: Mapping[Any, str],
+    y: str = "loss",
+    window: int = 1,
 ) -> list[dict[str, Any]]:
     """Draw each arm's mean over its runs against a resource, with the runs' range; return the numbers drawn.
 
@@ -22,6 +28,8 @@ def draw_arms(
         Rows of a runs table, of one size where `arm` is not the size.
     arm : str
         Column that tells arms apart; `labels` names those to be drawn, in order.
+    window : int
+        Evaluations in a running mean; above 1, the line is that mean and single evaluations are dots.
     """
     colours, drawn = set_style(len(labels)), []
     frame = frame[(frame[x] > 0) & frame[y].notna()]
@@ -29,7 +37,11 @@ def draw_arms(
         steps = frame[frame[arm] == name].groupby("step")
         at, found = steps[x].mean(), steps[y]
         mean, low, high = found.mean(), found.min(), found.max()
-        axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+        if window > 1:
+            axes.plot(at, mean, ".", ms=2, color=colour, alpha=0.35)
+            mean = mean.rolling(window, center=True, min_periods=window // 2).mean()
+        else:
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
         axes.plot(at, mean, color=colour, lw=1.4, label=label)
         drawn.append({arm: name, x: at.to_numpy(), y: mean.to_numpy(), "low": low.to_numpy(), "high": high.to_numpy()})
     log_ticks(axes, "x", frame[x])

@@ -57,23 +57,33 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
 def law_legend(figure: Figure, laws: Sequence[Numbers], columns: int = 5) -> None:
     """Put one legend under the panels: sizes, and what kinds of line there are."""
     sizes = sorted({curve["params"] for law in laws for curve in law["curves"]})
-    colours = size_colours(sizes)
-    dot = {"marker": "o", "ls": "", "ms": 4}
-    handles: list[Artist] = [
-        Line2D([], [], color=colours[size], label=format_quantity(size), **dot)  # type: ignore[arg-type]
-        for size in sizes
-    ]
+    handles = _size_marks(size_colours(sizes))
     parts = {part for law in laws for curve in law["curves"] for part in ("fitted", "extrapolated") if curve[part]}
     if "fitted" in parts:
         handles.append(Line2D([], [], color="0.3", lw=1.2, label="fitted"))
     if "extrapolated" in parts:
         handles.append(Line2D([], [], color="0.3", lw=1.2, ls=DASH, label="extrapolated"))
-        handles.append(Line2D([], [], color="0.3", mfc="none", mew=0.7, label="not fitted on", **dot))  # type: ignore[arg-type]
+        ring = Line2D([], [], color="0.3", mfc="none", mew=0.7, marker="o", ls="", ms=4, label="not fitted on")
+        handles.append(ring)
     handles.append(Patch(color="0.3", alpha=2 * BAND, lw=0, label="95 %, the curve"))
     if any(curve.get("level_set") for law in laws for curve in law["curves"]):
         handles.append(Patch(color="0.9", lw=0, label="95 %, a new evaluation"))
         handles.append(Line2D([], [], color="0.1", lw=1.3, ls=":", label="its level set on its own data"))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)
+
+
+def size_legend(figure: Figure, colours: Mapping[float, Colour]) -> None:
+    """Put the sizes under the panels."""
+    handles = _size_marks(colours)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=7)
+
+
+def _size_marks(colours: Mapping[float, Colour]) -> list[Artist]:
+    """Return a dot a size."""
+    return [
+        Line2D([], [], color=colour, marker="o", ls="", ms=4, label=format_quantity(size))
+        for size, colour in sorted(colours.items())
+    ]
 
 
 def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numbers] = ()) -> None:

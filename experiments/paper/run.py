@@ -1,0 +1,76 @@
+"""`make paper`: check the inputs, make every result, draw every figure, write the page.
+
+`scalefit paper` runs it in a checkout; two processes at a time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import scalefit as sf
+from scalefit.gallery import draw_gallery
+from scalefit.provenance import replace_file
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(ROOT / "figures")]
+
+from record import RESULTS, check_inputs  # noqa: E402
+
+RESULT_SCRIPTS = ("prediction", "scalerl", "late", "saturation", "fits", "reuse", "finals", "decomposition")
+STUDY = {"e01": (), "e02": ("reuse",), "e03": ("group_size",)}
+"""Tables of our own runs whose pictures are on the page; of the later ones, those of the arm that varies."""
+
+
+def leave_interrupts() -> None:
+    """Let the parent process alone hear Ctrl-C; it stops the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run(script: Path) -> str:
+    """Run a script as if from the command line."""
+    os.chdir(ROOT)
+    runpy.run_path(str(script), run_name="__main__")
+    return script.name
+
+
+def own_runs(table: str) -> str:
+    """Draw the pictures of one of our own tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = draw_gallery(sf.read_runs(ROOT / "data" / "study" / f"{table}.parquet"), Path(folder)).made
+        for path in made:
+            if not STUDY[table] or path.stem.startswith(STUDY[table]):
+                content = path.read_bytes()
+                replace_file(ROOT / "figures" / "study" / path.name, lambda part, c=content: Path(part).write_bytes(c))
+    return f"pictures of {table}"
+
+
+def main() -> None:
+    """Make everything."""
+    began = time.monotonic()
+    check_inputs()
+    RESULTS.mkdir(exist_ok=True)
+    (ROOT / "figures" / "study").mkdir(exist_ok=True)
+    figures = sorted((ROOT / "figures").glob("fig*.py"))
+    stages = (
+        (run, [HERE / f"{name}.py" for name in RESULT_SCRIPTS]),
+        (run, [*figures, ROOT / "figures" / "law.py"]),
+        (own_runs, list(STUDY)),
+        (run, [HERE / "page.py"]),
+    )
+    with multiprocessing.get_context("fork").Pool(2, leave_interrupts) as pool:
+        for work, items in stages:
+            for done in pool.imap_unordered(work, items):
+                print(f"[{time.monotonic() - began:5.1f} s] {done}", file=sys.stderr, flush=True)
+    print(f"written: paper_repro.md, {len(figures)} figures in figures/, results in experiments/paper/results/")
+
+
+if __name__ == "__main__":
+    main()

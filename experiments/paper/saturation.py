@@ -1,0 +1,52 @@
+"""Does k(N) saturate? Each size left out in turn, the profile of N0, and rivals without saturation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from record import RESOURCES, SERIES, paper_runs, save
+
+from scalefit.fitting.fit import Specification, fit_data
+from scalefit.fitting.profile import profile_interval
+from scalefit.table.prepare import FitData, prepare
+from scalefit.units import format_quantity
+from scalefit.validation.saturation import weigh_saturation
+
+OLS = Specification(noise="independent")
+
+
+def estimate(data: FitData) -> dict[str, object]:
+    """Return k_max and N0: by least squares as published, and by GLS with profile intervals."""
+    plain, fit = fit_data("saturating", data, OLS), fit_data("saturating", data)
+    found: dict[str, object] = {"status": fit.status}
+    for name in ("k_max", "N0"):
+        low, high = profile_interval(fit, name)
+        found[name] = {
+            "least_squares": plain.params[name].value,
+            "value": fit.params[name].value,
+            "low": low,
+            "high": high,
+        }
+    return found
+
+
+def main() -> None:
+    """Write `results/saturation.json`."""
+    results = {}
+    for series in SERIES:
+        for resource in RESOURCES:
+            (data,) = prepare(paper_runs(), resource, {"series": series})
+            whole = fit_data("saturating", data)
+            without = {format_quantity(size): estimate(data.keep(data.params != size)) for size in data.sizes}
+            alone = fit_data("power", data)
+            results[f"{series} {resource}"] = {
+                "weighed": asdict(weigh_saturation(whole)),
+                "all sizes": estimate(data),
+                "without": without,
+                "each size alone": {format_quantity(size): asdict(alone.k(size)) for size in data.sizes},
+            }
+    save("saturation", results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""Figure 10, in-domain benchmarks against D, base above, instruct below."""
+
+from __future__ import annotations
+
+from common import IN_DOMAIN, SERIES, benchmark_panels
+
+PANELS = [(series, name) for series in SERIES for name in IN_DOMAIN]
+
+if __name__ == "__main__":
+    benchmark_panels(__file__, PANELS, columns=4)
