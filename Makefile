@@ -20,10 +20,10 @@ paper: $(VENV)/.plot-installed
 test: $(VENV)/.test-installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.test-installed
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json

@@ -1,6 +1,7 @@
 """Shared fixtures: the paper's table and its published fits."""
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,18 @@ def runs():
 @pytest.fixture(scope="session")
 def published():
     return pd.read_csv(PAPER / "published_fits.csv")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 600 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 def listen_to_interrupts():

@@ -259,6 +259,30 @@ def test_figures_into_a_file_is_refused(tmp_path):
     assert "a file; name a directory" in found.stderr
 
 
+def test_figures_of_an_unknown_evaluation_name_the_nearest(tmp_path):
+    found = scalefit("figures", RUNS, "--where", "eval=holdot", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "did you mean 'holdout'?" in found.stderr
+    assert not (tmp_path / "figures").exists()
+
+
+def test_figures_where_nothing_can_be_written(tmp_path):
+    found = scalefit("figures", RUNS, "--out", "/proc/pictures", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "/proc/pictures" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_figures_onto_a_full_disk_leave_no_half_picture(tmp_path, small_disk):
+    found = scalefit("figures", RUNS, "--where", "series=base", "--out", str(small_disk), cwd=tmp_path)
+    assert found.returncode == 1
+    assert "No space left" in found.stderr
+    assert "Traceback" not in found.stderr
+    for path in small_disk.iterdir():
+        assert path.suffix in (".png", ".pdf", ".json"), f"left over: {path.name}"
+        assert path.stat().st_size > 0
+
+
 README = (ROOT / "README.md").read_text()
 COMMANDS = sorted(
     {

@@ -18,6 +18,8 @@ from scipy.integrate import quad
 
 from tests.conftest import PAPER, ROOT, listen_to_interrupts
 
+pytestmark = pytest.mark.xdist_group("paper")
+"""One worker, so that the paper is made once."""
 RTOL = 1e-4
 """Results keep six digits; another processor's arithmetic moves optima by less than this."""
 IMAGE_RMS = 2.0
@@ -99,7 +101,7 @@ def test_results_and_drawn_numbers_are_what_the_code_makes(made):
 @pytest.mark.parametrize("name", [*FIGURES, "law"])
 def test_pictures_look_as_committed(made, name, tmp_path):
     for kind in ("png", "pdf", "json") if name != "law" else ("png",):
-        assert (made / "figures" / f"{name}.{kind}").stat().st_size > 1000
+        assert (made / "figures" / f"{name}.{kind}").stat().st_size > 300
     shutil.copy(made / "figures" / f"{name}.png", tmp_path / "new.png")
     shutil.copy(ROOT / "figures" / f"{name}.png", tmp_path / "old.png")
     assert compare_images(str(tmp_path / "old.png"), str(tmp_path / "new.png"), tol=IMAGE_RMS) is None

@@ -24,15 +24,18 @@ def figures(
     """Draw the law, k(N), the largest size held out, response length, reuse and rollouts; say what cannot be drawn."""
     from scalefit.errors import UsageError
     from scalefit.table.io import read_runs
+    from scalefit.table.prepare import choose
 
     require_plotting()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; name a directory.")
     table = read_runs(runs)
+    chosen = parse_where(where)
+    choose(table, chosen)  # A typo is told before a directory is made.
     from scalefit.gallery import draw_gallery
 
     out.mkdir(parents=True, exist_ok=True)
-    gallery = draw_gallery(table, out, parse_where(where))
+    gallery = draw_gallery(table, out, chosen)
     if as_json:
         print_json({"made": [str(path) for path in gallery.made], "skipped": gallery.skipped})
         return
