@@ -7,7 +7,9 @@ from scalefit.planning.predict import predict_size
 from scalefit.table.prepare import prepare
 from scalefit.validation.crossval import cross_validate_data, score
 from scalefit.validation.ensemble import average_offsets, first_points
+from scalefit.validation.holdouts import across_sizes, slopes, within_runs
 from scalefit.validation.saturation import weigh_saturation
+from tests.conftest import SIZES
 
 CASES = [(series, x) for series in ("base", "instruct") for x in ("samples", "flops")]
 
@@ -118,3 +120,60 @@ def test_too_few_sizes_is_told(runs):
         average_offsets(data.keep(data.params < 5e9))
     with pytest.raises(FitError, match="needs 4"):
         cross_validate_data(data.keep(data.params < 5e9), "saturating-linear")
+
+
+# Held-out pictures, on curves drawn from a known law.
+
+KNOWN = {"k_max": 0.14, "N0": 13e9, "E0": -0.02, "x0": 1.2}
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Noise-free curves of a law that is one of the averaged offsets."""
+    samples = 512.0 * np.arange(1, 81)
+    runs = sf.simulate("saturating-affine", KNOWN, params=SIZES, samples=samples)
+    (data,) = prepare(runs, "samples")
+    return data
+
+
+def true_k(size):
+    return KNOWN["k_max"] * size / (size + KNOWN["N0"])
+
+
+def test_across_sizes_predicts_a_known_law(known):
+    found = across_sizes(known)
+    top = found["curves"][-1]
+    assert top["fitted"] is None
+    assert top["scores"]["rmse"] < 1e-4
+    assert top["level_set"]["k"] == pytest.approx(true_k(SIZES[-1]), rel=1e-4)
+    assert [curve["params"] for curve in found["curves"]] == list(SIZES)
+    assert list(found["fitted_on"]) == list(SIZES[:-1])
+
+
+def test_level_set_on_own_data_is_the_least_squares_level(runs):
+    """Against scipy's scalar minimiser, on the paper's 72B."""
+    from scipy.optimize import minimize_scalar
+
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    top = across_sizes(data)["curves"][-1]
+    x, loss, k = top["x"], top["loss"], top["level_set"]["k"]
+    best = minimize_scalar(
+        lambda E: np.sum((10 ** (E - k * np.log10(x)) - loss) ** 2), bounds=(-2, 2), method="bounded"
+    )
+    assert top["level_set"]["E"] == pytest.approx(best.x, abs=1e-5)
+
+
+def test_within_runs_predicts_a_known_law(known):
+    found = within_runs(known)
+    for curve in found["curves"]:
+        assert curve["first"] == 20
+        assert curve["scores"]["rmse"] < 1e-6
+        assert curve["fitted"]["x"][-1] == curve["extrapolated"]["x"][0] == curve["x"][19]
+
+
+def test_slopes_of_a_known_law(known):
+    found = slopes({"all": known, "few": known.keep(known.params < 40e9)})
+    for law in found["laws"]:
+        np.testing.assert_allclose(law["k"], true_k(law["params"]), rtol=1e-4)
+    assert [law["largest"] for law in found["laws"]] == [72e9, 32e9]
+    np.testing.assert_allclose(found["each size alone"]["k"], true_k(np.array(SIZES)), rtol=1e-6)
