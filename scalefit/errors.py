@@ -36,6 +36,10 @@ class UsageError(ScalefitError):
     exit_code = 2
 
 
+class Interrupted(BaseException):
+    """Ctrl-C on the command line, as something that no library on the way takes for its own."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the known word nearest to `name`, or lists them all."""
     known = sorted(known)

@@ -162,6 +162,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "stopped; nothing was left half-written" in errors
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
 
 from scalefit.cli import check, crossval, figures, fit, paper, predict
 from scalefit.cli import run as run_command
-from scalefit.errors import ScalefitError
+from scalefit.errors import Interrupted, ScalefitError
 
 app = typer.Typer(
     add_completion=False,
@@ -22,8 +23,14 @@ for group in (check, fit, predict, crossval, figures, paper, run_command):
     group.register(app)
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted
+
+
 def run() -> None:
     """Run the command line; exit 1 for a known error, 2 for wrong usage, 130 on Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except ScalefitError as error:
@@ -38,6 +45,6 @@ def run() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print("scalefit: stopped; nothing was left half-written.", file=sys.stderr)
         sys.exit(130)

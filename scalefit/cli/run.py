@@ -30,7 +30,7 @@ def run(
     """Train with GRPO, every run of the experiment's grid; stop and start again at will."""
     import importlib.util
 
-    from scalefit.errors import ScalefitError
+    from scalefit.errors import Interrupted, ScalefitError
     from scalefit.runner.config import read_config
     from scalefit.runner.sweep import parts_of, run_sweep
 
@@ -39,7 +39,7 @@ def run(
         raise ScalefitError("the runner needs torch; install it with: pip install 'scalefit-rl[runner]'.")
     try:
         outcome = run_sweep(settings, out, jobs, _Bar())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print(
             f"\nscalefit: stopped; what was made is in {out} and {parts_of(out).name}. The same command goes on from there.",
             file=sys.stderr,
