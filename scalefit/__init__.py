@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scalefit.fitting.simulate import simulate
     from scalefit.laws import LAWS
     from scalefit.planning.predict import predict_size
+    from scalefit.table.importers import import_runs
     from scalefit.table.io import as_runs, read_runs, write_runs
     from scalefit.validation.crossval import cross_validate
     from scalefit.workflow import fit, load_fit
@@ -29,6 +30,7 @@ _PLACES = {
     "bootstrap_runs": "scalefit.fitting.bootstrap",
     "cross_validate": "scalefit.validation.crossval",
     "fit": "scalefit.workflow",
+    "import_runs": "scalefit.table.importers",
     "load_fit": "scalefit.workflow",
     "predict_size": "scalefit.planning.predict",
     "profile_interval": "scalefit.fitting.profile",
@@ -46,6 +48,7 @@ __all__ = [
     "bootstrap_runs",
     "cross_validate",
     "fit",
+    "import_runs",
     "load_fit",
     "predict_size",
     "profile_interval",

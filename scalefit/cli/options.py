@@ -21,13 +21,13 @@ Resource = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def parse_where(where: Sequence[str] | None) -> dict[str, str | float]:
+def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[str, str | float]:
     """Turn `column=value` into a mapping."""
     found: dict[str, str | float] = {}
     for text in where or ():
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
-            raise UsageError(f"--where {text}: write column=value, for instance series=base.")
+            raise UsageError(f"{option} {text}: write name=value, for instance series=base.")
         found[name.strip()] = value.strip()
     return found
 

@@ -84,6 +84,34 @@ def as_runs(frame: pd.DataFrame, metadata: dict[str, Any] | None = None, path: s
     return RunTable(frame, metadata, tuple(fault for fault in faults if fault.warning), path)
 
 
+def add_runs(runs: RunTable, more: RunTable) -> RunTable:
+    """Return both tables as one.
+
+    Raises
+    ------
+    TableError
+        If both hold a run of the same id, or count parameters or FLOPs by different conventions.
+    """
+    twice = sorted(set(runs.frame["run_id"].astype(str)) & set(more.frame["run_id"].astype(str)))
+    if twice:
+        raise TableError(
+            f"{runs.path} already has a run {twice[0]!r}; give the new one another run_id, or write to another file."
+        )
+    for key in ("params_convention", "flops_convention"):
+        ours, theirs = runs.metadata.get(key), more.metadata.get(key)
+        if ours and theirs and ours != theirs:
+            raise TableError(
+                f"{runs.path}: {key} is {ours!r}, of {more.path} {theirs!r}; keep runs of one convention in one table."
+            )
+    text = [name for name in _TEXT if name in runs.frame or name in more.frame]
+    frames = [table.frame.astype({name: str for name in text if name in table.frame}) for table in (runs, more)]
+    metadata = {**more.metadata, **runs.metadata}
+    origins = dict.fromkeys(str(table.metadata["origin"]) for table in (runs, more) if table.metadata.get("origin"))
+    if origins:
+        metadata["origin"] = "; ".join(origins)
+    return as_runs(pd.concat(frames, ignore_index=True), metadata, runs.path)
+
+
 def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
     """Write a runs table beside `path`, then rename; CSV and JSONL keep metadata in a first comment or none."""
     path = Path(path)
