@@ -11,7 +11,7 @@ import typer
 from scalefit.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from scalefit.runner.sweep import Progress
+    from scalefit.runner.ledger import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -25,20 +25,35 @@ def run(
         "runs.parquet"
     ),
     jobs: Annotated[int, typer.Option(help="Processes at a time.", min=1)] = 1,
+    on: Annotated[str, typer.Option(help="here, ray (started here), or ray:HOST:PORT.")] = "here",
+    cpus: Annotated[float, typer.Option(help="CPUs of a run, with --on ray.", min=0)] = 1.0,
+    gpus: Annotated[float, typer.Option(help="GPUs of a run, with --on ray.", min=0)] = 0.0,
+    memory: Annotated[str | None, typer.Option(help="Memory of a run in bytes, as in 4G, with --on ray.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train with GRPO, every run of the experiment's grid; stop and start again at will."""
     import importlib.util
 
-    from scalefit.errors import Interrupted, ScalefitError
+    from scalefit.errors import Interrupted, ScalefitError, UsageError
     from scalefit.runner.config import read_config
+    from scalefit.runner.ledger import Cluster
     from scalefit.runner.sweep import parts_of, run_sweep
+    from scalefit.units import parse_quantity
 
     settings = read_config(config)
     if importlib.util.find_spec("torch") is None:
         raise ScalefitError("the runner needs torch; install it with: pip install 'scalefit-rl[runner]'.")
+    where, _, address = on.partition(":")
+    if where not in ("here", "ray") or (where == "here" and address):
+        raise UsageError(f"--on {on}: write here, ray or ray:HOST:PORT.")
+    cluster = None
+    if where == "ray":
+        claim = parse_quantity(memory, "--memory") if memory else 0.0
+        cluster = Cluster(address or None, cpus, gpus, claim, slots=jobs)
+    elif memory or gpus or cpus != 1.0:
+        raise UsageError("--cpus, --gpus and --memory are claims on a Ray cluster; give --on ray.")
     try:
-        outcome = run_sweep(settings, out, jobs, _Bar())
+        outcome = run_sweep(settings, out, jobs, _Bar(), cluster)
     except (KeyboardInterrupt, Interrupted):
         print(
             f"\nscalefit: stopped; what was made is in {out} and {parts_of(out).name}. The same command goes on from there.",

@@ -1,4 +1,4 @@
-"""A grid of runs in local processes: skips what is finished, resumes what was cut off, writes the runs table.
+"""A grid of runs: skips what is finished, resumes what was cut off, writes the runs table.
 
 Beside the table lies its folder, `NAME.parts/`, with one folder a run (see `scalefit.runner.checkpoint`). The table is
 written anew from these, beside the old one and renamed, whenever a run has ended; torch is only in the workers.
@@ -10,13 +10,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
-import os
-import selectors
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,37 +18,15 @@ import pandas as pd
 
 from scalefit.errors import UsageError
 from scalefit.provenance import versions
-from scalefit.runner.config import Config, RunSpec
+from scalefit.runner.config import Config
+from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
+from scalefit.runner.pool import work_locally
 from scalefit.table.io import as_runs, write_runs
 
 CONVENTIONS = {
     "params_convention": "non-embedding",
     "flops_convention": "6 * params * tokens, prompt and response tokens of every rollout; flops_full: passes really computed",
 }
-ATTEMPTS = 2
-"""How often a run whose process died is started."""
-
-
-@dataclass
-class Outcome:
-    """What came of a sweep: how each run ended, and what went wrong."""
-
-    finished: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    diverged: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    rows: int = 0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What to tell the user: runs ended of all, runs under way with their last words, seconds since the start."""
-
-    ended: int
-    total: int
-    under_way: dict[str, str]
-    seconds: float
-    note: str = ""
 
 
 def parts_of(out: Path) -> Path:
@@ -63,15 +35,26 @@ def parts_of(out: Path) -> Path:
 
 
 def run_sweep(
-    config: Config, out: Path, jobs: int = 1, report: Callable[[Progress], None] = lambda progress: None
+    config: Config,
+    out: Path,
+    jobs: int = 1,
+    report: Callable[[Progress], None] = lambda progress: None,
+    cluster: Cluster | None = None,
 ) -> Outcome:
     """Make every run of a configuration that is not there yet and write the table.
+
+    Parameters
+    ----------
+    jobs : int
+        Processes at a time on this machine.
+    cluster : Cluster, optional
+        Where to run instead: every run a Ray task with its resources.
 
     Raises
     ------
     UsageError, TableError
         If the table or its folder belongs to another configuration, or another sweep is writing it.
-    KeyboardInterrupt
+    KeyboardInterrupt, Interrupted
         On Ctrl-C, after the workers have stopped; what was made is kept and resumed by the next call.
     """
     if out.suffix != ".parquet":
@@ -98,7 +81,13 @@ def run_sweep(
             else:
                 outcome.skipped.append(spec.run_id)
         try:
-            _Pool(waiting, folder, jobs, report, outcome, lambda: _assemble(config, out, folder)).go()
+            ledger = Ledger(waiting, folder, outcome, report, lambda: _assemble(config, out, folder))
+            if cluster is None:
+                work_locally(ledger, jobs)
+            else:
+                from scalefit.runner.on_ray import work_on_ray
+
+                work_on_ray(ledger, cluster)
         finally:
             outcome.rows = _assemble(config, out, folder)
     return outcome
@@ -168,129 +157,3 @@ def _assemble(config: Config, out: Path, folder: Path) -> int:
     }
     write_runs(as_runs(pd.DataFrame(rows), metadata, str(out)), out)
     return len(rows)
-
-
-class _Pool:
-    """Workers and what they are at."""
-
-    def __init__(
-        self,
-        waiting: list[RunSpec],
-        folder: Path,
-        jobs: int,
-        report: Callable[[Progress], None],
-        outcome: Outcome,
-        assemble: Callable[[], int],
-    ) -> None:
-        # Seed by seed, so that workers do not wait for one base model; large before small, so that the end is short.
-        place = {spec.run_id: at for at, spec in enumerate(waiting)}
-        self.waiting = sorted(waiting, key=lambda spec: (spec.seed, spec.series, -place[spec.run_id]))
-        self.total = len(waiting) + len(outcome.skipped)
-        self.folder, self.report, self.outcome, self.assemble = folder, report, outcome, assemble
-        self.attempts: dict[str, int] = {}
-        self.words: dict[str, str] = {}
-        self.began = time.monotonic()
-        self.selector = selectors.DefaultSelector()
-        self.workers: dict[int, tuple[subprocess.Popen[bytes], RunSpec | None, bytes]] = {}
-        self.jobs = min(jobs, len(waiting))
-
-    def go(self) -> None:
-        """Serve until all is done."""
-        try:
-            for _ in range(self.jobs):
-                self._start()
-            while self.workers:
-                for key, _ in self.selector.select(timeout=1.0):
-                    self._read(key.fd)
-                self._tell()
-        finally:
-            for process, _, _ in self.workers.values():
-                process.kill()
-                process.wait()
-            self.selector.close()
-
-    def _tell(self, note: str = "") -> None:
-        ended = self.total - len(self.waiting) - sum(spec is not None for _, spec, _ in self.workers.values())
-        self.report(Progress(ended, self.total, dict(self.words), time.monotonic() - self.began, note))
-
-    def _start(self) -> None:
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scalefit.runner.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        assert process.stdout is not None
-        fd = process.stdout.fileno()
-        self.workers[fd] = (process, None, b"")
-        self.selector.register(fd, selectors.EVENT_READ)
-        self._give(fd)
-
-    def _give(self, fd: int) -> None:
-        """Give a worker its next run, or let it go."""
-        process, _, rest = self.workers[fd]
-        assert process.stdin is not None
-        if not self.waiting:
-            self.selector.unregister(fd)
-            del self.workers[fd]
-            process.stdin.close()
-            process.wait()
-            return
-        spec = self.waiting.pop(0)
-        self.workers[fd] = (process, spec, rest)
-        self.attempts[spec.run_id] = self.attempts.get(spec.run_id, 0) + 1
-        folder = self.folder / spec.run_id
-        folder.mkdir(exist_ok=True)
-        order = json.dumps({"spec": dataclasses.asdict(spec), "folder": str(folder)})
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(order.encode() + b"\n")
-            process.stdin.flush()
-
-    def _read(self, fd: int) -> None:
-        process, spec, rest = self.workers[fd]
-        block = os.read(fd, 1 << 16)
-        if not block:
-            self._died(fd)
-            return
-        *lines, rest = (rest + block).split(b"\n")
-        self.workers[fd] = (process, spec, rest)
-        for line in lines:
-            self._hear(fd, json.loads(line))
-
-    def _hear(self, fd: int, said: dict[str, Any]) -> None:
-        run, event = said.get("run", ""), said["event"]
-        if event == "progress":
-            self.words[run] = said["text"]
-        elif event == "note":
-            self._tell(said["text"])
-        elif event in ("done", "failed"):
-            self.words.pop(run, None)
-            if event == "failed":
-                self.outcome.failed[run] = said["text"]
-                note = f"{run}: failed; the reason follows at the end"
-            else:
-                (self.outcome.diverged if said["status"] == "diverged" else self.outcome.finished).append(run)
-                note = f"{run}: {said['status']} at step {said['step']}, loss {said['loss']:.4f}"
-                self.assemble()
-            process, _, rest = self.workers[fd]
-            self.workers[fd] = (process, None, rest)
-            self._give(fd)
-            self._tell(note)
-
-    def _died(self, fd: int) -> None:
-        """Start the run of a worker that is gone again from its last checkpoint, once."""
-        process, spec, _ = self.workers.pop(fd)
-        self.selector.unregister(fd)
-        code = process.wait()
-        if spec is not None:
-            self.words.pop(spec.run_id, None)
-            if self.attempts[spec.run_id] < ATTEMPTS:
-                self.waiting.insert(0, spec)
-                self._tell(f"{spec.run_id}: its process ended with code {code}; it goes on from its last checkpoint")
-            else:
-                self.outcome.failed[spec.run_id] = (
-                    f"its process ended with code {code} twice (memory?); the rows so far are kept, run again to resume"
-                )
-        if self.waiting:
-            self._start()

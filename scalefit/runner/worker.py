@@ -6,6 +6,7 @@ It stops by itself when the sweep that started it is gone. Everything it prints 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -93,7 +94,10 @@ def main() -> None:
         torch.set_num_threads(spec.config.threads)
         folder = Path(order["folder"])
         try:
-            make_run(spec, folder)
+            with open(folder / "lock", "w", encoding="ascii") as lock:
+                # Where a worker was lost with its starter, it may still be ending its step.
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                make_run(spec, folder)
         except (ScalefitError, OSError, MemoryError) as error:
             say("failed", run=spec.run_id, text=f"{type(error).__name__ if not str(error) else error}")
 

@@ -86,7 +86,7 @@ def test_kill_at_twenty_moments_loses_nothing(tiny, tmp_path, reference):
 
 
 def wait_for(path, lines):
-    for _ in range(600):
+    for _ in range(6000):
         if path.exists() and path.read_text().count("\n") >= lines:
             return
         time.sleep(0.02)

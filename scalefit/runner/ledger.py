@@ -1,0 +1,127 @@
+"""The ledger of a sweep: which runs wait, are under way, have ended, and how; whoever works asks it and tells it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scalefit.runner.config import RunSpec
+
+ATTEMPTS = 2
+"""How often a run whose process died is started."""
+
+
+@dataclass
+class Outcome:
+    """What came of a sweep: how each run ended, and what went wrong."""
+
+    finished: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    diverged: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What to tell the user: runs ended of all, runs under way with their last words, seconds since the start."""
+
+    ended: int
+    total: int
+    under_way: dict[str, str]
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a sweep runs if not in processes of its own.
+
+    Attributes
+    ----------
+    address : str or None
+        host:port of a Ray cluster; None starts one on this machine.
+    cpus, gpus, memory : float
+        What each run needs; memory in bytes, 0 for no claim.
+    slots : int
+        CPUs of the Ray that is started here.
+    """
+
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: float = 0.0
+    slots: int = 1
+
+
+class Ledger:
+    """Runs that wait, that are under way and that have ended."""
+
+    def __init__(
+        self,
+        waiting: list[RunSpec],
+        folder: Path,
+        outcome: Outcome,
+        report: Callable[[Progress], None],
+        assemble: Callable[[], int],
+    ) -> None:
+        # Seed by seed, so that workers do not wait for one base model; large before small, so that the end is short.
+        place = {spec.run_id: at for at, spec in enumerate(waiting)}
+        self.waiting = sorted(waiting, key=lambda spec: (spec.seed, spec.series, -place[spec.run_id]))
+        self.total = len(waiting) + len(outcome.skipped)
+        self.folder, self.report, self.outcome, self.assemble = folder, report, outcome, assemble
+        self.attempts: dict[str, int] = {}
+        self.under_way: dict[str, str] = {}
+        self.began = time.monotonic()
+
+    def take(self) -> tuple[RunSpec, str] | None:
+        """Return the next run and the order that a worker is given for it, or None."""
+        if not self.waiting:
+            return None
+        spec = self.waiting.pop(0)
+        self.attempts[spec.run_id] = self.attempts.get(spec.run_id, 0) + 1
+        self.under_way[spec.run_id] = ""
+        folder = self.folder / spec.run_id
+        folder.mkdir(exist_ok=True)
+        return spec, json.dumps({"spec": dataclasses.asdict(spec), "folder": str(folder.resolve())})
+
+    def hear(self, said: dict[str, Any]) -> bool:
+        """Take in what a worker says; return whether its run has ended."""
+        run, event = said.get("run", ""), said["event"]
+        if event == "progress":
+            self.under_way[run] = said["text"]
+        elif event == "note":
+            self.tell(said["text"])
+        elif event in ("done", "failed"):
+            self.under_way.pop(run, None)
+            if event == "failed":
+                self.outcome.failed[run] = said["text"]
+                self.tell(f"{run}: failed; the reason follows at the end")
+            else:
+                (self.outcome.diverged if said["status"] == "diverged" else self.outcome.finished).append(run)
+                self.assemble()
+                self.tell(f"{run}: {said['status']} at step {said['step']}, loss {said['loss']:.4f}")
+            return True
+        return False
+
+    def died(self, spec: RunSpec, how: str) -> None:
+        """Let the run of a worker that is gone wait again, from its last checkpoint, once."""
+        self.under_way.pop(spec.run_id, None)
+        if self.attempts[spec.run_id] < ATTEMPTS:
+            self.waiting.insert(0, spec)
+            self.tell(f"{spec.run_id}: its process {how}; it goes on from its last checkpoint")
+        else:
+            self.outcome.failed[spec.run_id] = (
+                f"its process {how} twice (memory?); the rows so far are kept, run again to resume"
+            )
+
+    def tell(self, note: str = "") -> None:
+        """Report where the sweep is."""
+        ended = self.total - len(self.waiting) - len(self.under_way)
+        words = {run: text for run, text in self.under_way.items() if text}
+        self.report(Progress(ended, self.total, words, time.monotonic() - self.began, note))

@@ -1,0 +1,93 @@
+"""Worker processes on this machine, each making one run after another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+
+from scalefit.runner.config import RunSpec
+from scalefit.runner.ledger import Ledger
+
+WORKER = (sys.executable, "-m", "scalefit.runner.worker")
+
+
+def work_locally(ledger: Ledger, jobs: int) -> None:
+    """Make the ledger's runs, some at a time."""
+    _Pool(ledger, min(jobs, len(ledger.waiting))).go()
+
+
+class _Pool:
+    """Workers and what they are at."""
+
+    def __init__(self, ledger: Ledger, jobs: int) -> None:
+        self.ledger, self.jobs = ledger, jobs
+        self.selector = selectors.DefaultSelector()
+        self.workers: dict[int, tuple[subprocess.Popen[bytes], RunSpec | None, bytes]] = {}
+
+    def go(self) -> None:
+        """Serve until all is done."""
+        try:
+            for _ in range(self.jobs):
+                self._start()
+            while self.workers:
+                for key, _ in self.selector.select(timeout=1.0):
+                    self._read(key.fd)
+                self.ledger.tell()
+        finally:
+            for process, _, _ in self.workers.values():
+                process.kill()
+                process.wait()
+            self.selector.close()
+
+    def _start(self) -> None:
+        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+        process = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        assert process.stdout is not None
+        fd = process.stdout.fileno()
+        self.workers[fd] = (process, None, b"")
+        self.selector.register(fd, selectors.EVENT_READ)
+        self._give(fd)
+
+    def _give(self, fd: int) -> None:
+        """Give a worker its next run, or let it go."""
+        process, _, rest = self.workers[fd]
+        assert process.stdin is not None
+        taken = self.ledger.take()
+        if taken is None:
+            self.selector.unregister(fd)
+            del self.workers[fd]
+            process.stdin.close()
+            process.wait()
+            return
+        spec, order = taken
+        self.workers[fd] = (process, spec, rest)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(order.encode() + b"\n")
+            process.stdin.flush()
+
+    def _read(self, fd: int) -> None:
+        process, spec, rest = self.workers[fd]
+        block = os.read(fd, 1 << 16)
+        if not block:
+            self._died(fd)
+            return
+        *lines, rest = (rest + block).split(b"\n")
+        self.workers[fd] = (process, spec, rest)
+        for line in lines:
+            if self.ledger.hear(json.loads(line)):
+                process, _, rest = self.workers[fd]
+                self.workers[fd] = (process, None, rest)
+                self._give(fd)
+
+    def _died(self, fd: int) -> None:
+        process, spec, _ = self.workers.pop(fd)
+        self.selector.unregister(fd)
+        code = process.wait()
+        if spec is not None:
+            self.ledger.died(spec, f"ended with code {code}")
+        if self.ledger.waiting:
+            self._start()
