@@ -137,3 +137,18 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         sf.write_runs(small(loss=3.0), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_polars_frames_come_and_go(runs):
+    """A table in polars validates and fits as the same in pandas does."""
+    import polars as pl
+
+    there = pl.DataFrame(runs)
+    assert there.shape == runs.frame.shape
+    assert there["loss"].to_list() == runs.frame["loss"].tolist()
+    assert there["series"].to_list() == runs.frame["series"].astype(str).tolist()
+    back = sf.as_runs(there.filter(pl.col("series") == "base"), runs.metadata)
+    fit, same = sf.fit(back), sf.fit(runs, where={"series": "base"})
+    assert fit.params["k_max"].value == same.params["k_max"].value
+    with pytest.raises(TableError, match="loss"):
+        sf.as_runs(there.drop("loss"))

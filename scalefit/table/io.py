@@ -41,6 +41,12 @@ class RunTable:
     warnings: tuple[Fault, ...] = ()
     path: str = "table"
 
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the rows to any library that reads Arrow streams: `polars.DataFrame(runs)`."""
+        import pyarrow as pa
+
+        return pa.Table.from_pandas(self.frame, preserve_index=False).__arrow_c_stream__(requested_schema)
+
 
 def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTable:
     """Read and validate a runs table.
@@ -64,9 +70,23 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
     return as_runs(frame, metadata, str(path))
 
 
-def as_runs(frame: pd.DataFrame, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
-    """Validate a data frame as a runs table; raises TableError with all faults at once."""
+def as_runs(frame: Any, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
+    """Validate a data frame as a runs table; raises TableError with all faults at once.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame, or any table that gives an Arrow stream (polars, pyarrow)
+        One row an evaluation, in the schema of `scalefit.table.schema`.
+    metadata : dict, optional
+        Conventions and origin.
+    path : str
+        What messages call it.
+    """
     metadata = dict(metadata or {})
+    if not isinstance(frame, pd.DataFrame):
+        import pyarrow as pa
+
+        frame = pa.table(frame).to_pandas()
     version = metadata.setdefault("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         raise TableError(
