@@ -12,7 +12,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import scalefit as sf
 from scalefit.gallery import draw_gallery
@@ -52,6 +54,11 @@ def own_runs(table: str) -> str:
     return f"pictures of {table}"
 
 
+def _call(job: tuple[Callable[[Any], str], Any]) -> str:
+    work, what = job
+    return work(what)
+
+
 def main() -> None:
     """Make everything."""
     began = time.monotonic()
@@ -59,15 +66,12 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     (ROOT / "figures" / "study").mkdir(exist_ok=True)
     figures = sorted((ROOT / "figures").glob("fig*.py"))
-    stages = (
-        (run, [HERE / f"{name}.py" for name in RESULT_SCRIPTS]),
-        (run, [*figures, ROOT / "figures" / "law.py"]),
-        (own_runs, list(STUDY)),
-        (run, [HERE / "page.py"]),
-    )
+    results = [(run, HERE / f"{name}.py") for name in RESULT_SCRIPTS]
+    alone = [(run, ROOT / "figures" / "law.py"), *((own_runs, table) for table in STUDY)]
+    stages = ([*results, *alone], [(run, path) for path in figures], [(run, HERE / "page.py")])
     with multiprocessing.get_context("fork").Pool(2, leave_interrupts) as pool:
-        for work, items in stages:
-            for done in pool.imap_unordered(work, items):
+        for stage in stages:
+            for done in pool.imap_unordered(_call, stage):
                 print(f"[{time.monotonic() - began:5.1f} s] {done}", file=sys.stderr, flush=True)
     print(f"written: paper_repro.md, {len(figures)} figures in figures/, results in experiments/paper/results/")
 
