@@ -27,7 +27,8 @@ def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[st
     for text in where or ():
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
-            raise UsageError(f"{option} {text}: write name=value, for instance series=base.")
+            what = "column" if option == "--where" else "name"
+            raise UsageError(f"{option} {text}: write {what}=value, for instance series=base.")
         found[name.strip()] = value.strip()
     return found
 
