@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper test test-slow bench clean
+.PHONY: demo paper test test-slow test-lowest bench clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -24,6 +24,12 @@ test: $(VENV)/.test-installed
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -n 2 --dist loadgroup -m slow
+
+# The analysis half with the lowest versions that pyproject.toml admits.
+test-lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/pip install --quiet --editable . $$($(PYTHON) .ci/lowest.py) pytest hypothesis polars
+	$(VENV)-lowest/bin/pytest tests/test_table.py tests/test_laws.py tests/test_units.py tests/test_validation.py tests/test_fitting.py
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json
@@ -45,4 +51,4 @@ $(VENV)/.test-installed: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(VENV)-lowest demo

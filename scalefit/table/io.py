@@ -86,7 +86,10 @@ def as_runs(frame: Any, metadata: dict[str, Any] | None = None, path: str = "tab
     if not isinstance(frame, pd.DataFrame):
         import pyarrow as pa
 
-        frame = pa.table(frame).to_pandas()
+        table = pa.table(frame)
+        # Dictionaries of other libraries (unsigned codes, views of strings) are not all known to to_pandas.
+        text = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+        frame = table.drop_columns(text).to_pandas().assign(**{name: table[name].to_pylist() for name in text})
     version = metadata.setdefault("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         raise TableError(
