@@ -40,3 +40,10 @@ def test_tables_are_those_of_the_manifest():
         config = entry["made by"].split()[2]
         runs = read_config(ROOT / config).runs()
         assert entry["runs"] + len(entry["runs missing"]) == len(runs)
+
+
+def test_readme_says_what_the_benchmark_measured():
+    reach = json.loads((ROOT / "benchmarks" / "results.json").read_text())["reach"]
+    said = f"{reach['evaluations answered within a minute']:,}".replace(",", " ")
+    assert f"every size held out of {said} evaluations take half a minute" in (ROOT / "README.md").read_text()
+    assert 20 < reach["s"] < 40

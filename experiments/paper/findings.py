@@ -5,11 +5,16 @@ Where a new result breaks one, the page is not written and the sentence has to b
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from record import RESOURCES, ROOT, SERIES, SYMBOL, load, published
+
+sys.path.append(str(Path(__file__).parents[1]))
+from study import DATA, paired
 
 from scalefit.errors import ScalefitError
 
@@ -195,6 +200,8 @@ def reuse() -> tuple[str, list[str]]:
     """Judge finding 4, reuse is nearly free."""
     found, free = load("reuse"), published()["paper"]["reuse_free_up_to"]
     margin = found["margin"]
+    runs = pd.read_parquet(DATA / "e02.parquet")
+    own, samples = paired(runs, "reuse", 1.0), runs["samples"].max()
     arms = {s: {arm["tau"]: arm for arm in found[s]["arms"]} for s in SERIES}
     tested = {s: [arm for tau, arm in arms[s].items() if 1 < tau <= free] for s in SERIES}
     failed = [arm["tau"] for arm in tested["instruct"] if not arm["equivalent"]]
@@ -231,8 +238,10 @@ def reuse() -> tuple[str, list[str]]:
                 *(beyond[s][1]["low95"] > 0 for s in SERIES),
             ),
             say(
-                "This project's own small models part earlier: no cost is seen at τ = 5 and a clear one at τ = 25, with 256 distinct problems left there "
-                "(experiments/e02_reuse/notes.md). τ alone does not say when data are used up; how many distinct prompts remain does too."
+                f"This project's own small models part earlier: at τ = 5 {own.loc[5, 'difference']:+.3f} [{own.loc[5, 'low']:+.3f}, {own.loc[5, 'high']:+.3f}], "
+                f"at τ = 25 {own.loc[25, 'difference']:+.3f} [{own.loc[25, 'low']:+.3f}, {own.loc[25, 'high']:+.3f}] with {samples / 25:.0f} distinct problems left "
+                "(experiments/e02_reuse/notes.md). τ alone does not say when data are used up.",
+                own.loc[5, "low"] < 0 < own.loc[25, "low"],
             ),
         ],
     )
