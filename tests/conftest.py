@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -41,3 +42,14 @@ def small_disk(tmp_path):
 def listen_to_interrupts():
     """For `preexec_fn`: a job in the background inherits a SIGINT that is ignored, and so would the process under test."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+ENGINES = {"torch": "make test", "trl": "make test", "ray": "make test", "vllm": "make test-vllm"}
+"""Engines that the runner can use, and what tests them in an environment that has them."""
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which engines are not installed here, so that nobody takes their tests for passed."""
+    missing = [f"{name} ({target})" for name, target in ENGINES.items() if find_spec(name) is None]
+    if missing:
+        terminalreporter.write_line(f"engines not installed here, their tests did not run: {', '.join(missing)}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scalefit.cli.options import Json, print_json
 
 if TYPE_CHECKING:
+    from scalefit.runner.config import Config
     from scalefit.runner.ledger import Progress
 
 
@@ -29,20 +30,30 @@ def run(
     cpus: Annotated[float, typer.Option(help="CPUs of a run, with --on ray.", min=0)] = 1.0,
     gpus: Annotated[float, typer.Option(help="GPUs of a run, with --on ray.", min=0)] = 0.0,
     memory: Annotated[str | None, typer.Option(help="Memory of a run in bytes, as in 4G, with --on ray.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="scalefit or trl, over the experiment file's.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be started, and start nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train with GRPO, every run of the experiment's grid; stop and start again at will."""
-    import importlib.util
+    import dataclasses
 
-    from scalefit.errors import Interrupted, ScalefitError, UsageError
+    from scalefit.errors import Interrupted, UsageError
     from scalefit.runner.config import read_config
+    from scalefit.runner.config_check import check
     from scalefit.runner.ledger import Cluster
     from scalefit.runner.sweep import parts_of, run_sweep
     from scalefit.units import parse_quantity
 
     settings = read_config(config)
-    if importlib.util.find_spec("torch") is None:
-        raise ScalefitError("the runner needs torch; install it with: pip install 'scalefit-rl[runner]'.")
+    if engine is not None:
+        settings = dataclasses.replace(settings, engine=engine)
+        check(settings, f"{config} with --engine {engine}")
+    if dry_run:
+        _print_dry_run(settings, config, parts_of(out), as_json)
+        return
+    _require_engine(settings)
     where, _, address = on.partition(":")
     if where not in ("here", "ray") or (where == "here" and address):
         raise UsageError(f"--on {on}: write here, ray or ray:HOST:PORT.")
@@ -78,6 +89,51 @@ def run(
             print(f"  {name}: {why}", file=sys.stderr)
     if outcome.failed:
         sys.exit(1)
+
+
+_NEEDS = {
+    "torch": ("the runner needs torch", "scalefit-rl[runner]"),
+    "trl": ("engine = 'trl' needs TRL", "scalefit-rl[runner,trl]"),
+    "vllm": ("sampler = 'vllm' needs vLLM", "scalefit-rl[runner,vllm]"),
+    "transformers": ("policies of kind 'hf' need transformers", "scalefit-rl[runner,hf]"),
+}
+
+
+def _require_engine(settings: Config) -> None:
+    """Say which extra to install before a worker finds out."""
+    import importlib.util
+
+    from scalefit.errors import ScalefitError
+
+    used = {
+        "torch": True,
+        "trl": settings.engine == "trl",
+        "vllm": settings.policy.sampler == "vllm",
+        "transformers": settings.policy.kind == "hf",
+    }
+    for module, (what, extra) in _NEEDS.items():
+        if used[module] and importlib.util.find_spec(module) is None:
+            raise ScalefitError(f"{what}; install it with: pip install '{extra}'.")
+
+
+def _print_dry_run(settings: Config, config: Path, folder: Path, as_json: bool) -> None:
+    """Print the launch of every run; scalefit's own engine starts workers by itself."""
+    from scalefit.runner.engines.trl_launch import dry_run
+
+    if settings.engine == "scalefit":
+        found: list[dict[str, Any]] = [{"run_id": spec.run_id, "engine": "scalefit"} for spec in settings.runs()]
+    else:
+        found = [dry_run(spec, config, folder / spec.run_id) for spec in settings.runs()]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        print(f"# {one['run_id']}")
+        for word in ("server", "command"):
+            if word in one:
+                print(one[word])
+        for name, value in one.get("arguments", {}).items():
+            print(f"#   {name} = {value}")
 
 
 class _Bar:

@@ -59,6 +59,7 @@ def load_checkpoint(run: Run, folder: Path) -> str | None:
     except Exception as error:
         return f"cannot be read ({type(error).__name__})"
     run.policy.model.load_state_dict(model)
+    run.sampler.refresh()
     run.optimiser.load_state_dict(optimiser)
     if run.reference is not None and reference is not None:
         run.reference.model.load_state_dict(reference)

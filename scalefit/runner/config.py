@@ -19,8 +19,6 @@ from scalefit.errors import UsageError, nearest
 
 FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
-BYTES_A_WEIGHT = 20.0
-"""Training keeps weight, gradient, two moments and reference, 4 bytes each [bytes a parameter]."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,15 @@ class SizeConfig:
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """The family of policies, one run a size; `instruction` follows every prompt of an `hf` policy."""
+    """The family of policies, one run a size; `instruction` follows every prompt of an `hf` policy.
+
+    `sampler` generates rollouts and answers to the evaluation: `torch`, in the policy's own process, or `vllm`.
+    """
 
     kind: str = "nano"
     instruction: str = ""
     sizes: tuple[SizeConfig, ...] = ()
+    sampler: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,41 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class VllmConfig:
+    """vLLM as the sampler of scalefit's own engine.
+
+    `max_length` prompt and response tokens (0: as many as the model has positions); `cache_gib` of keys and values on a
+    CPU [GiB], `gpu_share` of a GPU's memory. The run stops where log-probabilities of torch and vLLM differ by more
+    than `tolerance` a token.
+    """
+
+    max_length: int = 0
+    cache_gib: int = 1
+    gpu_share: float = 0.4
+    tolerance: float = 1e-5
+
+
+@dataclass(frozen=True)
+class TrlConfig:
+    """TRL's GRPOTrainer as the engine: `processes` on each of `nodes` machines, sharing the model by `strategy`.
+
+    `vllm` generates within the training processes (`colocate`), as a server at `server` (host:port), or not at all
+    (`off`). `device_batch` completions a pass on each device (0: the most of at most 16 that divide a mini-batch).
+    """
+
+    processes: int = 1
+    nodes: int = 1
+    strategy: str = "ddp"
+    precision: str = "fp32"
+    vllm: str = "off"
+    server: str = ""
+    tensor_parallel: int = 1
+    gpu_share: float = 0.3
+    device_batch: int = 0
+    gradient_checkpointing: bool = False
+
+
+@dataclass(frozen=True)
 class SweepConfig:
     """The grid: one run for each combination, times the sizes."""
 
@@ -149,6 +186,9 @@ class Config:
     grpo: GrpoConfig = field(default_factory=GrpoConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    vllm: VllmConfig = VllmConfig()
+    trl: TrlConfig = TrlConfig()
+    engine: str = "scalefit"
     threads: int = 1
 
     def digest(self) -> str:
@@ -229,8 +269,29 @@ def read_config(path: str | Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML ({error}).") from error
     config: Config = _build(Config, raw, str(path))
+    from scalefit.runner.config_check import check
+
     check(config, str(path))
     return config
+
+
+def find_run(path: Path, run_id: str) -> RunSpec:
+    """Return a run of an experiment file, or of the `configuration.json` that a sweep keeps beside its runs.
+
+    Raises
+    ------
+    UsageError
+        If the grid has no such run.
+    """
+    if path.suffix == ".json":
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        config: Config = _build(Config, {name: value for name, value in raw.items() if name != "digest"}, str(path))
+    else:
+        config = read_config(path)
+    found = {spec.run_id: spec for spec in config.runs()}
+    if run_id not in found:
+        raise UsageError(f"{path} has no run {run_id!r}; {nearest(run_id, found)}")
+    return found[run_id]
 
 
 def from_plain(raw: dict[str, Any]) -> RunSpec:
@@ -269,124 +330,3 @@ def _build(kind: Any, raw: Any, where: str) -> Any:
     if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
         raise UsageError(f"{where}: must be of type {kind.__name__}, not {raw!r}.")
     return raw
-
-
-def check(config: Config, where: str = "configuration") -> None:
-    """Refuse values that make no sense; all faults at once."""
-    from scalefit.runner.choices import ADVANTAGE_NAMES, KINDS, NORMALISATIONS, ORDERS, SCHEDULES, SERIES, TASK_NAMES
-
-    faults: list[str] = []
-    named = [
-        ("[task] name", config.task.name, TASK_NAMES),
-        ("[task] order", config.task.order, ORDERS),
-        ("[policy] kind", config.policy.kind, KINDS),
-        ("[grpo] advantage", config.grpo.advantage, ADVANTAGE_NAMES),
-        ("[grpo] normalisation", config.grpo.normalisation, NORMALISATIONS),
-        ("[grpo] schedule", config.grpo.schedule, SCHEDULES),
-        *(("[sweep] series", series, SERIES) for series in config.sweep.series),
-    ]
-    faults += [f"{key} = {value!r}: {nearest(value, known)}" for key, value, known in named if value not in known]
-    faults += _faults_of_numbers(config)
-    if config.grpo.prompts % config.grpo.mini_batch:
-        faults.append(
-            f"[grpo] prompts = {config.grpo.prompts} is not divisible by mini_batch = {config.grpo.mini_batch}; choose one of "
-            + ", ".join(str(n) for n in range(1, config.grpo.prompts + 1) if config.grpo.prompts % n == 0)
-        )
-    if 1 in config.sweep.group_size:
-        faults.append(
-            f"[sweep] group_size = 1: advantage {config.grpo.advantage!r} compares the rollouts of a group; use 2 or more"
-        )
-    for reuse in config.sweep.reuse:
-        if reuse >= 1 and (config.grpo.prompts * config.grpo.steps) % reuse:
-            faults.append(
-                f"[sweep] reuse = {reuse} does not divide the {config.grpo.prompts * config.grpo.steps} samples of a run"
-            )
-    if (config.policy.kind, config.task.name) == ("nano", "problems"):
-        faults.append(
-            "[task] name = 'problems': nano models are not pre-trained on files of problems; use [policy] kind = 'hf'"
-        )
-    if not config.policy.sizes:
-        faults.append("[[policy.sizes]] is missing: give at least one model")
-    names = [size.name for size in config.policy.sizes]
-    faults += [
-        f"[[policy.sizes]] name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
-    ]
-    for size in config.policy.sizes:
-        faults += _faults_of_size(config.policy.kind, size, config.sweep.series)
-    if faults:
-        raise UsageError(f"{where}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults))
-
-
-def _faults_of_numbers(config: Config) -> list[str]:
-    grpo, evaluation, sweep, pretrain = config.grpo, config.eval, config.sweep, config.pretrain
-    at_least = [
-        ("threads", config.threads, 1),
-        *((f"[grpo] {name}", getattr(grpo, name), 1) for name in ("steps", "prompts", "mini_batch", "max_new_tokens")),
-        *(
-            (f"[grpo] {name}", getattr(grpo, name), 0)
-            for name in ("micro_batch", "kl", "entropy", "clip_low", "clip_high", "warmup", "weight_decay")
-        ),
-        *((f"[eval] {name}", getattr(evaluation, name), 1) for name in ("every", "problems", "samples")),
-        ("[eval] temperature", evaluation.temperature, 0),
-        *(("[sweep] group_size", value, 1) for value in sweep.group_size),
-        *(("[sweep] reuse", value, 1) for value in sweep.reuse),
-        *(("[sweep] seeds", value, 0) for value in sweep.seeds),
-        ("[pretrain] tokens", pretrain.tokens, 1),
-        ("[pretrain] batch", pretrain.batch, 1),
-        ("[pretrain] base_tokens", pretrain.base_tokens, 0),
-        ("[pretrain] instruct_tokens", pretrain.instruct_tokens, 0),
-    ]
-    faults = [f"{key} = {value}: must be at least {low}" for key, value, low in at_least if not value >= low]
-    above = [
-        ("[grpo] temperature", grpo.temperature),
-        ("[grpo] learning_rate", grpo.learning_rate),
-        ("[grpo] gradient_clip", grpo.gradient_clip),
-        ("[pretrain] learning_rate", pretrain.learning_rate),
-    ]
-    faults += [f"{key} = {value}: must be greater than 0" for key, value in above if not value > 0]
-    shares = [("[pretrain] base_noise", pretrain.base_noise), ("[pretrain] instruct_noise", pretrain.instruct_noise)]
-    faults += [f"{key} = {value}: must lie in [0, 1]" for key, value in shares if not 0 <= value <= 1]
-    empty = [name for name in ("series", "seeds", "group_size", "reuse") if not getattr(sweep, name)]
-    return faults + [f"[sweep] {name} is empty" for name in empty]
-
-
-def _faults_of_size(kind: str, size: SizeConfig, series: tuple[str, ...]) -> list[str]:
-    where = f"[[policy.sizes]] {size.name!r}"
-    if kind == "hf":
-        needed_by = {"base": ("model", size.model), "instruct": ("instruct_model", size.instruct_model)}
-        return [
-            f"{where}: series {name!r} needs `{needed_by[name][0]}`, a directory, a GGUF file or a hub name"
-            for name in series
-            if name in needed_by and not needed_by[name][1]
-        ]
-    if min(size.d_model, size.layers, size.heads) < 1:
-        return [f"{where}: give d_model, layers and heads, each at least 1"]
-    if size.d_model % (2 * size.heads):
-        return [f"{where}: d_model = {size.d_model} must be a multiple of twice heads = {size.heads} (rotary pairs)"]
-    short = shortage(training_memory(size))
-    if short:
-        return [f"{where}: {short}; lower d_model or layers"]
-    return []
-
-
-def training_memory(size: SizeConfig) -> float:
-    """Estimate the memory of training a nano model [bytes]."""
-    hidden = 8 * -(-size.d_model // 3)
-    return BYTES_A_WEIGHT * size.layers * (4 * size.d_model**2 + 3 * size.d_model * hidden)
-
-
-def shortage(needed: float) -> str:
-    """Say that so many bytes are more than are free; an empty text where they are not."""
-    free = available_memory()
-    return (
-        f"training needs about {needed / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free" if needed > free else ""
-    )
-
-
-def available_memory() -> float:
-    """Return the memory that is free on this machine [bytes]; infinite where it cannot be read."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return float("inf")
-    return float(next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), float("inf")))

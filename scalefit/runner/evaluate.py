@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scalefit.runner.policies.policy import Policy
+from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.tasks.task import Example, Task
 
 CHUNK = 64
@@ -58,6 +58,7 @@ def exact_interval(rate: float, trials: int, level: float = 0.95) -> tuple[float
 
 def evaluate(
     policy: Policy,
+    sampler: Sampler,
     task: Task,
     examples: Sequence[Example],
     *,
@@ -70,7 +71,7 @@ def evaluate(
     rates, lengths, truncated, unparsed = [], 0, 0, 0
     for at in range(0, len(examples), CHUNK):
         part = examples[at : at + CHUNK]
-        rollouts = policy.sample(
+        rollouts = sampler.sample(
             [example.prompt for example in part],
             samples,
             max_new_tokens=max_new_tokens,

@@ -27,6 +27,7 @@ from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.samplers import make_sampler
 from scalefit.runner.tasks.task import Task
 
 TOKENS_A_PASS = 2048
@@ -81,6 +82,7 @@ class Run:
             fused=True,
         )
         self.reference = copy.deepcopy(policy) if self.config.kl else None
+        self.sampler = make_sampler(spec, policy)
         self.state = RunState()
         self.diagnostics: Row = {}
         self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train"), 0.0)
@@ -110,7 +112,7 @@ class Run:
         config, step, policy = self.config, self.state.step, self.policy
         batch = self.examples[step * config.prompts : (step + 1) * config.prompts]
         begin = time.perf_counter()
-        rollouts = policy.sample(
+        rollouts = self.sampler.sample(
             [example.prompt for example in batch],
             self.spec.group_size,
             max_new_tokens=config.max_new_tokens,
@@ -138,6 +140,7 @@ class Run:
         for first in range(0, config.prompts, config.mini_batch):
             part = torch.arange(first, first + config.mini_batch)
             found.append(self._update(rollouts, part, advantage_PG, reference_PGT))
+        self.sampler.refresh()
         trained = time.perf_counter()
         for name, spent in (("generate", sampled - begin), ("score", scored - sampled), ("train", trained - scored)):
             self.seconds[name] += spent
@@ -224,6 +227,7 @@ class Run:
         spec, settings, state = self.spec, self.spec.config.eval, self.state
         found = evaluate(
             self.policy,
+            self.sampler,
             self.task,
             self.held_out,
             samples=settings.samples,

@@ -9,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalefit.runner.advantage import ADVANTAGES
-from scalefit.runner.choices import ADVANTAGE_NAMES, KINDS, TASK_NAMES
+from scalefit.runner.choices import ADVANTAGE_NAMES, ENGINE_NAMES, KINDS, SAMPLER_NAMES, TASK_NAMES
 from scalefit.runner.choices import NORMALISATIONS as NORMALISATION_NAMES
 from scalefit.runner.config import Config, EvalConfig, GrpoConfig, PolicyConfig, RunSpec, SizeConfig, SweepConfig
 from scalefit.runner.data import training_examples
+from scalefit.runner.engines import ENGINES
 from scalefit.runner.evaluate import evaluate, exact_interval
 from scalefit.runner.loss import NORMALISATIONS, clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
+from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at
@@ -27,6 +29,8 @@ SIZE = SizeConfig("t", 16, 2, 2)
 
 def test_choices_are_the_registries():
     assert tuple(ADVANTAGES) == ADVANTAGE_NAMES
+    assert tuple(ENGINES) == ENGINE_NAMES
+    assert tuple(SAMPLERS) == SAMPLER_NAMES
     assert NORMALISATIONS == NORMALISATION_NAMES
     assert tuple(POLICIES) == KINDS
     assert len(TASK_NAMES) == 3
@@ -126,13 +130,13 @@ def test_first_gradient_is_the_policy_gradient():
     run = a_run()
     model = run.policy.model
     rollouts = {}
-    sample = run.policy.sample
+    sample = run.sampler.sample
 
     def remember(*args, **kwargs):
         rollouts["drawn"] = sample(*args, **kwargs)
         return rollouts["drawn"]
 
-    run.policy.sample = remember
+    run.sampler.sample = remember
     before = {name: value.clone() for name, value in model.state_dict().items()}
     run.config = dataclasses.replace(run.config, gradient_clip=1e9)
     run.advance()
@@ -241,6 +245,7 @@ def test_evaluation_counts():
     run = a_run()
     found = evaluate(
         run.policy,
+        run.sampler,
         run.task,
         distinct(run.task, "eval", 100),
         samples=3,

@@ -19,10 +19,14 @@ CHARACTERS = "0123456789+-*%()= "
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     """A Llama of two layers with random weights and a character tokeniser, in a directory."""
+    return make_llama(tmp_path_factory.mktemp("llama"), 32)
+
+
+def make_llama(folder, channels, tied=False):
+    """Put such a Llama, of two heads, into a folder."""
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    folder = tmp_path_factory.mktemp("llama")
     vocabulary = {"<pad>": 0, "<end>": 1, **{character: at + 2 for at, character in enumerate(CHARACTERS)}}
     tokens = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     tokens.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -31,7 +35,8 @@ def tiny_llama(tmp_path_factory):
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=len(vocabulary),
-        hidden_size=32,
+        hidden_size=channels,
+        tie_word_embeddings=tied,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -90,7 +95,7 @@ def test_what_cannot_be_loaded_is_said(tiny_llama, tmp_path):
 
 
 def test_memory_is_estimated_before_weights_are_read(tiny_llama, monkeypatch):
-    monkeypatch.setattr("scalefit.runner.config.available_memory", lambda: 1e5)
+    monkeypatch.setattr("scalefit.runner.memory.available_memory", lambda: 1e5)
     with pytest.raises(UsageError, match="needs about"):
         HfPolicy(str(tiny_llama), chat=False)
 

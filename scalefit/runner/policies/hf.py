@@ -6,7 +6,7 @@ S prompt tokens (left-padded), T response tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from scalefit.errors import ScalefitError, UsageError
-from scalefit.runner.config import BYTES_A_WEIGHT, shortage
+from scalefit.runner.memory import BYTES_A_WEIGHT, shortage
 from scalefit.runner.rollouts import Rollouts
 
 
@@ -50,7 +50,7 @@ class HfPolicy:
                 f"[[policy.sizes]] model {source!r}: transformers cannot load it ({reason}). "
                 "Give a directory with config.json, tokeniser and weights, a GGUF file, or a hub name that can be reached."
             ) from None
-        self.tokenizer, self.model = tokenizer, model
+        self.source, self.tokenizer, self.model = source, tokenizer, model
         model.eval()  # no dropout: the ratio to the sampler's probabilities starts at one
         self.chat = chat and self.tokenizer.chat_template is not None
         self.instruction = instruction
@@ -60,9 +60,10 @@ class HfPolicy:
         self.matrix_params = self.params
         self.head_params = head.numel()
         self.layers, self.channels = config.num_hidden_layers, config.hidden_size
+        self.max_length = config.max_position_embeddings
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
-        self.ends = sorted({end for end in (*ends, self.tokenizer.eos_token_id) if end is not None})
+        self.ends: list[int] = sorted({end for end in (*ends, self.tokenizer.eos_token_id) if end is not None})
 
     def _text(self, prompt: str) -> str:
         text = f"{prompt}\n{self.instruction}" if self.instruction else prompt
@@ -176,6 +177,28 @@ class HfPolicy:
         """Return how many tokens `response_logits` processes."""
         P, G, T = rollouts.response_PGT.shape
         return P * G * (rollouts.prompt_PS.shape[1] + T - 1)
+
+    def export(self, folder: Path, head_sizes: Sequence[int] = ()) -> None:
+        """Write the model and its tokeniser.
+
+        Raises
+        ------
+        UsageError
+            If its heads are none of `head_sizes`: only a nano model's are padded.
+        """
+        config = self.model.config
+        own = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        if head_sizes and own not in head_sizes:
+            raise UsageError(
+                f"{self.source!r} has {own} channels a head, and the engine takes {', '.join(map(str, head_sizes))}; "
+                "use [policy] sampler = 'torch' for it."
+            )
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
+        """Yield the checkpoint's weights by name as they are now."""
+        yield from self.model.state_dict().items()
 
 
 def _place(source: str) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from scalefit.runner.policies.attention import Layout, attend, make_layout
 
 EPS = 1e-6
+ROTARY_BASE = 10000.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Nano(nn.Module):
                         scale /= math.sqrt(2 * shape.layers)
                     weight.normal_(0.0, 1.0 if name == "embed" else scale, generator=generator)
             self.embed.mul_(0.5 * shape.d_model**-0.5)
-        angle = torch.arange(max_length)[:, None] / 10000 ** (
+        angle = torch.arange(max_length)[:, None] / ROTARY_BASE ** (
             torch.arange(0, self.head_channels, 2) / self.head_channels
         )
         self.register_buffer("turn", torch.polar(torch.ones_like(angle), angle), persistent=False)

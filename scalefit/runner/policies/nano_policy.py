@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from scalefit.runner.policies.nano import Nano, NanoShape
 from scalefit.runner.policies.nano_sample import sample_nano
 from scalefit.runner.rollouts import Rollouts
 
-PAD, END = 0, 1
+PAD, END, ALPHABET_AT = 0, 1, 2
 MAX_LENGTH = 512
 """Longest prompt and response together [tokens]."""
 
@@ -22,12 +23,13 @@ class NanoPolicy:
 
     def __init__(self, shape: NanoShape, alphabet: str, generator: torch.Generator) -> None:
         self.alphabet = alphabet
-        self.model = Nano(shape, len(alphabet) + 2, MAX_LENGTH, generator)
+        self.model = Nano(shape, len(alphabet) + ALPHABET_AT, MAX_LENGTH, generator)
         self.params = shape.params
         self.matrix_params = shape.matrix_params
         self.head_params = self.model.embed.numel()
         self.layers, self.channels = shape.layers, shape.d_model
-        self._token = {character: at + 2 for at, character in enumerate(alphabet)}
+        self.ends, self.max_length = [END], MAX_LENGTH
+        self._token = {character: ALPHABET_AT + at for at, character in enumerate(alphabet)}
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a text.
@@ -88,3 +90,19 @@ class NanoPolicy:
         """Return how many tokens `response_logits` processes."""
         P, G, T = rollouts.response_PGT.shape
         return rollouts.prompt_PS.numel() + P * G * (T - 1)
+
+    def export(self, folder: Path, head_sizes: Sequence[int] = ()) -> None:
+        """Write a checkpoint in transformers' Llama form; heads are padded to the next of `head_sizes`."""
+        from scalefit.runner.policies.export import export_llama
+
+        export_llama(self.model, self.alphabet, folder, self._wide(head_sizes))
+
+    def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
+        """Yield the checkpoint's weights by name as they are now."""
+        from scalefit.runner.policies.export import llama_weights
+
+        return llama_weights(self.model, self._wide(head_sizes))
+
+    def _wide(self, head_sizes: Sequence[int]) -> int:
+        own = self.model.head_channels
+        return min((size for size in head_sizes if size >= own), default=own)

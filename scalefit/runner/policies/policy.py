@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,7 +12,23 @@ from torch import Tensor, nn
 from scalefit.runner.rollouts import Rollouts
 
 
-class Policy(Protocol):
+class Sampler(Protocol):
+    """What draws responses; a policy does so itself, an engine with a copy of its weights."""
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        group_size: int,
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> Rollouts:
+        """Draw responses."""
+        ...
+
+
+class Policy(Sampler, Protocol):
     """A language model that samples answers and gives their log-probabilities."""
 
     @property
@@ -29,16 +46,13 @@ class Policy(Protocol):
     channels: int
     """Width of the stream between layers."""
 
-    def sample(
-        self,
-        prompts: Sequence[str],
-        group_size: int,
-        *,
-        max_new_tokens: int,
-        temperature: float,
-        generator: torch.Generator,
-    ) -> Rollouts:
-        """Draw responses."""
+    ends: list[int]
+    """Tokens that end a response."""
+    max_length: int
+    """Longest prompt and response together [tokens]."""
+
+    def pack(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         ...
 
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
@@ -51,4 +65,12 @@ class Policy(Protocol):
 
     def forward_tokens(self, rollouts: Rollouts) -> int:
         """Return how many tokens `response_logits` processes."""
+        ...
+
+    def export(self, folder: Path, head_sizes: Sequence[int] = ()) -> None:
+        """Write a checkpoint that other engines read; `head_sizes` are the channels a head that the engine can take."""
+        ...
+
+    def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
+        """Yield the checkpoint's weights by name as they are now, `lm_head.weight` included where it is tied."""
         ...

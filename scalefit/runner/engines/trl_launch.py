@@ -1,0 +1,301 @@
+"""`trl`: a run made by TRL's GRPOTrainer in processes of its own; its arguments, its command, and waiting for it.
+
+Left to TRL: sharding, devices, generation. What differs from scalefit's own loop: prompts are not shared by their
+rollouts, uniform groups are not skipped, and FLOPs of passes are 2 N tokens forward and 6 N tokens in training.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from scalefit.errors import ScalefitError
+from scalefit.runner.config import RunSpec
+from scalefit.runner.engines import Say
+from scalefit.runner.engines.watch import Watch
+
+PROCESS = "scalefit.runner.engines.trl_process"
+START = "start"
+"""Folder with the nano model that a run starts from."""
+LOG = "trl.log"
+MOST_A_DEVICE = 16
+NORMALISATION = {"token": "dapo", "sequence": "grpo", "dr-grpo": "dr_grpo"}
+SCALE = {"grpo": "group", "dr-grpo": "none", "rloo": "none"}
+_DIE_WITH_PARENT = 1
+
+
+def device_batch(spec: RunSpec) -> int:
+    """Return completions a pass on each device: the configured number, or the largest divisor of at most 16."""
+    trl = spec.config.trl
+    mine = spec.config.grpo.mini_batch * spec.group_size // (trl.processes * trl.nodes)
+    return trl.device_batch or max(size for size in range(1, MOST_A_DEVICE + 1) if mine % size == 0)
+
+
+def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
+    """Return the arguments of TRL's GRPOConfig that a run amounts to.
+
+    A step of ours is one batch of rollouts and prompts / mini_batch updates, which TRL counts as that many steps.
+    RLOO's advantage is the centred one times G/(G-1), which the rewards carry.
+    """
+    grpo, trl, held_out = spec.config.grpo, spec.config.trl, spec.config.eval
+    updates = grpo.prompts // grpo.mini_batch
+    world, rows = trl.processes * trl.nodes, device_batch(spec)
+    accumulated = grpo.mini_batch * spec.group_size // (world * rows)
+    schedule = "constant_with_warmup" if (grpo.schedule, bool(grpo.warmup)) == ("constant", True) else grpo.schedule
+    arguments: dict[str, Any] = {
+        "output_dir": str(folder / "trl"),
+        "max_steps": grpo.steps * updates,
+        "num_generations": spec.group_size,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": accumulated,
+        "steps_per_generation": accumulated * updates,
+        "num_generations_eval": held_out.samples,
+        "per_device_eval_batch_size": held_out.samples * max(1, 64 // held_out.samples),
+        "eval_strategy": "no",
+        "shuffle_dataset": False,
+        "max_completion_length": grpo.max_new_tokens,
+        "temperature": grpo.temperature,
+        "top_k": 0,
+        "loss_type": NORMALISATION[grpo.normalisation],
+        "scale_rewards": SCALE[grpo.advantage],
+        "learning_rate": spec.learning_rate,
+        "lr_scheduler_type": schedule,
+        "warmup_steps": grpo.warmup * updates,
+        "epsilon": grpo.clip_low,
+        "epsilon_high": grpo.clip_high,
+        "beta": grpo.kl,
+        "entropy_coef": grpo.entropy,
+        "max_grad_norm": grpo.gradient_clip,
+        "weight_decay": grpo.weight_decay,
+        "adam_beta2": 0.95,
+        "bf16": trl.precision == "bf16",
+        "model_init_kwargs": {"dtype": "bfloat16" if trl.precision == "bf16" else "float32"},
+        "gradient_checkpointing": trl.gradient_checkpointing,
+        "save_strategy": "no",
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": spec.seed,
+    }
+    if trl.vllm != "off":
+        arguments |= {
+            "use_vllm": True,
+            "vllm_mode": trl.vllm,
+            "vllm_gpu_memory_utilization": trl.gpu_share,
+            "vllm_tensor_parallel_size": trl.tensor_parallel,
+        }
+    if trl.vllm == "server":
+        arguments["vllm_server_base_url"] = f"http://{trl.server}"
+    return arguments
+
+
+def launch_command(spec: RunSpec, config: Path, folder: Path, python: str = sys.executable) -> list[str]:
+    """Return the command that trains; with several nodes, the one to give on each, RANK and HEAD to be filled in.
+
+    torchrun for DDP: `accelerate launch --cpu --num_processes 2` starts one process without a word.
+    """
+    trl = spec.config.trl
+    inner = ["-m", PROCESS, str(config), spec.run_id, str(folder)]
+    world = trl.processes * trl.nodes
+    if trl.strategy == "ddp":
+        if world == 1:
+            return [python, *inner]
+        where = (
+            ["--standalone"]
+            if trl.nodes == 1
+            else [
+                "--nnodes",
+                str(trl.nodes),
+                "--node_rank",
+                "$RANK",
+                "--rdzv_endpoint",
+                "$HEAD:29500",
+                "--rdzv_backend",
+                "c10d",
+            ]
+        )
+        return [python, "-m", "torch.distributed.run", *where, "--nproc_per_node", str(trl.processes), *inner]
+    shards = {
+        "fsdp2": [
+            "--use_fsdp",
+            "--fsdp_version",
+            "2",
+            "--fsdp_auto_wrap_policy",
+            "TRANSFORMER_BASED_WRAP",
+            "--fsdp_state_dict_type",
+            "SHARDED_STATE_DICT",
+        ],
+        "zero2": ["--use_deepspeed", "--zero_stage", "2"],
+        "zero3": [
+            "--use_deepspeed",
+            "--zero_stage",
+            "3",
+            "--zero3_init_flag",
+            "true",
+            "--zero3_save_16bit_model",
+            "true",
+        ],
+    }[trl.strategy]
+    where = (
+        []
+        if trl.nodes == 1
+        else ["--machine_rank", "$RANK", "--main_process_ip", "$HEAD", "--main_process_port", "29500"]
+    )
+    several = [
+        "--num_machines",
+        str(trl.nodes),
+        "--num_processes",
+        str(world),
+        "--mixed_precision",
+        "bf16" if trl.precision == "bf16" else "no",
+    ]
+    return [python, "-m", "accelerate.commands.launch", *several, *where, *shards, *inner]
+
+
+def server_command(spec: RunSpec) -> list[str]:
+    """Return the command that starts TRL's vLLM server, where one generates."""
+    host, _, port = spec.config.trl.server.rpartition(":")
+    model = spec.size.instruct_model if spec.series == "instruct" else spec.size.model
+    return [
+        "trl",
+        "vllm-serve",
+        "--model",
+        model,
+        "--host",
+        host,
+        "--port",
+        port,
+        "--tensor_parallel_size",
+        str(spec.config.trl.tensor_parallel),
+        "--logprobs_mode",
+        "processed_logprobs",
+    ]
+
+
+def dry_run(spec: RunSpec, config: Path, folder: Path) -> dict[str, Any]:
+    """Return what would be started: commands as one gives them to a shell, and the trainer's arguments."""
+    found: dict[str, Any] = {"run_id": spec.run_id}
+    if spec.config.trl.vllm == "server":
+        found["server"] = shlex.join(server_command(spec))
+    words = launch_command(spec, config, folder, "python")
+    found["command"] = " ".join(word if word.startswith("$") else shlex.quote(word) for word in words)
+    return {
+        **found,
+        "processes": spec.config.trl.processes * spec.config.trl.nodes,
+        "arguments": trl_arguments(spec, folder),
+    }
+
+
+def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
+    """Start the trainer and wait for it.
+
+    Raises
+    ------
+    ScalefitError
+        If it needs more machines than this one, or ends without having finished.
+    """
+    if spec.config.trl.nodes > 1:
+        raise ScalefitError(
+            f"[trl] nodes = {spec.config.trl.nodes}: scalefit starts processes on one machine. Give the command that "
+            "--dry-run prints on every node; this command then takes the finished runs into the table."
+        )
+    alive = Watch(spec, say)
+    if spec.config.policy.kind == "nano":
+        _export_start(spec, folder, alive)
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    import torch
+
+    if not torch.cuda.is_available():
+        environment["ACCELERATE_USE_CPU"] = "true"
+    with open(folder / "trl.lock", "w", encoding="ascii") as lock, open(folder / LOG, "ab") as log:
+        # The child keeps the lock while it lives, so a trainer whose starter was killed is never joined by another.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            launch_command(spec, folder.parent / "configuration.json", folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            pass_fds=(lock.fileno(),),
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            while process.poll() is None:
+                alive(_last_words(spec, folder))
+                time.sleep(0.2)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    done = folder / "done.json"
+    if process.returncode or not done.exists():
+        raise ScalefitError(
+            f"TRL's trainer ended with code {process.returncode}: {_reason(folder / LOG)} (all of it in {folder / LOG})"
+        )
+    ended = json.loads(done.read_text(encoding="utf-8"))
+    last = json.loads((folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    say("done", run=spec.run_id, status=ended["status"], step=ended["steps"], loss=last["loss"])
+
+
+def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
+    """Put the nano model that the run starts from where transformers can read it."""
+    from scalefit.runner.policies import make_policy
+    from scalefit.runner.tasks import make_task
+
+    start = folder / START
+    if (start / "whole").exists():
+        return
+    start.mkdir(exist_ok=True)
+    make_policy(spec, make_task(spec.config.task), alive).export(start)
+    (start / "whole").touch()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+
+
+def _last_words(spec: RunSpec, folder: Path) -> str:
+    try:
+        row = json.loads((folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    except (FileNotFoundError, IndexError, json.JSONDecodeError):
+        return "TRL loads"
+    return f"TRL, step {row['step']}/{spec.config.grpo.steps}, loss {row['loss']:.3f}"
+
+
+def _reason(log: Path) -> str:
+    """Return the last line of a log that names an error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    named = [
+        line for line in lines if "Error" in line and "torch.distributed" not in line and "ChildFailedError" not in line
+    ]
+    return (named or lines or ["it said nothing"])[-1].strip()
+
+
+def reward_factor(spec: RunSpec) -> float:
+    """Return what rewards are multiplied with, so that TRL's centred advantage is RLOO's."""
+    return spec.group_size / (spec.group_size - 1) if spec.config.grpo.advantage == "rloo" else 1.0
+
+
+def due(step: int, spec: RunSpec) -> bool:
+    """Say whether an evaluation follows step `step`, counted from 1, as in scalefit's own loop."""
+    return step % spec.config.eval.every == 0 or step == spec.config.grpo.steps
+
+
+def whole_steps(updates: int, spec: RunSpec) -> int | None:
+    """Return the steps that so many updates are, None within a step."""
+    each = spec.config.grpo.prompts // spec.config.grpo.mini_batch
+    return updates // each if updates % each == 0 else None

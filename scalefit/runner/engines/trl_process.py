@@ -1,0 +1,284 @@
+"""A process of TRL's trainer: scalefit's problems as its data, scalefit's scores as its rewards, scalefit's rows out.
+
+Started once for each device by `trl_launch`, or by hand on a cluster with the command that `--dry-run` prints. TRL
+counts the prompt once a rollout in `num_tokens`, as scalefit does, and writes 0 for FLOPs, which are computed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from scalefit.errors import ScalefitError, UsageError
+from scalefit.runner.checkpoint import append_row, finish, write_rows
+from scalefit.runner.config import RunSpec, find_run
+from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.engines.trl_launch import START, due, reward_factor, trl_arguments, whole_steps
+from scalefit.runner.evaluate import exact_interval
+from scalefit.runner.flops import paper_flops
+from scalefit.runner.tasks import make_task
+from scalefit.runner.tasks.task import Example, Task
+
+TRAIN, EVAL = "train", "eval"
+WHOLE = "whole"
+DIAGNOSTICS = {"entropy": "entropy", "kl": "kl", "grad_norm": "gradient_norm", "frac_reward_zero_std": "uniform_groups"}
+"""What TRL logs, and the column it becomes."""
+
+
+class Trainer(GRPOTrainer):  # type: ignore[misc]
+    """TRL's trainer, with an evaluation at its own temperature, made into a row of the runs table."""
+
+    generation_kwargs: dict[str, Any]
+
+    def __init__(self, spec: RunSpec, task: Task, folder: Path, source: str, chat: bool) -> None:
+        self.spec, self.task, self.folder, self.chat = spec, task, folder, chat
+        self.examples = {
+            TRAIN: training_examples(task, spec),
+            EVAL: evaluation_examples(task, spec.config.eval.problems),
+        }
+        self.answers: list[tuple[int, float, bool, int, bool]] = []
+        self.reward_sum, self.reward_count = 0.0, 0
+        self.logged: dict[str, float] = {}
+        self.non_embedding = count_params(source)
+        arguments = GRPOConfig(**trl_arguments(spec, folder), use_cpu=not torch.cuda.is_available())
+        expected = spec.config.trl.processes * spec.config.trl.nodes
+        if arguments.world_size != expected:
+            raise ScalefitError(f"{arguments.world_size} processes were started, [trl] asks for {expected}.")
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        super().__init__(
+            model=source,
+            reward_funcs=self.reward,
+            args=arguments,
+            train_dataset=self._rows(TRAIN),
+            eval_dataset=self._rows(EVAL),
+            processing_class=tokenizer,
+        )
+        self.add_callback(Schedule(self))
+
+    def _rows(self, split: str) -> Dataset:
+        return Dataset.from_list(
+            [
+                {"prompt": self._prompt(example), "at": at, "split": split}
+                for at, example in enumerate(self.examples[split])
+            ]
+        )
+
+    def _prompt(self, example: Example) -> str | list[dict[str, str]]:
+        instruction = self.spec.config.policy.instruction
+        text = f"{example.prompt}\n{instruction}" if instruction else example.prompt
+        return [{"role": "user", "content": text}] if self.chat else text
+
+    def reward(
+        self, completions: list[Any], completion_ids: list[list[int]], at: list[int], split: list[str], **rest: Any
+    ) -> list[float]:
+        """Score completions; those of the evaluation are kept."""
+        factor, found = reward_factor(self.spec), []
+        for completion, tokens, index, where in zip(completions, completion_ids, at, split, strict=True):
+            text = completion if isinstance(completion, str) else completion[0]["content"]
+            score = self.task.score(text, self.examples[where][index])
+            found.append(factor * score.reward)
+            if where == EVAL:
+                self.answers.append(
+                    (index, score.reward, score.parsed, len(tokens), tokens[-1] not in self.eos_token_ids)
+                )
+            else:
+                self.reward_sum += score.reward
+                self.reward_count += 1
+        return found
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Any, None, None]:
+        """Generate and score; the trainer's own loss of an evaluation is not needed."""
+        self._prepare_inputs(inputs)
+        return torch.zeros((), device=self.args.device), None, None
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        """Answer the held-out problems and add a row."""
+        self.answers.clear()
+        with self._at_temperature(self.spec.config.eval.temperature):
+            metrics: dict[str, float] = super().evaluate(*arguments, **options)
+        answers = gather_object(self.answers)
+        sums = gather_object([(self.reward_sum, self.reward_count)])
+        self.reward_sum, self.reward_count = 0.0, 0
+        if self.is_world_process_zero():
+            append_row(self.folder, self._row(answers, sums))
+        return metrics
+
+    @contextlib.contextmanager
+    def _at_temperature(self, temperature: float) -> Iterator[None]:
+        """Generate at the evaluation's temperature, 0 for the most likely token."""
+        if self.use_vllm:
+            own, self.vllm_generation.temperature = self.vllm_generation.temperature, temperature
+            yield
+            self.vllm_generation.temperature = own
+            return
+        config, options = self.generation_config, self.generation_kwargs
+        kept = dict(options)
+        change: dict[str, Any] = (
+            {"temperature": temperature} if temperature else {"do_sample": False, "temperature": 1.0}
+        )
+        before = {name: getattr(config, name) for name in change}
+        config.update(**change)
+        options.update(change)
+        yield
+        config.update(**before)
+        options.clear()
+        options.update(kept)
+
+    def _row(self, answers: list[tuple[int, float, bool, int, bool]], sums: list[tuple[float, int]]) -> dict[str, Any]:
+        """Return a row of the runs table; problems that the ranks answered twice, to fill a batch, count once."""
+        spec, samples = self.spec, self.spec.config.eval.samples
+        by_problem: dict[int, list[tuple[int, float, bool, int, bool]]] = {}
+        for answer in answers:
+            mine = by_problem.setdefault(answer[0], [])
+            if len(mine) < samples:
+                mine.append(answer)
+        kept = [answer for mine in by_problem.values() for answer in mine]
+        if len(kept) != len(self.examples[EVAL]) * samples:
+            raise ScalefitError(
+                f"{len(kept)} answers to {len(self.examples[EVAL])} problems, {samples} each, came back."
+            )
+        right = sum(answer[1] for answer in kept) / len(kept)
+        low, high = exact_interval(1 - right, len(self.examples[EVAL]))
+        step = whole_steps(self.state.global_step, spec)
+        tokens, size = float(self.state.num_input_tokens_seen), float(self.non_embedding)
+        forward = 2.0 * size * tokens
+        passes = {
+            "flops_generation": forward,
+            "flops_reference": forward if spec.config.grpo.kl else 0.0,
+            "flops_training": 3 * forward,
+        }
+        rewarded = sum(count for _, count in sums)
+        reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
+        return {
+            "run_id": spec.run_id,
+            "series": spec.series,
+            "size": spec.size.name,
+            "params": size,
+            "seed": spec.seed,
+            "step": step,
+            "samples": float((step or 0) * spec.config.grpo.prompts),
+            "tokens": tokens,
+            "flops": paper_flops(size, tokens),
+            **passes,
+            "flops_full": sum(passes.values()),
+            "reuse": float(spec.reuse),
+            "group_size": spec.group_size,
+            "eval": self.task.name,
+            "eval_size": len(self.examples[EVAL]),
+            "eval_samples": samples,
+            "loss": 1 - right,
+            "loss_low": low,
+            "loss_high": high,
+            "response_length": sum(answer[3] for answer in kept) / len(kept),
+            "truncated": sum(answer[4] for answer in kept) / len(kept),
+            "unparsed": sum(not answer[2] for answer in kept) / len(kept),
+            **reward,
+            **self.logged,
+        }
+
+
+class Schedule(TrainerCallback):
+    """Asks for evaluations and checkpoints where the configuration has them, and stops a run that has diverged."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.diverged = trainer, False
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
+        """Keep the diagnostics of the last update."""
+        found = {
+            ours: float(logs[theirs]) for theirs, ours in DIAGNOSTICS.items() if logs and logs.get(theirs) is not None
+        }
+        self.trainer.logged.update(found)
+        if not math.isfinite(found.get("gradient_norm", 0.0)):
+            self.diverged = control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Mark the checkpoint as whole; the one before it is still there until the next is begun."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Evaluate and save after the steps that are due."""
+        step = whole_steps(state.global_step, self.trainer.spec)
+        if step is not None and due(step, self.trainer.spec):
+            control.should_evaluate = control.should_save = True
+
+
+def count_params(source: str) -> int:
+    """Return the parameters of a checkpoint outside its embedding tables, without reading weights."""
+    config = AutoConfig.from_pretrained(source)
+    with torch.device("meta"):
+        empty: Any = AutoModelForCausalLM.from_config(config)
+    inner, head = empty.get_input_embeddings().weight, empty.get_output_embeddings().weight
+    tables = inner.numel() + (0 if config.tie_word_embeddings else head.numel())
+    return sum(weight.numel() for weight in {id(w): w for w in empty.parameters()}.values()) - tables
+
+
+def train(spec: RunSpec, folder: Path) -> None:
+    """Train, from the last checkpoint where there is one."""
+    if spec.config.policy.kind == "nano":
+        source, chat = str(folder / START), False
+    else:
+        chat = spec.series == "instruct"
+        source = spec.size.instruct_model if chat else spec.size.model
+    if not source:
+        raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
+    trainer = Trainer(spec, make_task(spec.config.task), folder, source, chat)
+    first = trainer.is_world_process_zero()
+    updates = max(
+        (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0
+    )
+    rows = _rows_until(folder, whole_steps(updates, spec) if updates else None)
+    if first:
+        write_rows(folder, rows)
+    trainer.args.eval_on_start = not rows
+    schedule = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Schedule))
+    trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
+    if first:
+        status = "diverged" if schedule.diverged else "finished"
+        step = (whole_steps(trainer.state.global_step, spec) or 0) if not schedule.diverged else spec.config.grpo.steps
+        finish(folder, {"status": status, "steps": step, "digest": spec.digest()})
+        shutil.rmtree(folder / "trl", ignore_errors=True)
+
+
+def _rows_until(folder: Path, step: int | None) -> list[dict[str, Any]]:
+    """Return the rows that a checkpoint at `step` has behind it; none without one."""
+    if step is None or not (folder / "rows.jsonl").exists():
+        return []
+    lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [row for row in rows if row["step"] <= step]
+
+
+def main() -> None:
+    """Read which run to make, and make it."""
+    parser = argparse.ArgumentParser(description="Make one run of an experiment with TRL's trainer.")
+    parser.add_argument("config", type=Path, help="experiment file (TOML), or the configuration.json beside its runs")
+    parser.add_argument("run", help="run_id")
+    parser.add_argument("folder", type=Path, help="the run's folder, seen by all nodes")
+    given = parser.parse_args()
+    spec = find_run(given.config, given.run)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    train(dataclasses.replace(spec, config=dataclasses.replace(spec.config, engine="trl")), given.folder)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

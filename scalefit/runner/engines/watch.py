@@ -1,0 +1,29 @@
+"""How a process that makes runs learns that whoever ordered them is gone, and reports now and then."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from scalefit.runner.config import RunSpec
+from scalefit.runner.engines import Say
+
+REPORT_EVERY = 0.5
+"""Seconds between progress lines."""
+
+
+class Watch:
+    """Called often; speaks rarely; ends the process when its parent is gone."""
+
+    def __init__(self, spec: RunSpec, say: Say) -> None:
+        self.spec, self.say = spec, say
+        self.parent, self.spoken = os.getppid(), 0.0
+
+    def __call__(self, text: str = "") -> None:
+        """Look, and report."""
+        if os.getppid() != self.parent:
+            sys.exit(1)
+        if time.monotonic() - self.spoken > REPORT_EVERY:
+            self.spoken = time.monotonic()
+            self.say("progress", run=self.spec.run_id, text=text)

@@ -1,0 +1,118 @@
+"""A nano model as other engines read it: a checkpoint in the form of transformers' Llama, with a character tokeniser.
+
+Shapes: H heads, K channels a head, D channels a head in the checkpoint, C channels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalefit.runner.policies.nano import EPS, ROTARY_BASE, Nano
+from scalefit.runner.policies.nano_policy import ALPHABET_AT, END, MAX_LENGTH, PAD
+
+
+def llama_weights(model: Nano, head_channels: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, weight) in transformers' naming, `lm_head.weight` included though it is the embedding.
+
+    Rotary pairs are neighbours in `Nano` and halves apart in Llama. Where an engine wants wider heads, `head_channels`
+    appends channels of zeros; queries grow by sqrt(D/K), so that scores divided by sqrt(D) stay what they were.
+    """
+    H, K = model.shape.heads, model.head_channels
+    D, C = head_channels, model.shape.d_model
+    halves = torch.cat((torch.arange(0, K, 2), torch.arange(1, K, 2)))
+    places = torch.cat((torch.arange(K // 2), D // 2 + torch.arange(K // 2)))
+
+    def wider(weight_CC: Tensor, places: Tensor, rows: Tensor) -> Tensor:
+        heads_HDC = weight_CC.new_zeros(H, D, C)
+        heads_HDC[:, places] = weight_CC.view(H, K, C)[:, rows]
+        return heads_HDC.view(H * D, C)
+
+    plain = torch.arange(K)
+    with torch.no_grad():
+        yield "model.embed_tokens.weight", model.embed
+        for layer, block in enumerate(model.each()):
+            q, k, v = block.qkv.chunk(3)
+            gate, up = block.gate_up.chunk(2)
+            inside = {
+                "self_attn.q_proj": wider(q * (D / K) ** 0.5, places, halves),
+                "self_attn.k_proj": wider(k, places, halves),
+                "self_attn.v_proj": wider(v, plain, plain),
+                "self_attn.o_proj": wider(block.out.T, plain, plain).T.contiguous(),
+                "mlp.gate_proj": gate,
+                "mlp.up_proj": up,
+                "mlp.down_proj": block.down,
+                "input_layernorm": block.norm_attention,
+                "post_attention_layernorm": block.norm_feed,
+            }
+            yield from ((f"model.layers.{layer}.{name}.weight", weight) for name, weight in inside.items())
+        yield "model.norm.weight", model.norm
+        yield "lm_head.weight", model.embed
+
+
+def llama_config(model: Nano, head_channels: int) -> dict[str, Any]:
+    """Return the checkpoint's config.json; wider heads turn their first pairs as fast as narrow ones did."""
+    shape, K = model.shape, model.head_channels
+    D = head_channels
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": model.embed.shape[0],
+        "hidden_size": shape.d_model,
+        "intermediate_size": shape.hidden,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "head_dim": D,
+        "hidden_act": "silu",
+        "rms_norm_eps": EPS,
+        "rope_parameters": {"rope_type": "default", "rope_theta": ROTARY_BASE ** (D / K)},
+        "max_position_embeddings": MAX_LENGTH,
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "bos_token_id": None,
+        "eos_token_id": END,
+        "pad_token_id": PAD,
+        "dtype": "float32",
+    }
+
+
+def export_llama(model: Nano, alphabet: str, folder: Path, head_channels: int) -> None:
+    """Write config.json, model.safetensors and the tokeniser's files into an existing folder."""
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    config = llama_config(model, head_channels)
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    weights = {
+        name: weight.detach().clone().contiguous()
+        for name, weight in llama_weights(model, head_channels)
+        if name != "lm_head.weight"
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    special = {"<pad>": PAD, "<end>": END}
+    characters = {character: ALPHABET_AT + at for at, character in enumerate(alphabet)}
+    tokenizer = Tokenizer(models.WordLevel({**special, **characters}, unk_token="<pad>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(list(special))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "pad_token": "<pad>",
+                "eos_token": "<end>",
+                "padding_side": "left",
+            }
+        ),
+        encoding="utf-8",
+    )
+    generation = {"eos_token_id": END, "pad_token_id": PAD}
+    (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")

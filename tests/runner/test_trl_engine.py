@@ -1,0 +1,246 @@
+"""TRL as the engine: the same file, rows like those of scalefit's own loop, on one process and on two."""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scalefit.errors import UsageError
+from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
+from scalefit.runner.config import read_config
+from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
+from scalefit.runner.sweep import parts_of
+from tests.runner.conftest import TINY, command, run
+from tests.runner.test_sweep import wait_for
+
+# Greedy answers, so that two engines can be compared to the last digit before training has begun.
+GREEDY = "engine = 'trl'\n" + TINY.replace("samples = 2", "samples = 1\ntemperature = 0.0").replace(
+    "seeds = [0]", "seeds = [0]"
+)
+RUN = "7k-base-g8-r1-s0"
+slow = [pytest.mark.slow, pytest.mark.xdist_group("trl")]
+
+
+def spec_of(tmp_path, text):
+    (tmp_path / "x.toml").write_text(text)
+    return read_config(tmp_path / "x.toml").runs()[0]
+
+
+def table(path):
+    return pd.read_parquet(path).set_index("step")
+
+
+@given(
+    updates=st.integers(1, 6), mini=st.integers(1, 12), group=st.integers(2, 16), processes=st.sampled_from([1, 2, 4])
+)
+def test_batches_add_up(tmp_path_factory, updates, mini, group, processes):
+    """An update holds mini_batch x group_size completions and a generation holds the step's, however many share them."""
+    if mini * group % processes:
+        return
+    text = GREEDY.replace("prompts = 8", f"prompts = {mini * updates}").replace(
+        "mini_batch = 4", f"mini_batch = {mini}"
+    )
+    text += f"group_size = [{group}]\n[trl]\nprocesses = {processes}\n"
+    spec = spec_of(tmp_path_factory.mktemp("x"), text)
+    found = trl_arguments(spec, Path("out"))
+    device = found["per_device_train_batch_size"] * processes
+    assert device * found["gradient_accumulation_steps"] == mini * group
+    assert device * found["steps_per_generation"] == mini * updates * group
+    assert found["max_steps"] == updates * spec.config.grpo.steps
+    assert found["per_device_eval_batch_size"] % found["num_generations_eval"] == 0
+
+
+def test_trl_takes_the_arguments(tmp_path):
+    """TRL's own configuration accepts what a file amounts to, and holds the same batch."""
+    trl = pytest.importorskip("trl")
+    spec = spec_of(tmp_path, GREEDY.replace("kl = 0.0", "kl = 1e-3\nwarmup = 2\nclip_high = 0.3"))
+    found = trl.GRPOConfig(**trl_arguments(spec, tmp_path), use_cpu=True)
+    assert found.generation_batch_size == 8 * spec.group_size
+    assert (found.beta, found.epsilon, found.epsilon_high, found.warmup_steps) == (1e-3, 0.2, 0.3, 4)
+    assert (found.loss_type, found.scale_rewards) == ("dapo", "group")
+
+
+def test_rloo_is_carried_by_the_rewards(tmp_path):
+    spec = spec_of(tmp_path, GREEDY.replace("kl = 0.0", "kl = 0.0\nadvantage = 'rloo'"))
+    reward = torch.tensor([[1.0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1]])
+    torch.testing.assert_close(centred_advantage(reward_factor(spec) * reward), leave_one_out_advantage(reward))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("engine = 'trI'", "did you mean 'trl'"),
+        ("engine = 'trl'\n[policy]\nsampler = 'vllm'", r"\[trl\] vllm = 'colocate' or 'server'"),
+        ("engine = 'trl'\n[trl]\nprocesses = 3", "3 processes cannot share the 32 completions"),
+        ("engine = 'trl'\n[trl]\nvllm = 'server'", "host:port"),
+        ("engine = 'trl'\n[trl]\nstrategy = 'fsdp'", "did you mean 'fsdp2'"),
+        ("[trl]\nprocesses = 2", 'add engine = "trl"'),
+    ],
+)
+def test_contradictions_are_told(tmp_path, change, words):
+    with pytest.raises(UsageError, match=words):
+        spec_of(tmp_path, change + "\n" + TINY.replace("[task]", "[task]", 1))
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero2", "zero3"])
+def test_dry_run_prints_a_launch_for_a_cluster_and_writes_nothing(tmp_path, strategy):
+    (tmp_path / "x.toml").write_text(
+        GREEDY.replace("d_model = 16\nlayers = 2\nheads = 2", 'model = "org/model"').replace(
+            "[task]", '[policy]\nkind = "hf"\n[task]'
+        )
+        + f"[trl]\nstrategy = '{strategy}'\nprocesses = 8\nnodes = 2\nvllm = 'server'\nserver = 'head:8000'\nprecision = 'bf16'\n".replace(
+            "processes = 8", "processes = 4"
+        )
+    )
+    found = run("x.toml", "--dry-run", "--json", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    (one,) = json.loads(found.stdout)
+    assert one["processes"] == 8
+    assert "vllm-serve --model org/model --host head --port 8000" in one["server"]
+    words = shlex.split(one["command"])
+    assert "$RANK" in words
+    world = words[words.index("--nproc_per_node" if strategy == "ddp" else "--num_processes") + 1]
+    assert world == ("4" if strategy == "ddp" else "8")
+    assert one["arguments"]["vllm_server_base_url"] == "http://head:8000"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.toml"]
+    plain = run("x.toml", "--dry-run", cwd=tmp_path)
+    assert one["command"] in plain.stdout
+    launched = run("x.toml", cwd=tmp_path)
+    assert launched.returncode == 1
+    assert "--dry-run" in launched.stderr
+
+
+def test_accelerate_knows_the_launch_options(tmp_path):
+    """Every option of the printed command is one of the launcher's own."""
+    parser = pytest.importorskip("accelerate.commands.launch").launch_command_parser()
+    for strategy in ("fsdp2", "zero2", "zero3"):
+        spec = spec_of(tmp_path, GREEDY + f"[trl]\nstrategy = '{strategy}'\nprocesses = 2\n")
+        words = launch_command(spec, Path("x.toml"), Path("out"))[3:]
+        given = parser.parse_args(words)
+        assert given.num_processes == 2
+        assert given.use_fsdp == (strategy == "fsdp2")
+        assert given.training_script_args[0] == "x.toml" or given.training_script == "x.toml" or given.module
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The same experiment by scalefit's own loop."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "x.toml").write_text(GREEDY.replace("engine = 'trl'\n", ""))
+    made = run("x.toml", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    return table(folder / "runs.parquet")
+
+
+@pytest.mark.parametrize("processes", [pytest.param(n, marks=slow) for n in (1, 2)])
+def test_rows_are_those_of_scalefit(tmp_path, own, processes):
+    """The start is the same model on the same problems, and samples, tokens and FLOPs are counted the same way."""
+    (tmp_path / "x.toml").write_text(GREEDY + (f"[trl]\nprocesses = {processes}\n" if processes > 1 else ""))
+    made = run("x.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    found = table(tmp_path / "runs.parquet")
+    assert list(found.index) == list(own.index) == [0, 2, 4, 6, 8]
+    for column in ("loss", "response_length", "truncated", "params", "eval_size", "eval"):
+        assert found.loc[0, column] == own.loc[0, column], column
+    assert (found["samples"] == own["samples"]).all()
+    # Answers differ from draw to draw: their tokens agree within the few by which lengths vary.
+    assert found.loc[8, "tokens"] == pytest.approx(own.loc[8, "tokens"], rel=0.05)
+    pd.testing.assert_series_equal(found["flops"], 6 * found["params"] * found["tokens"], check_names=False)
+    assert found.loc[2:, ["reward", "entropy", "gradient_norm"]].notna().all().all()
+    assert (found["status"] == "finished").all()
+    again = run("x.toml", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["skipped"] == [RUN]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+def test_it_learns(tmp_path):
+    """On sums of two digits the rewards of ten steps, 640 rollouts, rise well beyond their binomial error of .02."""
+    text = (
+        GREEDY.replace("steps = 8", "steps = 60")
+        .replace("digits = [1, 1, 1]", "digits = [1, 1]")
+        .replace('["+", "+"]', '["+"]')
+    )
+    text = text.replace("every = 2", "every = 10").replace("problems = 32", "problems = 8") + "reuse = [12]\n"
+    (tmp_path / "x.toml").write_text(text.replace("learning_rate = 1e-3", "learning_rate = 3e-3"))
+    made = run("x.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    reward = pd.read_parquet(tmp_path / "runs.parquet")["reward"]
+    assert reward.iloc[-1] > reward.iloc[1] + 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+@pytest.mark.parametrize("victim", ["trainer", "worker"])
+def test_killed_goes_on_from_its_checkpoint(tmp_path, victim):
+    (tmp_path / "x.toml").write_text(GREEDY.replace("steps = 8", "steps = 40") + "reuse = [8]\n")
+    process = subprocess.Popen(command("x.toml"), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r8-s0"
+    wait_for(folder / "rows.jsonl", 4)
+    os.kill(process_of(folder, victim), signal.SIGKILL)
+    _, said = process.communicate(timeout=300)
+    assert "Traceback" not in said
+    if victim == "trainer":
+        assert process.returncode == 1
+        assert "trl.log" in said
+        assert run("x.toml", cwd=tmp_path).returncode == 0
+    else:
+        assert process.returncode == 0, said
+    found = pd.read_parquet(tmp_path / "runs.parquet")
+    assert list(found["step"]) == list(range(0, 42, 2))
+    assert found["tokens"].is_monotonic_increasing
+    assert not (folder / "trl").exists()
+
+
+def process_of(folder, victim):
+    """The trainer holds the run's lock for trainers, and its parent is the worker."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+            if "scalefit.runner.engines.trl_process" in words and str(folder) in words:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                return int(entry.name) if victim == "trainer" else parent
+    raise AssertionError("no trainer")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+def test_too_few_processes_are_refused(tmp_path):
+    """What a launcher that starts one process without a word would do."""
+    pytest.importorskip("trl")
+    spec = spec_of(tmp_path, GREEDY + "[trl]\nprocesses = 2\n")
+    folder = tmp_path / "one"
+    from scalefit.runner.policies import make_policy
+    from scalefit.runner.tasks import make_task
+
+    (folder / "start").mkdir(parents=True)
+    make_policy(spec, make_task(spec.config.task)).export(folder / "start")
+    inner = dry_run(spec, tmp_path / "x.toml", folder)["command"].split(" -m ")[-1]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
+    found = subprocess.run(
+        [sys.executable, "-m", *shlex.split(inner)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert "1 processes were started, [trl] asks for 2" in found.stderr
+
+
+def test_a_missing_engine_names_its_extra(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from scalefit.cli.main import app
+
+    (tmp_path / "x.toml").write_text(GREEDY)
+    there = __import__("importlib.util").util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "trl" else there(name, *rest))
+    found = CliRunner().invoke(app, ["run", str(tmp_path / "x.toml"), "--out", str(tmp_path / "runs.parquet")])
+    assert "scalefit-rl[runner,trl]" in str(found.exception)
