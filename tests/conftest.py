@@ -1,5 +1,6 @@
 """Shared fixtures: the paper's table and its published fits."""
 
+import os
 import signal
 import subprocess
 from importlib.util import find_spec
@@ -46,6 +47,13 @@ def listen_to_interrupts():
 
 ENGINES = {"torch": "make test", "trl": "make test", "ray": "make test", "vllm": "make test-vllm"}
 """Engines that the runner can use, and what tests them in an environment that has them."""
+
+
+def pytest_configure():
+    """Where an engine is what is tested, its absence is an error and not a skip."""
+    for name in filter(None, os.environ.get("SCALEFIT_REQUIRE", "").split(",")):
+        if find_spec(name) is None:
+            raise pytest.UsageError(f"{name} is required here and is not installed")
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from scalefit.provenance import sha256_of_file
 from scalefit.runner.config import read_config
 from tests.conftest import ROOT
 
-CONFIGS = sorted((ROOT / "experiments").glob("*/*.toml"))
+CONFIGS = sorted(path for path in (ROOT / "experiments").glob("*/*.toml") if path.name != "sizes.toml")
 STUDIES = sorted(path.parent for path in (ROOT / "experiments").glob("e0*/analyse.py"))
 
 
@@ -29,6 +31,45 @@ def test_notes_hold_what_the_script_finds(folder, tmp_path):
     subprocess.run([sys.executable, str(there / "analyse.py")], check=True, capture_output=True, text=True)
     assert (there / "notes.md").read_text() == (folder / "notes.md").read_text()
     assert len((folder / "analyse.py").read_text().splitlines()) <= 60
+
+
+def test_qwen25_is_what_its_script_writes(tmp_path):
+    for name in ("experiments", "figures", "data"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.parts", "__pycache__"))
+    there, here = tmp_path / "experiments" / "qwen25", ROOT / "experiments" / "qwen25"
+    subprocess.run([sys.executable, str(there / "make.py")], check=True, capture_output=True, text=True)
+    for path in here.iterdir():
+        if path.is_file():
+            assert (there / path.name).read_text() == path.read_text(), path.name
+
+
+def test_qwen25_follows_the_paper():
+    """Batch 512, mini-batch 128, G 8, learning rate 1e-6, KL 1e-3, clip .2, 4096 tokens, temperature 1.0 and .7."""
+    for path in (ROOT / "experiments" / "qwen25").glob("*B.toml"):
+        config = read_config(path)
+        grpo = config.grpo
+        assert (grpo.prompts, grpo.mini_batch, config.sweep.group_size) == (512, 128, (8,))
+        assert (grpo.learning_rate, grpo.kl, grpo.clip_low, grpo.clip_high) == (1e-6, 1e-3, 0.2, 0.2)
+        assert (grpo.max_new_tokens, grpo.temperature, config.eval.temperature) == (4096, 1.0, 0.7)
+
+
+def test_verl_knows_every_key():
+    """The file for verl, merged into the configuration that verl itself generates: an unknown key is an error there."""
+    omegaconf = pytest.importorskip("omegaconf")
+    found = find_spec("verl")
+    if found is None:
+        pytest.skip("verl is not installed here")
+    theirs = omegaconf.OmegaConf.load(
+        Path(found.submodule_search_locations[0]) / "trainer" / "config" / "_generated_ppo_trainer.yaml"
+    )
+    omegaconf.OmegaConf.set_struct(theirs, True)
+    mine = omegaconf.OmegaConf.load(ROOT / "experiments" / "qwen25" / "verl.yaml")
+    for word in ("hydra", "defaults"):
+        mine.pop(word)
+    merged = omegaconf.OmegaConf.merge(theirs, mine)
+    assert (merged.data.train_batch_size, merged.actor_rollout_ref.rollout.n) == (512, 8)
+    with pytest.raises(omegaconf.errors.ConfigKeyError):
+        omegaconf.OmegaConf.merge(theirs, {"data": {"train_batch": 1}})
 
 
 def test_tables_are_those_of_the_manifest():

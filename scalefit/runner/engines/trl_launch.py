@@ -78,7 +78,8 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "weight_decay": grpo.weight_decay,
         "adam_beta2": 0.95,
         "bf16": trl.precision == "bf16",
-        "model_init_kwargs": {"dtype": "bfloat16" if trl.precision == "bf16" else "float32"},
+        # Under autocast too: at a learning rate of 1e-6 weights kept in bf16 would round every update away.
+        "model_init_kwargs": {"dtype": "float32"},
         "gradient_checkpointing": trl.gradient_checkpointing,
         "save_strategy": "no",
         "save_total_limit": 2,
