@@ -109,6 +109,17 @@ def test_draws_follow_the_distribution(engine):
 
 
 @torch.no_grad()
+def test_more_prompts_than_fit_a_batch(engine):
+    """20 000 prompt tokens, several times what the engine takes at once."""
+    _, sampler = engine
+    sampler.refresh()
+    prompts = [f"{at}+{at * 7919 % 1000}*{at * 104729 % 100000}=" for at in range(600)]
+    found = sampler.sample(prompts, 4, max_new_tokens=2, temperature=1.0, generator=generator_for("many"))
+    assert found.prompt_PS.numel() * 4 > 20_000
+    assert bool(found.mask_PGT[:, :, 0].all())
+
+
+@torch.no_grad()
 def test_draws_are_decided_by_the_generator(engine):
     _, sampler = engine
     sampler.refresh()

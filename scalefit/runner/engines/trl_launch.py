@@ -25,7 +25,7 @@ from scalefit.runner.engines.watch import Watch
 
 PROCESS = "scalefit.runner.engines.trl_process"
 START = "start"
-"""Folder with the nano model that a run starts from."""
+"""Folder with the model that a run starts from, where that is not a checkpoint already."""
 LOG = "trl.log"
 MOST_A_DEVICE = 16
 NORMALISATION = {"token": "dapo", "sequence": "grpo", "dr-grpo": "dr_grpo"}
@@ -163,15 +163,19 @@ def launch_command(spec: RunSpec, config: Path, folder: Path, python: str = sys.
     return [python, "-m", "accelerate.commands.launch", *several, *where, *shards, *inner]
 
 
+def start_model(spec: RunSpec) -> str:
+    """Return the checkpoint that the size names for the run's series."""
+    return spec.size.instruct_model if spec.series == "instruct" else spec.size.model
+
+
 def server_command(spec: RunSpec) -> list[str]:
     """Return the command that starts TRL's vLLM server, where one generates."""
     host, _, port = spec.config.trl.server.rpartition(":")
-    model = spec.size.instruct_model if spec.series == "instruct" else spec.size.model
     return [
         "trl",
         "vllm-serve",
         "--model",
-        model,
+        start_model(spec),
         "--host",
         host,
         "--port",
@@ -211,7 +215,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
             "--dry-run prints on every node; this command then takes the finished runs into the table."
         )
     alive = Watch(spec, say)
-    if spec.config.policy.kind == "nano":
+    if spec.config.policy.kind == "nano" or start_model(spec).endswith(".gguf"):
         _export_start(spec, folder, alive)
     environment = {
         **os.environ,
@@ -253,7 +257,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
 
 
 def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
-    """Put the nano model that the run starts from where transformers can read it."""
+    """Put the model that the run starts from where TRL can read it."""
     from scalefit.runner.policies import make_policy
     from scalefit.runner.tasks import make_task
 

@@ -26,7 +26,7 @@ from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.checkpoint import append_row, finish, write_rows
 from scalefit.runner.config import RunSpec, find_run
 from scalefit.runner.data import evaluation_examples, training_examples
-from scalefit.runner.engines.trl_launch import START, due, reward_factor, trl_arguments, whole_steps
+from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.evaluate import exact_interval
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.tasks import make_task
@@ -232,11 +232,9 @@ def count_params(source: str) -> int:
 
 def train(spec: RunSpec, folder: Path) -> None:
     """Train, from the last checkpoint where there is one."""
-    if spec.config.policy.kind == "nano":
-        source, chat = str(folder / START), False
-    else:
-        chat = spec.series == "instruct"
-        source = spec.size.instruct_model if chat else spec.size.model
+    made = folder / START
+    source = str(made) if made.exists() else start_model(spec)
+    chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
     trainer = Trainer(spec, make_task(spec.config.task), folder, source, chat)

@@ -6,6 +6,7 @@ S prompt tokens (left-padded), T response tokens, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,8 +194,18 @@ class HfPolicy:
                 f"{self.source!r} has {own} channels a head, and the engine takes {', '.join(map(str, head_sizes))}; "
                 "use [policy] sampler = 'torch' for it."
             )
-        self.model.save_pretrained(folder)
+        from safetensors.torch import save_file
+
+        # Not save_pretrained, which refuses what was read from a GGUF file, though its weights are float32 by now.
+        plain = copy.deepcopy(config)
+        if hasattr(plain, "quantization_config"):
+            del plain.quantization_config
+        plain.save_pretrained(folder)
+        self.model.generation_config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        tied = "lm_head.weight" if config.tie_word_embeddings else ""
+        weights = {name: weight.contiguous() for name, weight in self.exported_weights() if name != tied}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
     def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
         """Yield the checkpoint's weights by name as they are now."""

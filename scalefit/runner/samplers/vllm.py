@@ -26,6 +26,8 @@ HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256)
 """Channels a head that vLLM's attention on CPUs takes."""
 AT_ONCE = 1024
 """Most sequences in a batch."""
+BATCH_TOKENS = 8192
+"""Prompt tokens in a batch, where a single prompt is not longer."""
 CHECKED = 64
 """Response tokens of each compared rollout that are looked at."""
 ENVIRONMENT = {
@@ -67,6 +69,7 @@ class VllmSampler:
                 f"sampler = 'vllm' needs vLLM ({error}); install it with: pip install 'scalefit-rl[vllm]', "
                 "on a machine without a GPU as the README says."
             ) from None
+        longest = settings.max_length or policy.max_length
         with tempfile.TemporaryDirectory(prefix="scalefit-vllm-") as folder:
             policy.export(Path(folder), HEAD_SIZES)
             try:
@@ -78,7 +81,10 @@ class VllmSampler:
                         enforce_eager=True,
                         skip_tokenizer_init=True,
                         logprobs_mode="processed_logprobs",
-                        max_model_len=settings.max_length or policy.max_length,
+                        max_model_len=longest,
+                        # A prompt cut in two draws a token that is taken back, which seeds on a CPU do not allow.
+                        enable_chunked_prefill=False,
+                        max_num_batched_tokens=max(longest, BATCH_TOKENS),
                         max_num_seqs=min(at_once, AT_ONCE),
                         gpu_memory_utilization=settings.gpu_share,
                         disable_log_stats=True,
