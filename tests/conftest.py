@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 import scalefit as sf
+
+# Tests do not depend on wall time.
+settings.register_profile("scalefit", deadline=None)
+settings.load_profile("scalefit")
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "data" / "paper"

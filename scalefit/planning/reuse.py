@@ -177,10 +177,11 @@ def fit_r_star(some: list[tuple[pd.Series, FitData]]) -> dict[str, float | None]
     criterion = points * np.log(squares / squares.min())
     inside = np.flatnonzero(criterion <= INTERVAL)
     best = int(np.argmin(squares))
+    # The ends lie between the last value inside and the next one of the grid: the outer one is given.
     return {
         "value": float(GRID[best]),
-        "low": float(GRID[inside[0]]),
-        "high": None if inside[-1] == len(GRID) - 1 else float(GRID[inside[-1]]),
+        "low": float(GRID[max(inside[0] - 1, 0)]),
+        "high": None if inside[-1] == len(GRID) - 1 else float(GRID[inside[-1] + 1]),
     }
 
 

@@ -1,0 +1,154 @@
+"""Forecast, plan, design, recipes, reuse and rollouts: closed forms, known truth, and the command line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+import scalefit as sf
+from scalefit.errors import FitError, UsageError
+from scalefit.planning.budget import Budget
+from scalefit.planning.design import variances
+from scalefit.planning.forecast import among_siblings, band
+from scalefit.planning.resolution import resolve_difference
+from scalefit.planning.reuse import effective_data, study_reuse
+from scalefit.planning.rollouts import uniform_group
+from tests.conftest import PAPER, ROOT, RUNS
+from tests.test_cli import scalefit
+
+
+@pytest.mark.slow
+def test_forecast_bands_cover_what_came(runs):
+    """Prefixes of every run of the paper: the 95 % band of a new evaluation covers 90 to 98 %."""
+    covered = []
+    for name in runs.frame["run_id"].unique():
+        setting = among_siblings(runs, str(name), "samples", "holdout")
+        whole = setting.curve
+        for count in range(6, len(whole.x) - 1, 12):
+            target = whole.first(count)
+            found = band(target, *setting.judge(target), whole.x[count:])
+            rest = whole.loss[count:]
+            covered.append(np.mean((rest >= found["new_low95"]) & (rest <= found["new_high95"])))
+    assert 0.90 <= np.mean(covered) <= 0.98
+
+
+@given(st.floats(1e-3, 1 - 1e-3), st.integers(2, 64))
+def test_uniform_group_is_a_binomial(p, size):
+    assert uniform_group(p, size) == pytest.approx(binom.pmf(0, size, p) + binom.pmf(size, size, p), abs=1e-9)
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6), st.floats(0.1, 1e4))
+def test_effective_data_is_fresh_at_first_and_never_more_than_all(samples, unique, star):
+    found = float(effective_data(np.array([samples]), unique, star)[0])
+    assert found <= samples * (1 + 1e-9)
+    if samples <= unique:
+        assert found == pytest.approx(samples)
+    else:
+        assert found <= unique * (1 + star) * (1 + 1e-9)
+
+
+def test_r_star_of_simulated_repeats_is_found():
+    """A law in D_eff with R* = 10 and noise .005; 95 % of such intervals hold it, the seed is one of those."""
+    rng, frames = np.random.default_rng(1), []
+    for tau in (1, 5, 25, 100):
+        samples = 512.0 * np.arange(1, 101)
+        clean = 10 ** (0.2 - 0.1 * np.log10(effective_data(samples, samples[-1] / tau, 10.0)))
+        loss = np.clip(clean + 0.005 * rng.standard_normal(100), 0, 1)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "run_id": f"t{tau}",
+                    "series": "s",
+                    "params": 1e9,
+                    "step": range(1, 101),
+                    "samples": samples,
+                    "reuse": float(tau),
+                    "eval": "e",
+                    "loss": loss,
+                }
+            )
+        )
+    (found,) = study_reuse(sf.as_runs(pd.concat(frames, ignore_index=True)))
+    assert found.r_star["low"] <= 10 <= found.r_star["high"]
+    assert found.arms[-1]["costs"]
+
+
+def test_variance_of_a_line_is_the_textbook_one():
+    """Straight line through n points of unit noise: Var at x is 1/n + (x - mean)^2/S."""
+    x = np.linspace(0, 3, 12)
+    design = np.stack([np.ones_like(x), x], 1)
+    at = np.array([1.0, 5.0])
+    wanted = 1 / 12 + (5 - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+    assert variances((design.T @ design)[None], at)[0] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_problems_needed_by_hand():
+    """At loss .5 a difference of .1 with 80 % needs 2 (1.96 + .842)^2 .25/.01 = 392 problems."""
+    table = {row["problems"]: row["seeds"] for row in resolve_difference(0.1, 0.5).table}
+    assert table[250] is None
+    assert table[500] == 1
+
+
+@pytest.mark.parametrize("given", [{}, {"flops": 1e19, "loss": 0.4}])
+def test_a_plan_has_one_budget(given):
+    with pytest.raises(UsageError, match="give one budget"):
+        Budget(**given)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("forecast", RUNS, "--run", "base-7B", "--loss", "0.6", "--min-gain", "0.002"),
+        ("plan", RUNS, "--flops", "2e19", "--where", "series=base"),
+        ("plan", RUNS, "--gpu-hours", "100", "--sizes", "7B,14B,20B", "--where", "series=base"),
+        ("design", RUNS, "--budget", "1e21", "--target", "72B", "--where", "series=base"),
+        ("design", "--difference", "0.02"),
+        ("reuse", PAPER / "reuse.parquet"),
+        ("rollouts", ROOT / "data" / "study" / "e03.parquet"),
+        (
+            "compare-recipes",
+            ROOT / "data" / "study" / "e04_grpo_token.parquet",
+            ROOT / "data" / "study" / "e04_rloo_token.parquet",
+        ),
+    ],
+    ids=lambda words: " ".join(map(str, words[:1])),
+)
+def test_commands_answer(tmp_path, words):
+    plain = scalefit(*words, cwd=tmp_path)
+    assert plain.returncode == 0, plain.stderr
+    assert plain.stdout
+    found = scalefit(*words, "--json", cwd=tmp_path)
+    assert json.loads(found.stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("forecast", RUNS, "--run", "base-7b"), 2, "did you mean 'base-7B'"),
+        (("forecast", RUNS, "--run", "base-7B", "--until", "1k"), 2, "already"),
+        (("plan", RUNS, "--flops", "1e24"), 1, "times outside"),
+        (("plan", RUNS, "--flops", "1e20", "--loss", "0.4"), 2, "give one budget"),
+        (("plan", RUNS, "--flops", "2x"), 2, "not a quantity"),
+        (("plan", RUNS, "--flops", "1e20", "--gpu", "h10"), 2, "h100"),
+        (("design", RUNS, "--budget", "1", "--target", "72B"), 1, "does not pay for any run"),
+        (("reuse", RUNS), 1, "does not vary"),
+        (("rollouts", RUNS), 1, "does not vary"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_wrong_questions_are_told(tmp_path, words, code, said):
+    found = scalefit(*words, cwd=tmp_path)
+    assert (found.returncode, said in found.stderr) == (code, True), found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_recipes_without_a_common_size_are_refused(runs):
+    from scalefit.planning.recipes import compare_recipes
+
+    study = sf.read_runs(ROOT / "data" / "study" / "e03.parquet")
+    with pytest.raises(FitError, match="in common"):
+        compare_recipes(runs, study)
