@@ -15,27 +15,41 @@ if TYPE_CHECKING:
     from scalefit.fitting.profile import profile_interval
     from scalefit.fitting.simulate import simulate
     from scalefit.laws import LAWS
+    from scalefit.planning.budget import plan
+    from scalefit.planning.design import design
+    from scalefit.planning.forecast import forecast
     from scalefit.planning.predict import predict_size
+    from scalefit.planning.recipes import compare_recipes
+    from scalefit.planning.resolution import resolve_difference
+    from scalefit.planning.reuse import study_reuse
+    from scalefit.planning.rollouts import study_rollouts
     from scalefit.table.importers import import_runs
     from scalefit.table.io import as_runs, read_runs, write_runs
     from scalefit.validation.crossval import cross_validate
     from scalefit.workflow import fit, load_fit
 
 _PLACES = {
-    "LAWS": "scalefit.laws",
     "Estimate": "scalefit.fitting.fit",
     "Fit": "scalefit.fitting.fit",
+    "LAWS": "scalefit.laws",
     "as_runs": "scalefit.table.io",
     "bootstrap": "scalefit.fitting.bootstrap",
     "bootstrap_runs": "scalefit.fitting.bootstrap",
+    "compare_recipes": "scalefit.planning.recipes",
     "cross_validate": "scalefit.validation.crossval",
+    "design": "scalefit.planning.design",
     "fit": "scalefit.workflow",
+    "forecast": "scalefit.planning.forecast",
     "import_runs": "scalefit.table.importers",
     "load_fit": "scalefit.workflow",
+    "plan": "scalefit.planning.budget",
     "predict_size": "scalefit.planning.predict",
     "profile_interval": "scalefit.fitting.profile",
     "read_runs": "scalefit.table.io",
+    "resolve_difference": "scalefit.planning.resolution",
     "simulate": "scalefit.fitting.simulate",
+    "study_reuse": "scalefit.planning.reuse",
+    "study_rollouts": "scalefit.planning.rollouts",
     "to_lmfit": "scalefit.fitting.lmfit_bridge",
     "write_runs": "scalefit.table.io",
 }
@@ -46,14 +60,21 @@ __all__ = [
     "as_runs",
     "bootstrap",
     "bootstrap_runs",
+    "compare_recipes",
     "cross_validate",
+    "design",
     "fit",
+    "forecast",
     "import_runs",
     "load_fit",
+    "plan",
     "predict_size",
     "profile_interval",
     "read_runs",
+    "resolve_difference",
     "simulate",
+    "study_reuse",
+    "study_rollouts",
     "to_lmfit",
     "write_runs",
 ]

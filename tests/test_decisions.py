@@ -152,3 +152,33 @@ def test_recipes_without_a_common_size_are_refused(runs):
     study = sf.read_runs(ROOT / "data" / "study" / "e03.parquet")
     with pytest.raises(FitError, match="in common"):
         compare_recipes(runs, study)
+
+
+def test_a_fit_predicts_sizes_it_has_not_seen(runs):
+    """The same numbers as `predict_size`, and the law's own for a size that was fitted."""
+    fit = sf.fit(runs, law="saturating", x="samples", where={"series": "base"})
+    unseen = fit.predict(params="100B", samples=50_000)
+    wanted = sf.predict_size(fit, 100e9, np.array([50_000.0])).curve[0]
+    assert unseen[["loss", "low", "high"]].iloc[0].to_dict() == pytest.approx(
+        {k: wanted[k] for k in ("loss", "low", "high")}
+    )
+    assert "averaged closed offsets" in unseen.attrs["rests_on"]
+    assert fit.predict(params="7B", samples=[1e4, 5e4]).attrs["rests_on"].startswith("saturating")
+    with pytest.raises(UsageError):
+        fit.predict(params="100B", flops=1e20)
+
+
+def test_results_show_themselves_in_a_notebook(runs):
+    base = {"series": "base"}
+    found = [
+        runs,
+        sf.fit(runs, where=base),
+        sf.forecast(runs, "base-7B"),
+        *sf.plan(runs, flops=2e19, where=base),
+        *sf.design(runs, 1e21, 72e9, where=base),
+        *sf.study_reuse(sf.read_runs(PAPER / "reuse.parquet"), where=base),
+    ]
+    for one in found:
+        assert "<table" in one._repr_html_()
+        assert isinstance(one.frame, pd.DataFrame)
+        assert len(one.frame)

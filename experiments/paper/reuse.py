@@ -16,12 +16,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from scalefit.fitting.fit import fit_data
-from scalefit.fitting.lines import Noise
+from scalefit.planning.arms import MARGIN, mean_variance
 from scalefit.table.prepare import prepare
 
 LAST = 20
-MARGIN = 0.02
-"""What still counts as the same loss: about the binomial standard error of one evaluation, 500 problems at L = 0.7."""
 
 
 def final_loss(series: str, tau: float) -> dict[str, float]:
@@ -31,12 +29,6 @@ def final_loss(series: str, tau: float) -> dict[str, float]:
     loss = data.loss[0, data.present[0]][-LAST:]
     se = np.sqrt(mean_variance(noise, len(loss)))
     return {"tau": tau, "loss": loss.mean(), "se": se, "rho": noise.rho, "sigma": noise.sigma[0]}
-
-
-def mean_variance(noise: Noise, count: int) -> float:
-    """Return the variance of the mean of `count` neighbouring evaluations under AR(1) noise."""
-    lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
-    return float(noise.sigma[0] ** 2 * np.mean(noise.rho**lag))
 
 
 def interval90(gap: float, se: float) -> tuple[float, float]:

@@ -35,23 +35,19 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Plan a budget: the best size, the compute-optimal frontier, crossovers, and the price of one size off."""
-    from scalefit.errors import UsageError
-    from scalefit.planning.budget import Budget
     from scalefit.planning.budget import plan as compute
-    from scalefit.planning.cost import PAPER, PASSES, find_gpu, flops_of_hours
     from scalefit.table.io import read_runs
 
-    kind = find_gpu(gpu)
-    compute_budget = parse_quantity(flops, "--flops") if flops else None
-    if hours is not None:
-        if flops:
-            raise UsageError("give one budget: --flops or --gpu-hours, not both.")
-        full = flops_of_hours(parse_quantity(hours, "--gpu-hours"), kind, mfu)
-        compute_budget = full * PAPER / sum(PASSES.values())
-    budget = Budget(compute_budget, parse_quantity(samples, "--samples") if samples else None, loss)
-    wanted = [parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None
     found = compute(
-        read_runs(runs), budget, where=parse_where(where), sizes=wanted, gpu=kind, gpu_name=gpu.lower(), mfu=mfu
+        read_runs(runs),
+        flops=parse_quantity(flops, "--flops") if flops else None,
+        samples=parse_quantity(samples, "--samples") if samples else None,
+        loss=loss,
+        hours=parse_quantity(hours, "--gpu-hours") if hours else None,
+        sizes=[parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None,
+        gpu=gpu,
+        mfu=mfu,
+        where=parse_where(where),
     )
     if as_json:
         print_json([vars(one) for one in found])

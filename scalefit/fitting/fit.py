@@ -117,6 +117,21 @@ class Fit:
         return found
 
     @property
+    def frame(self) -> pd.DataFrame:
+        """Parameters as a frame: value, se, low, high (95 %), indexed by name."""
+        return pd.DataFrame({name: vars(one) for name, one in self.params.items()}).T
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        data = self.data
+        sizes = ", ".join(format_quantity(size) for size in data.sizes)
+        about = f"{data.series}, {self.law.name} in {', '.join(data.resources)}: {self.status}; {sizes}; {data.points} points"
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        table: str = self.frame.to_html(float_format="{:.4g}".format, border=0)
+        return f"<p><b>{escape(about)}</b><br><code>{escape(self.law.formula)}</code></p>{table}{f'<ul>{notes}</ul>' if notes else ''}"
+
+    @property
     def drifts(self) -> bool:
         """Whether residuals are so correlated that they are misfit, not noise."""
         return self.noise.rho > DRIFT

@@ -7,16 +7,17 @@ reported as one that the data do not give.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.planning.cost import Gpu, full_flops, gpu_hours
+from scalefit.planning.answer import Answer
+from scalefit.planning.cost import PAPER, PASSES, Gpu, find_gpu, flops_of_hours, full_flops, gpu_hours
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
@@ -34,7 +35,7 @@ BEYOND = 4.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Answer):
     """The answer to a budget.
 
     Attributes
@@ -64,6 +65,13 @@ class Plan:
     one_size_off: list[dict[str, float]]
     verdict: str
     warnings: list[str]
+
+    ROWS: ClassVar[str] = "sizes"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        return f"{self.series}: {self.verdict}"
 
 
 @dataclass(frozen=True)
@@ -213,36 +221,52 @@ def curves_at(fit: Fit, theta: Array, sizes: Array, flops: float) -> Array:
 
 def plan(
     runs: RunTable,
-    budget: Budget,
     *,
-    where: dict[str, str | float] | None = None,
+    flops: float | None = None,
+    samples: float | None = None,
+    loss: float | None = None,
+    hours: float | None = None,
     sizes: Sequence[float] | None = None,
-    gpu: Gpu,
-    gpu_name: str,
-    mfu: float,
+    gpu: str = "h100",
+    mfu: float = 0.35,
+    where: Mapping[str, str | float] | None = None,
     seed: int = 0,
 ) -> list[Plan]:
-    """Answer a budget for every series of a table.
+    """Answer a budget for every series of a table; give one of flops, samples, loss and hours.
 
     Parameters
     ----------
     runs : RunTable
         Runs of at least two sizes with samples and flops.
-    budget : Budget
-        Compute, prompts or a loss to reach.
-    where : mapping, optional
-        Column to value.
+    flops : float, optional
+        Compute by the table's count, 6 N T [FLOPs].
+    samples : float, optional
+        Data [prompts].
+    loss : float, optional
+        The loss to reach.
+    hours : float, optional
+        GPU-hours, every pass counted.
     sizes : sequence of float, optional
         Sizes that one can have [parameters]; by default those measured.
-    gpu, gpu_name, mfu
-        What turns FLOPs into GPU-hours: every pass counted, at the share `mfu` of the peak.
+    gpu, mfu : str, float
+        What turns FLOPs into GPU-hours: a kind of `GPUS`, and the share of its bf16 peak that is reached.
+    where : mapping, optional
+        Column to value.
 
     Raises
     ------
+    UsageError
+        If not exactly one budget is given, or the GPU is not known.
     FitError
         If the table cannot support a plan, or the budget lies too far outside every measured range.
     """
-    return [_plan(runs, data, budget, sizes, gpu, gpu_name, mfu, seed) for data in prepare(runs, "flops", where)]
+    kind = find_gpu(gpu)
+    if hours is not None:
+        if flops is not None:
+            raise UsageError("give one budget: --flops or --gpu-hours, not both.")
+        flops = flops_of_hours(hours, kind, mfu) * PAPER / sum(PASSES.values())
+    budget = Budget(flops, samples, loss)
+    return [_plan(runs, data, budget, sizes, kind, gpu.lower(), mfu, seed) for data in prepare(runs, "flops", where)]
 
 
 def _plan(

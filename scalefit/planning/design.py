@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from scalefit.fitting.fit import Fit, fit_data
 from scalefit.fitting.lines import Noise
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10
+from scalefit.planning.answer import Answer
 from scalefit.planning.budget import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
@@ -45,7 +47,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Design:
+class Design(Answer):
     """Runs to make next.
 
     Attributes
@@ -74,6 +76,15 @@ class Design:
     ratio: float
     simulated: dict[str, float]
     warnings: list[str]
+
+    ROWS: ClassVar[str] = "runs"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        where = format_quantity(self.target["params"])
+        widths = f"from {self.width_now:.4f} to {self.width_after:.4f} (spread evenly: {self.width_even:.4f})"
+        return f"{self.series}: these runs narrow the 95 % interval at {where} {widths}"
 
 
 def run_spread(runs: RunTable, data: FitData) -> float | None:

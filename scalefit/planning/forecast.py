@@ -7,13 +7,14 @@ forecasts were wrong: quantiles of their standardised errors, by how far ahead t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.fitting.fit import fit_data, student
+from scalefit.planning.answer import Answer
 from scalefit.planning.rolling import LEAST_POINTS, Curve, Past, combine, look_ahead, look_back, weigh
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import choose, default_resource, prepare
@@ -31,7 +32,7 @@ LEVELS = (0.5, 0.95)
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(Answer):
     """The rest of a run.
 
     Attributes
@@ -60,6 +61,15 @@ class Forecast:
     weights: dict[str, float]
     calibrated_on: str
     warnings: list[str]
+
+    ROWS: ClassVar[str] = "curve"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        end = self.curve[-1]
+        loss = f"{end['loss']:.3f} (95 % {end['low95']:.3f} to {end['high95']:.3f})"
+        return f"{self.run}: expected loss {loss} at {format_quantity(end[self.resource])} {self.resource}"
 
 
 @dataclass(frozen=True)

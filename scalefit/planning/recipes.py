@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
+from scalefit.planning.answer import Answer
 from scalefit.planning.arms import MARGIN, Difference, Ending, differ, endings, pooled_variance, single_runs
 from scalefit.table.io import RunTable
 
@@ -28,7 +29,7 @@ PASSES = "pass_rates"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Answer):
     """One evaluation of two recipes; differences are first minus second.
 
     Attributes
@@ -55,6 +56,13 @@ class Comparison:
     problems: dict[str, Any] | None
     verdict: str
     warnings: list[str]
+
+    ROWS: ClassVar[str] = "sizes"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        return f"{self.series} on {self.eval}: {self.verdict}"
 
 
 def compare_recipes(

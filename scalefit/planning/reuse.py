@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
+from scalefit.planning.answer import Answer
 from scalefit.planning.arms import MARGIN, differ, endings, pooled_variance, single_runs
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
+from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 GRID = np.geomspace(0.1, 1e5, 241)
@@ -28,7 +30,7 @@ INTERVAL = 3.84
 
 
 @dataclass(frozen=True)
-class Reuse:
+class Reuse(Answer):
     """The effect of reuse at one size.
 
     Attributes
@@ -54,6 +56,13 @@ class Reuse:
     equivalent_up_to: float | None
     advice: str
     warnings: list[str]
+
+    ROWS: ClassVar[str] = "arms"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        return f"{self.series}, {format_quantity(self.params)}: {self.advice}"
 
 
 def effective_data(samples: Array, unique: float | Array, r_star: float | Array) -> Array:

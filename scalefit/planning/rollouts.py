@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data, student
+from scalefit.planning.answer import Answer
 from scalefit.planning.arms import pooled_variance, single_runs
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.table.schema import RESOURCES
+from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 BUDGETS = 5
@@ -27,7 +29,7 @@ SURE = 0.95
 
 
 @dataclass(frozen=True)
-class Rollouts:
+class Rollouts(Answer):
     """The comparison of group sizes at one model size.
 
     Attributes
@@ -46,6 +48,13 @@ class Rollouts:
     mechanism: list[dict[str, Any]]
     verdict: str
     warnings: list[str]
+
+    ROWS: ClassVar[str] = "mechanism"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        return f"{self.series}, {format_quantity(self.params)}: {self.verdict}"
 
 
 def uniform_group(pass_rate: Array | float, group_size: Array | float) -> Array:

@@ -41,6 +41,15 @@ class RunTable:
     warnings: tuple[Fault, ...] = ()
     path: str = "table"
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        frame = self.frame
+        about = f"{len(frame)} evaluations of {frame['run_id'].nunique()} runs, {frame['params'].nunique()} sizes, series {', '.join(map(str, frame['series'].unique()))}"
+        said = "".join(f"<li>{escape(str(fault))}</li>" for fault in self.warnings)
+        table: str = frame.head().to_html(index=False, float_format="{:.4g}".format, border=0)
+        return f"<p><b>{escape(self.path)}</b>: {escape(about)}</p>{table}{f'<ul>{said}</ul>' if said else ''}"
+
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Hand the rows to any library that reads Arrow streams: `polars.DataFrame(runs)`."""
         import pyarrow as pa
