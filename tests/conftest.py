@@ -1,6 +1,7 @@
 """Shared fixtures: the paper's table and its published fits."""
 
 import os
+import shutil
 import signal
 import subprocess
 from importlib.util import find_spec
@@ -52,6 +53,7 @@ def listen_to_interrupts():
 
 ENGINES = {"torch": "make test", "trl": "make test", "ray": "make test", "vllm": "make test-vllm"}
 """Engines that the runner can use, and what tests them in an environment that has them."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_configure():
@@ -64,5 +66,7 @@ def pytest_configure():
 def pytest_terminal_summary(terminalreporter):
     """Say which engines are not installed here, so that nobody takes their tests for passed."""
     missing = [f"{name} ({target})" for name, target in ENGINES.items() if find_spec(name) is None]
+    if not any(map(shutil.which, BROWSERS)):
+        missing.append("a browser (Debian's chromium)")
     if missing:
         terminalreporter.write_line(f"engines not installed here, their tests did not run: {', '.join(missing)}")

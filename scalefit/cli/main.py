@@ -9,6 +9,7 @@ import sys
 import typer
 
 from scalefit.cli import arms, check, crossval, design, figures, fit, forecast, importing, paper, plan, predict
+from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.errors import Interrupted, ScalefitError
 
@@ -19,7 +20,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Fit, test and use scaling laws of reinforcement-learning post-training.",
 )
-for group in (check, fit, predict, forecast, plan, design, arms, crossval, figures, importing, paper, run_command):
+for group in (
+    check,
+    fit,
+    predict,
+    forecast,
+    plan,
+    design,
+    arms,
+    crossval,
+    figures,
+    importing,
+    paper,
+    report_command,
+    run_command,
+):
     group.register(app)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, student
 from scalefit.fitting.lines import LineProblem
 from scalefit.fitting.noise import effective_points
 
+Array = NDArray[np.float64]
 
-def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61) -> tuple[float, float]:
-    """Return the profile interval of one parameter of a line law; an end the data do not bound is infinite (or 0).
+
+def profile(fit: Fit, name: str, points: int = 61) -> tuple[Array, Array]:
+    """Return values of a parameter on the fitted scale, and twice the log-likelihood lost at each, two of shape (n,).
 
     The other parameters are refitted at every value, all values in one batched call.
 
@@ -43,7 +46,20 @@ def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61)
     held = np.zeros(len(fit.theta), bool)
     held[at] = True
     cost = problem.solve(start, held=held).cost
-    rise = 2 * (cost - problem.cost(fit.theta[None])[0]) / unit - student(level, fit.dof) ** 2
+    return values, 2 * (cost - problem.cost(fit.theta[None])[0]) / unit
+
+
+def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61) -> tuple[float, float]:
+    """Return the profile interval of one parameter of a line law; an end the data do not bound is infinite (or 0).
+
+    Raises
+    ------
+    FitError
+        If the law is no line law or has no such parameter.
+    """
+    values, lost = profile(fit, name, points)
+    rise = lost - student(level, fit.dof) ** 2
+    log = bool(fit.bound.log_scaled[fit.bound.names.index(name)])
     middle = points // 2
     ends = []
     for side in (range(middle, -1, -1), range(middle, points)):

@@ -1,0 +1,347 @@
+"""One page that a team lead can read: the question, the law, held-out evidence, diagnostics, decisions, methods.
+
+The methods appendix follows the checklist of Li et al. 2025, "(Mis)Fitting", arXiv:2502.18969. The page is one file and
+asks the network for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalefit.errors import FitError
+from scalefit.fitting.fit import Fit, student
+from scalefit.fitting.profile import profile
+from scalefit.planning.budget import Plan, plan
+from scalefit.planning.reuse import study_reuse
+from scalefit.planning.rollouts import study_rollouts
+from scalefit.plotting import interactive
+from scalefit.provenance import replace_file, sha256_of_file, versions
+from scalefit.table.io import RunTable
+from scalefit.table.prepare import FitData, prepare
+from scalefit.units import format_quantity
+from scalefit.validation.ensemble import LEAST_SIZES
+from scalefit.validation.holdouts import across_sizes, all_sizes, slopes, within_runs
+from scalefit.validation.saturation import weigh_saturation
+from scalefit.workflow import fit_series
+
+LAGS = 15
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; } h2 { margin-top: 2.4rem; border-bottom: 1px solid #d5dce3; } h3 { margin-top: 1.6rem; }
+.lead { background: #eef3f8; padding: .8rem 1rem; border-left: 4px solid #3b6ea5; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #e4e9ee; } th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: #41525f; } .warn { color: #8a3b12; } code { font-size: .9em; }
+dt { font-weight: 600; margin-top: .5rem; } dd { margin-left: 1rem; overflow-wrap: anywhere; }
+@media print { body { max-width: none; font-size: 11pt; } figure, table { break-inside: avoid; } .modebar { display: none; } }
+"""
+
+
+@dataclass
+class Page:
+    """A page being written: pieces of HTML, and how many pictures it has."""
+
+    pieces: list[str] = field(default_factory=list)
+    pictures: int = 0
+
+    def heading(self, level: int, text: str) -> None:
+        """Add a heading."""
+        self.pieces.append(f"<h{level}>{escape(text)}</h{level}>")
+
+    def text(self, text: str, kind: str = "") -> None:
+        """Add a paragraph."""
+        self.pieces.append(f'<p class="{kind}">{escape(text)}</p>')
+
+    def points(self, texts: Sequence[str], kind: str = "") -> None:
+        """Add a list."""
+        if texts:
+            inside = "".join(f"<li>{escape(text)}</li>" for text in texts)
+            self.pieces.append(f'<ul class="{kind}">{inside}</ul>')
+
+    def table(self, frame: pd.DataFrame) -> None:
+        """Add a table that scrolls where it is wider than the page."""
+        inside = frame.to_html(index=False, border=0, na_rep="", float_format=_number)
+        self.pieces.append(f'<div class="scroll">{inside}</div>')
+
+    def picture(self, figure: Any, caption: str) -> None:
+        """Add a picture with its caption, which is its accessible name."""
+        self.pictures += 1
+        name = f"picture-{self.pictures}"
+        inside = interactive.as_html(figure, name)
+        self.pieces.append(
+            f'<figure role="group" aria-labelledby="{name}-caption"><div role="img" aria-labelledby="{name}-caption">{inside}</div>'
+            f'<figcaption id="{name}-caption">{escape(caption)}</figcaption></figure>'
+        )
+
+    def html(self, title: str) -> str:
+        """Return the whole page."""
+        return (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<title>{escape(title)}</title><link rel="icon" href="data:,"><style>{STYLE}</style><script>{interactive.script()}</script></head>'
+            f"<body><main>{''.join(self.pieces)}</main></body></html>"
+        )
+
+
+def write_report(
+    runs: RunTable,
+    out: Path,
+    *,
+    x: str | None = None,
+    where: Mapping[str, str | float] | None = None,
+    source: Path | None = None,
+) -> Path:
+    """Write the report of a runs table.
+
+    Parameters
+    ----------
+    runs : RunTable
+        Runs of at least two sizes.
+    out : Path
+        The page, ending in .html.
+    x : {"samples", "flops"}, optional
+        Resource of the law.
+    where : mapping, optional
+        Column to value.
+    source : Path, optional
+        The table's file, for its hash.
+
+    Raises
+    ------
+    FitError
+        If the table cannot support a law.
+    """
+    text = make_report(runs, x=x, where=where, source=source)
+    replace_file(out, lambda part: Path(part).write_text(text, encoding="utf-8"))
+    return out
+
+
+def make_report(
+    runs: RunTable, *, x: str | None = None, where: Mapping[str, str | float] | None = None, source: Path | None = None
+) -> str:
+    """Return the page as text; see `write_report`."""
+    fits = fit_series(runs, "saturating", x, where)
+    plans = _plans(runs, where)
+    page = Page()
+    title = f"Scaling of {', '.join(fit.data.series for fit in fits)}"
+    page.heading(1, title)
+    page.text(_question(fits), "lead")
+    page.heading(2, "In short")
+    verdicts = {fit.data.series: weigh_saturation(fit) if len(fit.data.sizes) > 2 else None for fit in fits}
+    page.points(
+        [f"{series}: {verdict.sentence}" for series, verdict in verdicts.items() if verdict]
+        + [f"{one.series}, a budget of {format_quantity(one.budget['flops'])} FLOPs: {one.verdict}" for one in plans]
+    )
+    for fit in fits:
+        _series(page, fit)
+    page.heading(2, "Decisions")
+    _decisions(page, runs, where, plans)
+    _methods(page, runs, fits, where, source)
+    return page.html(title)
+
+
+def _question(fits: Sequence[Fit]) -> str:
+    data = fits[0].data
+    sizes = f"{format_quantity(data.sizes[0])} to {format_quantity(data.sizes[-1])}"
+    return (
+        f"How does the test loss of {', '.join(fit.data.series for fit in fits)} fall with {data.resources[0]} and with size, {sizes}, "
+        "and what does that say of sizes and budgets that were not run? Every interval is 95 %; what the data do not say is said."
+    )
+
+
+def _series(page: Page, fit: Fit) -> None:
+    data = fit.data
+    page.heading(2, f"{data.series} on {data.record['eval']}")
+    page.heading(3, "The law")
+    page.text(
+        f"{fit.law.formula}. Status {fit.status}; noise correlation {fit.noise.rho:.2f}; {data.points} evaluations."
+    )
+    page.points(fit.notes, "warn")
+    rows = [{"parameter": name, **_cells(one)} for name, one in fit.params.items()]
+    rows += [{"parameter": f"k({format_quantity(size)})", **_cells(fit.k(size))} for size in data.sizes]
+    page.table(pd.DataFrame(rows))
+    few = len(data.sizes) <= LEAST_SIZES
+    found = all_sizes(data) if few else across_sizes(data)
+    name = format_quantity(data.sizes[-1])
+    page.heading(3, "Held-out evidence")
+    if few:
+        page.text(f"{len(data.sizes)} sizes: none can be held out; that needs {LEAST_SIZES + 1}.", "warn")
+    page.picture(
+        interactive.draw_curves(found),
+        f"Loss of every size; lines are the law with its 95 % band{'' if few else f', dashed: {name} predicted from the smaller sizes alone'}.",
+    )
+    if not few:
+        top = found["curves"][-1]
+        others = ", ".join(f"{_words(key)} {value:.4f}" for key, value in top["baselines"].items())
+        page.text(
+            f"{name} unseen: RMSE {top['scores']['rmse']:.4f}, bias at its end {top['scores']['end_bias']:+.4f}, 95 % band of an evaluation covers "
+            f"{top['scores']['cover95']:.0%}. Without a law: {others}."
+        )
+    rest = within_runs(data)
+    scores = [
+        {
+            "size": format_quantity(curve["params"]),
+            "fitted": curve["first"],
+            "RMSE of the rest": curve["scores"]["rmse"],
+            "RMSE of the last value": curve["baselines"]["last_value"],
+            "95 % band covers": curve["scores"]["cover95"],
+        }
+        for curve in rest["curves"]
+        if "scores" in curve
+    ]
+    page.text("The rest of every run, predicted from its first quarter:")
+    page.table(pd.DataFrame(scores))
+    cuts = {"all sizes": data}
+    if not few:
+        cuts[f"without {name}"] = data.keep(data.params < data.sizes[-1])
+    page.picture(
+        interactive.draw_slopes(slopes(cuts)), "The slope k(N) with bootstrap bands; points are each size alone."
+    )
+    _diagnostics(page, fit)
+
+
+def _diagnostics(page: Page, fit: Fit) -> None:
+    data = fit.data
+    page.heading(3, "Diagnostics")
+    x = [data.resource[0, row, data.present[row]] for row in range(len(data.params))]
+    left = [
+        data.loss[row, data.present[row]] - 10.0 ** fit.log_curve(np.full(len(at), data.params[row]), at[None])[0]
+        for row, at in enumerate(x)
+    ]
+    page.picture(
+        interactive.draw_residuals(data.params.tolist(), x, left, data.resources[0]),
+        "Residuals by size. A line that stays on one side is misfit, not noise.",
+    )
+    lags = np.arange(1, min(LAGS, min(map(len, left)) - 2) + 1)
+    measured = [
+        float(np.mean([one[lag:] @ one[:-lag] / max(float(one @ one), 1e-300) for one in left]))
+        for lag in lags.tolist()
+    ]
+    page.picture(
+        interactive.draw_correlation(lags, measured, fit.noise.rho**lags),
+        f"Autocorrelation of the residuals; the intervals allow for AR(1) noise with correlation {fit.noise.rho:.2f}.",
+    )
+    if "N0" in fit.bound.names and fit.status == "converged":
+        values, lost = profile(fit, "N0")
+        page.picture(
+            interactive.draw_profile(np.exp(values), lost, student(0.95, fit.dof) ** 2, "N0 [parameters]"),
+            "Profile of N0: where it stays below the dotted line to the right, the data do not bound it.",
+        )
+    bounds = [note for note in fit.notes if "bound" in note]
+    page.text("At a bound: " + ("; ".join(bounds) if bounds else "none."))
+
+
+def _plans(runs: RunTable, where: Mapping[str, str | float] | None) -> list[Plan]:
+    """Plan for the compute that the median size's whole run took, a budget inside what was measured."""
+    if not all(name in runs.frame and runs.frame[name].notna().any() for name in ("samples", "flops")):
+        return []
+    found: list[Plan] = []
+    for data in prepare(runs, "flops", where):
+        ends = np.where(data.present, data.resource[0], 0.0).max(1)
+        budget = float(np.median(ends))
+        try:
+            found += plan(
+                runs, flops=budget, where={**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
+            )
+        except FitError:
+            continue
+    return found
+
+
+def _decisions(page: Page, runs: RunTable, where: Mapping[str, str | float] | None, plans: Sequence[Plan]) -> None:
+    for one in plans:
+        page.heading(3, f"{one.series}: which size for {format_quantity(one.budget['flops'])} FLOPs")
+        page.text(one.verdict)
+        page.picture(interactive.draw_plan(one.sizes), "Loss of each size at the same compute, with its 95 % interval.")
+        keep = ["params", "loss", "low", "high", "samples", "gpu_hours", "probability_best"]
+        page.table(one.frame[keep].assign(params=[format_quantity(row["params"]) for row in one.sizes]))
+        said = one.assumptions
+        page.text(
+            f"GPU-hours: {said['gpu']} at {said['mfu']:.0%} of {said['peak_flops'] / 1e12:g} TFLOP/s; passes {said['passes']}."
+        )
+        page.points([_crossing(row) for row in one.crossovers])
+        page.points(one.warnings, "warn")
+    for study, name in ((study_reuse, "Reuse of prompts"), (study_rollouts, "Rollouts per prompt")):
+        try:
+            answers: Any = study(runs, where=where)
+        except FitError as error:
+            page.heading(3, name)
+            page.text(f"Not answered by this table: {str(error).removeprefix(f'{runs.path}: ')}")
+            continue
+        page.heading(3, name)
+        for answer in answers:
+            page.text(answer.headline)
+            page.table(answer.frame)
+            page.points(answer.warnings, "warn")
+    page.text(
+        "For one run's rest use `scalefit forecast`, for what to run next `scalefit design`, for two recipes `scalefit compare-recipes`."
+    )
+
+
+def _crossing(row: Mapping[str, Any]) -> str:
+    pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
+    return (
+        f"{pair} at {row['flops']:.3g} FLOPs ({row['low']:.3g} to {row['high']:.3g})"
+        if row["settled"]
+        else f"{pair}: the data do not say where"
+    )
+
+
+def _methods(
+    page: Page, runs: RunTable, fits: Sequence[Fit], where: Mapping[str, str | float] | None, source: Path | None
+) -> None:
+    data: FitData = fits[0].data
+    page.heading(2, "Methods")
+    frame = runs.frame
+    facts = {
+        "Hypothesis": f"{fits[0].law.formula}; source: {fits[0].law.source}",
+        "Variables": f"N [parameters], {data.resources[0]}, loss 1 − pass@1; "
+        + ", ".join(f"{key}: {value}" for key, value in runs.metadata.items() if key.endswith("_convention")),
+        "Data points": "; ".join(
+            f"{fit.data.series}: {fit.data.points} evaluations of {len(fit.data.sizes)} sizes, {sum(fit.data.runs)} runs"
+            for fit in fits
+        ),
+        "Selection": f"{len(frame)} rows read; kept {dict(where) if where else 'all series'}; points at {data.resources[0]} 0 dropped; "
+        f"clip {data.record['clip']}; seeds {'merged to their mean' if data.record['merge'] else 'kept apart'}; weights {data.record['weights']}",
+        "Evaluation": "; ".join(f"{fit.data.record['eval']}, {_problems(fit.data)}" for fit in fits),
+        "Loss of the fit": f"squared error of the {fits[0].specification.objective}, weighted by AR(1) noise (REML); Huber {fits[0].specification.huber or 'no'}",
+        "Optimiser": "variable projection start, batched Levenberg-Marquardt with analytic Jacobian; one start, computed from each size's line; no random restart",
+        "Parameters": "; ".join(
+            f"{param.name} in {param.bounds[0]:g} to {param.bounds[1]:g}{', fitted on a logarithmic scale' if param.scale == 'log' else ''}"
+            for param in fits[0].law.params
+        ),
+        "Intervals": "95 %, Student's t at the effective number of points; profiles for k_max and N0; bootstrap of 1000 draws, seed 0, for k(N); plans from 1000 draws, seed 0",
+        "Validation": "largest size predicted from the others; the rest of every run from its first quarter; baselines beside both",
+        "Seeds": f"training seeds in the table: {sorted(frame['seed'].dropna().unique().tolist()) if 'seed' in frame else 'not recorded'}",
+        "Table": f"{runs.path}{f', SHA-256 {sha256_of_file(source)}' if source else ''}; numbers fitted: {', '.join(fit.data.digest()[:16] for fit in fits)}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in versions("pandas", "plotly").items()),
+    }
+    page.pieces.append(
+        "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()) + "</dl>"
+    )
+
+
+def _problems(data: FitData) -> str:
+    size = data.eval_size[np.isfinite(data.eval_size)]
+    return f"{np.median(size):g} problems times runs merged" if len(size) else "number of problems not recorded"
+
+
+def _cells(one: Any) -> dict[str, str]:
+    if not np.isfinite(one.se):
+        return {"value": "not determined", "95 % low": "", "high": ""}
+    return {"value": _number(one.value), "95 % low": _number(one.low), "high": _number(one.high)}
+
+
+def _number(value: float) -> str:
+    return format_quantity(value) if abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
