@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper test test-slow test-lowest test-pythons test-vllm bench bench-vllm clean
+.PHONY: demo paper test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -49,6 +49,9 @@ test-vllm: $(VENV)-vllm/.installed
 
 bench-vllm: $(VENV)-vllm/.installed
 	$(VENV)-vllm/bin/python benchmarks/vllm_refresh.py --out benchmarks/vllm.json
+
+bench-decisions: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/decisions.py
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json
