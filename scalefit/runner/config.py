@@ -123,12 +123,16 @@ class GrpoConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Evaluation on a fixed held-out set, at the paper's temperature, pass@1 averaged over `samples`."""
+    """Evaluation on a fixed held-out set, at the paper's temperature, pass@1 averaged over `samples`.
+
+    `keep_problems` adds a column `pass_rates` with every problem's pass rate, by which recipes are compared in pairs.
+    """
 
     every: int = 2
     problems: int = 512
     samples: int = 4
     temperature: float = 0.7
+    keep_problems: bool = False
 
 
 @dataclass(frozen=True)

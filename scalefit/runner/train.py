@@ -256,6 +256,7 @@ class Run:
                 "response_length": found.response_length,
                 "truncated": found.truncated,
                 "unparsed": found.unparsed,
+                **({"pass_rates": found.pass_rate.tolist()} if settings.keep_problems else {}),
                 **self.diagnostics,
             }
         )

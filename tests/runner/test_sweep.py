@@ -8,12 +8,15 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import sem
 
 import scalefit as sf
 from scalefit.errors import UsageError
+from scalefit.planning.recipes import paired_problems
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
 from tests.conftest import listen_to_interrupts
@@ -254,3 +257,24 @@ def test_wrong_calls(tiny, tmp_path):
         assert words in made.stderr
         assert "Traceback" not in made.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.toml"]
+
+
+@pytest.mark.slow
+def test_recipes_are_paired_on_the_problems_that_a_sweep_keeps(tmp_path):
+    """Mean pass rates are the losses, and pairs of problems that both answer alike narrow the difference."""
+    for advantage in ("grpo", "rloo"):
+        text = TINY.replace("samples = 2", "samples = 2\nkeep_problems = true").replace(
+            "[grpo]", f"[grpo]\nadvantage = '{advantage}'"
+        )
+        (tmp_path / f"{advantage}.toml").write_text(text)
+        made = run(f"{advantage}.toml", "--out", f"{advantage}.parquet", cwd=tmp_path)
+        assert made.returncode == 0, made.stderr
+    tables = [sf.read_runs(tmp_path / f"{name}.parquet") for name in ("grpo", "rloo")]
+    for table in tables:
+        for row in table.frame.itertuples():
+            assert 1 - np.mean(row.pass_rates) == pytest.approx(row.loss)
+    last = [table.frame.sort_values("step")["pass_rates"].iloc[-1] for table in tables]
+    found = paired_problems(*tables, "base", "arithmetic")
+    assert found["problems"] == 32
+    assert found["difference"] == pytest.approx(np.mean(last[1]) - np.mean(last[0]))
+    assert found["se"] == pytest.approx(sem(np.subtract(last[1], last[0])))

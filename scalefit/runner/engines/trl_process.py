@@ -164,6 +164,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             "flops_training": 3 * forward,
         }
         rewarded = sum(count for _, count in sums)
+        rates = [sum(answer[1] for answer in by_problem[at]) / samples for at in sorted(by_problem)]
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
         return {
             "run_id": spec.run_id,
@@ -188,6 +189,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             "response_length": sum(answer[3] for answer in kept) / len(kept),
             "truncated": sum(answer[4] for answer in kept) / len(kept),
             "unparsed": sum(not answer[2] for answer in kept) / len(kept),
+            **({"pass_rates": rates} if spec.config.eval.keep_problems else {}),
             **reward,
             **self.logged,
         }
