@@ -24,7 +24,7 @@ def _lagged(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     return z[:, 0], later, before
 
 
-def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_], rounds: int = 3) -> Noise:
+def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_]) -> Noise:
     """Estimate the AR(1) noise by restricted maximum likelihood.
 
     Parameters
@@ -48,33 +48,26 @@ def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_],
     before_JJ = np.einsum("rtp,rtq->rpq", before_J, before_J)
     first_JJ = first_J[:, :, None] * first_J[:, None, :]
 
-    def innovations(rho: float) -> Array:
-        """Whitened sum of squares of each curve, shape (R,)."""
+    def innovations(rho: Array) -> Array:
+        """Whitened sum of squares of each curve, shape (K, R) for K correlations."""
+        rho = rho[:, None]
         return np.asarray((1 - rho**2) * first_r**2 + late[0] - 2 * rho * late[1] + rho**2 * late[2])
 
-    rho, scale = 0.0, np.maximum(innovations(0.0) / counts / share, 1e-18)
-    for _ in range(rounds):
-        best, value = rho, np.inf
-        for trial in RHO:
-            total = np.maximum(innovations(trial), 1e-18)
-            curve_scale = total / counts / share
-            information = np.einsum(
-                "rpq,r->pq",
-                (1 - trial**2) * first_JJ + late_J - trial * cross_J + trial**2 * before_JJ,
-                1 / curve_scale,
-            )
-            sign = np.diag(information).copy()
-            sign[sign <= 0] = 1.0
-            scaled = information / np.sqrt(np.outer(sign, sign)) + 1e-12 * np.eye(P)
-            log_det = np.linalg.slogdet(scaled)[1] + np.log(sign).sum()
-            criterion = float((counts * np.log(curve_scale)).sum() - len(counts) * np.log(1 - trial**2) + log_det)
-            if criterion < value:
-                best, value = float(trial), criterion
-        if best == rho:
-            break
-        rho = best
-        scale = np.maximum(innovations(rho) / counts / share, 1e-18)
-    scale = np.maximum(innovations(rho) / counts / share, 1e-18)
+    def curve_scale(rho: Array) -> Array:
+        return np.maximum(innovations(rho) / counts / share, 1e-18)
+
+    # Every correlation of the grid at once: the information of each is a mixture of three products, curve by curve.
+    inverse = 1 / curve_scale(RHO)
+    r = RHO[:, None, None]
+    information = (1 - r**2) * np.tensordot(inverse, first_JJ, 1) + np.tensordot(inverse, late_J, 1)
+    information += -r * np.tensordot(inverse, cross_J, 1) + r**2 * np.tensordot(inverse, before_JJ, 1)
+    sign = np.einsum("kpp->kp", information).copy()
+    sign[sign <= 0] = 1.0
+    scaled = information / np.sqrt(sign[:, :, None] * sign[:, None, :]) + 1e-12 * np.eye(P)
+    log_det = np.linalg.slogdet(scaled)[1] + np.log(sign).sum(1)
+    criterion = -np.log(inverse) @ counts - len(counts) * np.log(1 - RHO**2) + log_det
+    rho = float(RHO[int(np.argmin(criterion))])
+    scale = curve_scale(np.array([rho]))[0]
     return Noise(rho, np.sqrt(scale / (1 - rho**2)))
 
 
