@@ -6,7 +6,7 @@ asks the network for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -19,12 +19,14 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, student
 from scalefit.fitting.profile import profile
 from scalefit.planning.budget import Plan, plan
+from scalefit.planning.design import Design, design
+from scalefit.planning.forecast import Forecast, forecast
 from scalefit.planning.reuse import study_reuse
 from scalefit.planning.rollouts import study_rollouts
 from scalefit.plotting import interactive
 from scalefit.provenance import replace_file, sha256_of_file, versions
 from scalefit.table.io import RunTable
-from scalefit.table.prepare import FitData, prepare
+from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.units import format_quantity
 from scalefit.validation.ensemble import LEAST_SIZES
 from scalefit.validation.holdouts import across_sizes, all_sizes, slopes, within_runs
@@ -268,6 +270,14 @@ def _decisions(page: Page, runs: RunTable, where: Mapping[str, str | float] | No
         )
         page.points([_crossing(row) for row in one.crossovers])
         page.points(one.warnings, "warn")
+    for name, answer in _ahead(runs, where):
+        page.heading(3, name)
+        if isinstance(answer, FitError):
+            page.text(f"Not answered by this table: {str(answer).removeprefix(f'{runs.path}: ')}")
+            continue
+        page.text(answer.headline)
+        page.table(answer.frame if isinstance(answer, Design) else _every_fourth(answer))
+        page.points(answer.warnings, "warn")
     for study, name in ((study_reuse, "Reuse of prompts"), (study_rollouts, "Rollouts per prompt")):
         try:
             answers: Any = study(runs, where=where)
@@ -280,9 +290,33 @@ def _decisions(page: Page, runs: RunTable, where: Mapping[str, str | float] | No
             page.text(answer.headline)
             page.table(answer.frame)
             page.points(answer.warnings, "warn")
-    page.text(
-        "For one run's rest use `scalefit forecast`, for what to run next `scalefit design`, for two recipes `scalefit compare-recipes`."
-    )
+    page.text("Two recipes are compared between two tables, by scalefit compare-recipes.")
+
+
+def _ahead(
+    runs: RunTable, where: Mapping[str, str | float] | None
+) -> Iterator[tuple[str, Forecast | Design | FitError]]:
+    """For every series: the rest of its largest run, and what to run next for a size twice the largest."""
+    both = all(name in runs.frame and runs.frame[name].notna().any() for name in ("samples", "flops"))
+    for data in prepare(runs, None, where):
+        mine = {**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
+        rows = choose(runs, {**mine, "params": float(data.sizes[-1])})
+        run = str(rows["run_id"].iloc[0])
+        try:
+            yield f"{data.series}: the rest of {run}", forecast(runs, run)
+        except FitError as error:
+            yield f"{data.series}: the rest of {run}", error
+        if both:
+            target, budget = 2 * float(data.sizes[-1]), float(rows["flops"].max())
+            name = f"{data.series}: what to run next for {format_quantity(target)}, for the FLOPs of {run}"
+            try:
+                yield name, design(runs, budget, target, where=mine)[0]
+            except FitError as error:
+                yield name, error
+
+
+def _every_fourth(found: Forecast) -> pd.DataFrame:
+    return found.frame.iloc[::4][[found.resource, "loss", "low50", "high50", "low95", "high95"]]
 
 
 def _crossing(row: Mapping[str, Any]) -> str:

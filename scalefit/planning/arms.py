@@ -43,6 +43,11 @@ class Ending:
     se: float
 
 
+def varies(runs: RunTable, column: str) -> bool:
+    """Say whether a column differs between runs of one series, evaluation and size."""
+    return bool((runs.frame.groupby(["series", "eval", "params"], observed=True)[column].nunique() > 1).any())
+
+
 def mean_variance(noise: Noise, count: int, row: int = 0) -> float:
     """Return the variance of the mean of `count` neighbouring evaluations under AR(1) noise."""
     lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))

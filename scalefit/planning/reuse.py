@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.planning.answer import Answer
-from scalefit.planning.arms import MARGIN, differ, endings, pooled_variance, single_runs
+from scalefit.planning.arms import MARGIN, differ, endings, pooled_variance, single_runs, varies
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
@@ -95,6 +95,11 @@ def study_reuse(
         raise FitError(
             f"{runs.path}: reuse is studied at equal samples by tau; the columns 'reuse' and 'samples' are needed."
         )
+    nothing = FitError(
+        f"{runs.path}: reuse does not vary within a size; run the same size with another tau ([sweep] reuse)."
+    )
+    if not varies(runs, "reuse"):
+        raise nothing
     singles = single_runs(runs, "samples", where)
     groups: dict[tuple[str, str, float], list[tuple[pd.Series, FitData]]] = {}
     for about, data in singles:
@@ -108,9 +113,7 @@ def study_reuse(
         if len({a["reuse"] for a, _ in some}) > 1
     ]
     if not found:
-        raise FitError(
-            f"{runs.path}: reuse does not vary within a size; run the same size with another tau ([sweep] reuse)."
-        )
+        raise nothing
     return found
 
 

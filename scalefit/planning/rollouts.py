@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data, student
 from scalefit.planning.answer import Answer
-from scalefit.planning.arms import pooled_variance, single_runs
+from scalefit.planning.arms import pooled_variance, single_runs, varies
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.table.schema import RESOURCES
@@ -73,6 +73,11 @@ def study_rollouts(runs: RunTable, *, where: Mapping[str, str | float] | None = 
     """
     if "group_size" not in runs.frame:
         raise FitError(f"{runs.path}: the column 'group_size' is needed.")
+    nothing = FitError(
+        f"{runs.path}: group_size does not vary within a size; run the same size with another G ([sweep] group_size)."
+    )
+    if not varies(runs, "group_size"):
+        raise nothing
     resources = [name for name in RESOURCES if name in runs.frame and runs.frame[name].notna().all()]
     groups: dict[tuple[str, str, float], dict[str, list[tuple[pd.Series, FitData]]]] = {}
     for resource in resources:
@@ -85,9 +90,7 @@ def study_rollouts(runs: RunTable, *, where: Mapping[str, str | float] | None = 
         if len({about["group_size"] for about, _ in next(iter(by_resource.values()))}) > 1
     ]
     if not found:
-        raise FitError(
-            f"{runs.path}: group_size does not vary within a size; run the same size with another G ([sweep] group_size)."
-        )
+        raise nothing
     return found
 
 
