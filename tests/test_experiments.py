@@ -88,3 +88,15 @@ def test_readme_says_what_the_benchmark_measured():
     said = f"{reach['evaluations answered within a minute']:,}".replace(",", " ")
     assert f"every size held out of {said} evaluations take half a minute" in (ROOT / "README.md").read_text()
     assert 20 < reach["s"] < 40
+
+
+def test_readme_says_how_honest_the_decisions_are():
+    found = json.loads((ROOT / "benchmarks" / "decisions.json").read_text())
+    ahead, front = found["forecast by samples"], found["frontier, truth saturating-linear"]
+    text = (ROOT / "README.md").read_text()
+    assert f"over all {ahead['prefixes']} prefixes" in text
+    assert f"covers {100 * ahead['cover95']:.0f} % of what came" in text
+    assert f"its error is {ahead['rmse'] / ahead['rmse of the last value']:.2f} of the last value's" in text
+    assert f"in {100 * front['covered']:.0f} % of {front['simulations']} simulations" in text
+    assert 0.90 <= ahead["cover95"] <= 0.98
+    assert front["covered"] >= 0.90
