@@ -26,8 +26,8 @@ from benchmarks.run import processor
 from scalefit.fitting.bootstrap import ar1_noise
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.fitting.lines import Noise
-from scalefit.planning.budget import BEYOND, curves_at, frontier
 from scalefit.planning.forecast import among_siblings, band
+from scalefit.planning.frontier import BEYOND, curves_at, frontier
 from scalefit.planning.rolling import LEAST_POINTS
 from scalefit.provenance import versions, write_json
 from scalefit.table.io import RunTable
@@ -162,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "decisions.json")
     parser.add_argument("--simulations", type=int, default=200)
+    parser.add_argument("--part", default="", help="only the parts whose name begins so")
     given = parser.parse_args()
     report: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
     report["machine"] = {"processor": processor(), "cores": os.cpu_count(), "versions": versions("plotly")}
@@ -175,6 +176,8 @@ def main() -> None:
         },
     }
     for name, part in parts.items():
+        if not name.startswith(given.part):
+            continue
         report[name] = part()
         print(name, report[name], flush=True)
         write_json(given.out, report, 4)
