@@ -179,9 +179,13 @@ def test_joint_law_finds_the_split_where_there_is_one():
 
 
 def test_per_size_law_is_refused_for_an_unseen_size(runs):
-    fit = sf.fit(runs, where={"series": "base"})
+    """By the law itself; a fit of a series answers by other laws, where there are sizes enough for those."""
+    (data,) = prepare(runs, "samples", {"series": "base"})
     with pytest.raises(FitError, match="says nothing about 100B"):
-        fit.predict("100B", samples=[1e4])
+        fit_data("saturating", data).predict("100B", samples=[1e4])
+    three = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] < 5e9)].reset_index(drop=True)
+    with pytest.raises(FitError, match="predicting an unseen size needs 4"):
+        sf.fit(sf.as_runs(three)).predict("100B", samples=[1e4])
 
 
 def test_hopeless_fits_are_refused(runs):
