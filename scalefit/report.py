@@ -303,7 +303,7 @@ def _ahead(
         rows = choose(runs, {**mine, "params": float(data.sizes[-1])})
         run = str(rows["run_id"].iloc[0])
         try:
-            yield f"{data.series}: the rest of {run}", forecast(runs, run)
+            yield f"{data.series}: the rest of {run}", forecast(runs, run, evaluation=str(data.record["eval"]))
         except FitError as error:
             yield f"{data.series}: the rest of {run}", error
         if both:

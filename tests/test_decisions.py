@@ -96,6 +96,40 @@ def test_r_star_of_simulated_repeats_is_found():
     assert found.arms[-1]["difference"] > 0.05
 
 
+@pytest.mark.parametrize("loss", [np.maximum(0.5 - 0.05 * np.arange(1, 41), 0), np.zeros(40), np.ones(40)])
+def test_a_run_at_its_end_is_forecast_to_stay(loss):
+    """A run that has reached 0, or never leaves 0 or 1: finite numbers, and no fall or rise is made up."""
+    frame = pd.DataFrame(
+        {
+            "run_id": "r",
+            "series": "s",
+            "params": 1e9,
+            "step": range(1, 41),
+            "samples": 512.0 * np.arange(1, 41),
+            "eval": "e",
+            "loss": loss,
+        }
+    )
+    found = sf.forecast(sf.as_runs(frame), "r", loss=0.3, min_gain=0.001)
+    assert np.isfinite(found.frame.to_numpy(float)).all()
+    assert found.frame["loss"].iloc[-1] == pytest.approx(loss[-1], abs=0.02)
+    assert found.chance["probability"] == pytest.approx(float(loss[-1] < 0.3), abs=0.02)
+
+
+def test_a_run_with_several_evaluations_asks_which(tmp_path, runs):
+    frame = runs.frame.astype({"eval": str})
+    pd.concat([frame, frame.assign(eval="other", loss=0.9 * frame["loss"])]).to_csv(tmp_path / "two.csv", index=False)
+    found = scalefit("forecast", "two.csv", "--run", "base-7B", cwd=tmp_path)
+    assert (found.returncode, "choose one with --eval: holdout, other" in found.stderr) == (2, True), found.stderr
+    other, typo = (
+        scalefit("forecast", "two.csv", "--run", "base-7B", "--eval", name, "--json", cwd=tmp_path)
+        for name in ("other", "othr")
+    )
+    alone = sf.forecast(sf.as_runs(frame.assign(eval="other", loss=0.9 * frame["loss"])), "base-7B")
+    assert json.loads(other.stdout)["curve"][-1]["loss"] == pytest.approx(alone.curve[-1]["loss"])
+    assert "did you mean 'other'" in typo.stderr
+
+
 def test_variance_of_a_line_is_the_textbook_one():
     """Straight line through n points of unit noise: Var at x is 1/n + (x - mean)^2/S."""
     x = np.linspace(0, 3, 12)

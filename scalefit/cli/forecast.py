@@ -29,6 +29,9 @@ def forecast(
         str | None, typer.Option(help="... for so much more of the resource; by default a tenth of what is spent.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="End of the forecast; by default four times what is spent.")] = None,
+    evaluation: Annotated[
+        str | None, typer.Option("--eval", help="The evaluation, where the run has several.", show_default=False)
+    ] = None,
     x: Resource = None,
     as_json: Json = False,
 ) -> None:
@@ -40,6 +43,7 @@ def forecast(
         read_runs(runs),
         run,
         x=x,
+        evaluation=evaluation,
         until=parse_quantity(until, "--until") if until else None,
         loss=loss,
         min_gain=min_gain,

@@ -181,6 +181,7 @@ def forecast(
     run: str,
     *,
     x: str | None = None,
+    evaluation: str | None = None,
     until: float | None = None,
     loss: float | None = None,
     min_gain: float | None = None,
@@ -196,6 +197,8 @@ def forecast(
         Its `run_id`.
     x : {"samples", "flops"}, optional
         Resource; by default the first that varies.
+    evaluation : str, optional
+        Name of the evaluation; needed where the run has several.
     until : float, optional
         Where the forecast ends, in the resource; by default four times what is spent.
     loss : float, optional
@@ -221,7 +224,12 @@ def forecast(
     if run not in known:
         raise UsageError(f"--run {run}: {runs.path} has no such run; {nearest(run, known)}")
     mine = choose(runs, {"run_id": run})
-    evaluation = str(mine["eval"].iloc[0])
+    evaluations = [str(name) for name in mine["eval"].unique()]
+    if evaluation is None and len(evaluations) > 1:
+        raise UsageError(f"run {run} has several evaluations; choose one with --eval: {', '.join(evaluations)}.")
+    if evaluation is not None and evaluation not in evaluations:
+        raise UsageError(f"--eval {evaluation}: run {run} has no such evaluation; {nearest(evaluation, evaluations)}")
+    evaluation = evaluation or evaluations[0]
     resource = x or default_resource(mine)
     if resource not in frame or mine[resource].isna().all():
         raise UsageError(f"--x {resource}: run {run} has no {resource}.")

@@ -109,7 +109,8 @@ def look_ahead(curve: Curve, x: Array) -> dict[str, Ahead]:
 def _average(shapes_Kn: Array, shapes_Km: Array, loss: Array, floor: bool, log_prior: Array) -> Ahead:
     """Average a grid of shapes; the amplitude is the fall from the first point on."""
     n = shapes_Kn.shape[1]
-    level = float(loss[-max(n // 4, 3) :].mean())
+    # A run that has reached 0 has no level of its own; a tenth of where it began, or a thousandth, keeps the prior proper.
+    level = max(float(loss[-max(n // 4, 3) :].mean()), 0.1 * float(loss.max()), 1e-3)
     # Prior: the floor anywhere below the present level, the fall as large as the level itself.
     centre = np.array([0.6, 0.4]) if floor else np.array([1.0])
     width = np.array([0.4, 0.6]) if floor else np.array([1.0])

@@ -252,7 +252,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
     if first:
         status = "diverged" if schedule.diverged else "finished"
-        step = (whole_steps(trainer.state.global_step, spec) or 0) if not schedule.diverged else spec.config.grpo.steps
+        # A run that diverged may have stopped within a step.
+        step = trainer.state.global_step * spec.config.grpo.mini_batch // spec.config.grpo.prompts
         finish(folder, {"status": status, "steps": step, "digest": spec.digest()})
         shutil.rmtree(folder / "trl", ignore_errors=True)
 
