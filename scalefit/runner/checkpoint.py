@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from scalefit.provenance import replace_file
+from scalefit.runner.advantage import Dynamics
 from scalefit.runner.train import Run, RunState
 
 ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
@@ -53,7 +54,8 @@ def load_checkpoint(run: Run, folder: Path) -> str | None:
         content = torch.load(path, weights_only=True)
         if content["spec"] != run.spec.digest():
             return "belongs to another configuration"
-        model, optimiser, state = content["model"], content["optimiser"], RunState(**content["state"])
+        model, optimiser = content["model"], content["optimiser"]
+        state = RunState(**{**content["state"], "dynamics": Dynamics(**content["state"]["dynamics"])})
         diagnostics = content["diagnostics"]
         reference = content.get("reference")
     except Exception as error:

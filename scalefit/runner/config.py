@@ -122,10 +122,25 @@ class GrpoConfig:
 
 
 @dataclass(frozen=True)
+class AdvantageConfig:
+    """What some advantages take: exponents of `asymmetric` and `power`, and the rate of the running means that `fade` reads.
+
+    Defaults: Gu et al. 2026 (arXiv:2604.04894), a focus on hard problems within FADE's range, and FADE's rate (arXiv:2607.01490).
+    """
+
+    positive: float = 0.9
+    negative: float = 0.4
+    power: float = 2.0
+    rate: float = 0.02
+
+
+@dataclass(frozen=True)
 class EvalConfig:
     """Evaluation on a fixed held-out set, at the paper's temperature, pass@1 averaged over `samples`.
 
     `keep_problems` adds a column `pass_rates` with every problem's pass rate, by which recipes are compared in pairs.
+    `pass_at` adds a column `pass_at_k` for each k, estimated without bias from the samples; `end_samples` are those of the
+    first and the last evaluation (0: `samples`), so that a large k is paid for only where a run begins and ends.
     """
 
     every: int = 2
@@ -133,6 +148,8 @@ class EvalConfig:
     samples: int = 4
     temperature: float = 0.7
     keep_problems: bool = False
+    pass_at: tuple[int, ...] = ()
+    end_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,6 +209,7 @@ class Config:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     vllm: VllmConfig = VllmConfig()
     trl: TrlConfig = TrlConfig()
+    advantage: AdvantageConfig = AdvantageConfig()
     engine: str = "scalefit"
     threads: int = 1
 
@@ -236,6 +254,11 @@ class RunSpec:
         """The size's own learning rate, or the common one."""
         own = self.size.learning_rate
         return self.config.grpo.learning_rate if own is None else own
+
+    def eval_samples(self, step: int) -> int:
+        """Return the samples a problem of the evaluation after `step`."""
+        settings = self.config.eval
+        return settings.end_samples or settings.samples if step in (0, self.config.grpo.steps) else settings.samples
 
     def digest(self) -> str:
         """Return a hash of all that decides the run's rows."""

@@ -15,6 +15,7 @@ from scalefit.runner.choices import (
     SERIES,
     STRATEGIES,
     TASK_NAMES,
+    TRL_ADVANTAGES,
     VLLM_MODES,
 )
 from scalefit.runner.config import Config, SizeConfig
@@ -58,6 +59,12 @@ def check(config: Config, where: str = "configuration") -> None:
         faults.append(
             "[task] name = 'problems': nano models are not pre-trained on files of problems; use [policy] kind = 'hf'"
         )
+    most = max(config.eval.samples, config.eval.end_samples)
+    faults += [
+        f"[eval] pass_at = {k} needs as many samples a problem, there are {most}; raise samples, or end_samples for the first and the last evaluation"
+        for k in config.eval.pass_at
+        if k > most
+    ]
     faults += _faults_of_engine(config)
     if not config.policy.sizes:
         faults.append("[[policy.sizes]] is missing: give at least one model")
@@ -73,6 +80,7 @@ def check(config: Config, where: str = "configuration") -> None:
 
 def _faults_of_numbers(config: Config) -> list[str]:
     grpo, evaluation, sweep, pretrain = config.grpo, config.eval, config.sweep, config.pretrain
+    advantage = config.advantage
     at_least = [
         ("threads", config.threads, 1),
         *((f"[grpo] {name}", getattr(grpo, name), 1) for name in ("steps", "prompts", "mini_batch", "max_new_tokens")),
@@ -86,6 +94,11 @@ def _faults_of_numbers(config: Config) -> list[str]:
         ("[vllm] cache_gib", config.vllm.cache_gib, 1),
         *((f"[eval] {name}", getattr(evaluation, name), 1) for name in ("every", "problems", "samples")),
         ("[eval] temperature", evaluation.temperature, 0),
+        ("[eval] end_samples", evaluation.end_samples, 0),
+        *(("[eval] pass_at", k, 1) for k in evaluation.pass_at),
+        ("[advantage] positive", advantage.positive, 0),
+        ("[advantage] negative", advantage.negative, 0),
+        ("[advantage] power", advantage.power, 1),
         *(("[sweep] group_size", value, 1) for value in sweep.group_size),
         *(("[sweep] reuse", value, 1) for value in sweep.reuse),
         *(("[sweep] seeds", value, 0) for value in sweep.seeds),
@@ -106,6 +119,7 @@ def _faults_of_numbers(config: Config) -> list[str]:
     shares = [
         ("[pretrain] base_noise", pretrain.base_noise),
         ("[pretrain] instruct_noise", pretrain.instruct_noise),
+        ("[advantage] rate", advantage.rate),
         ("[vllm] gpu_share", config.vllm.gpu_share),
         ("[trl] gpu_share", config.trl.gpu_share),
     ]
@@ -118,6 +132,12 @@ def _faults_of_engine(config: Config) -> list[str]:
     trl, grpo, faults = config.trl, config.grpo, []
     if config.engine != "trl":
         return [] if trl == type(trl)() else ["[trl] is set, but engine is not 'trl'; add engine = \"trl\" at the top"]
+    if grpo.advantage not in TRL_ADVANTAGES:
+        faults.append(
+            f"[grpo] advantage = {grpo.advantage!r}: TRL has {', '.join(TRL_ADVANTAGES)}; use engine = 'scalefit' for the others"
+        )
+    if config.eval.end_samples:
+        faults.append("[eval] end_samples: TRL samples every evaluation alike; use samples with engine = 'trl'")
     if config.policy.sampler != "torch":
         faults.append(
             "[policy] sampler = 'vllm' is for scalefit's own engine; with engine = 'trl' use [trl] vllm = 'colocate' or 'server'"

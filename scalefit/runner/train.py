@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalefit.runner.advantage import ADVANTAGES
+from scalefit.runner.advantage import ADVANTAGES, Dynamics
 from scalefit.runner.config import GrpoConfig, RunSpec
 from scalefit.runner.data import evaluation_examples, training_examples
-from scalefit.runner.evaluate import evaluate
+from scalefit.runner.evaluate import evaluate, pass_columns
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies.policy import Policy
@@ -47,6 +47,7 @@ class RunState:
     step: int = 0
     totals: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0.0))
     rows: list[Row] = field(default_factory=list)
+    dynamics: Dynamics = field(default_factory=Dynamics)
 
 
 def generator_for(*key: object) -> torch.Generator:
@@ -128,7 +129,10 @@ class Run:
         ]
         reward_PG = torch.tensor([[score.reward for score in group] for group in scores])
         scored = time.perf_counter()
-        advantage_PG = ADVANTAGES[config.advantage](reward_PG)
+        settings = self.spec.config.advantage
+        dynamics = self.state.dynamics.after_sampling(rollouts.entropy, settings.rate)
+        advantage_PG = ADVANTAGES[config.advantage].weigh(reward_PG, dynamics, settings)
+        self.state.dynamics = dynamics.after_scoring(float(reward_PG.mean()), settings.rate)
         reference_PGT = None
         if self.reference is not None:
             reference_PGT = reference_log_prob(self.reference, rollouts, config, self._micro_batch(rollouts))
@@ -153,6 +157,8 @@ class Run:
             "reward": float(reward_PG.mean()),
             "entropy": rollouts.entropy,
             "uniform_groups": float((reward_PG == reward_PG[:, :1]).all(1).float().mean()),
+            "mass_success": float(advantage_PG.clamp(min=0).mean()),
+            "mass_failure": float(-advantage_PG.clamp(max=0).mean()),
             "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
         }
@@ -225,12 +231,13 @@ class Run:
     def evaluate(self) -> None:
         """Evaluate and add a row."""
         spec, settings, state = self.spec, self.spec.config.eval, self.state
+        samples = spec.eval_samples(state.step)
         found = evaluate(
             self.policy,
             self.sampler,
             self.task,
             self.held_out,
-            samples=settings.samples,
+            samples=samples,
             max_new_tokens=self.config.max_new_tokens,
             temperature=settings.temperature,
             generator=generator_for(spec.seed, "evaluate", state.step),
@@ -249,14 +256,14 @@ class Run:
                 "group_size": spec.group_size,
                 "eval": self.task.name,
                 "eval_size": len(self.held_out),
-                "eval_samples": settings.samples,
+                "eval_samples": samples,
                 "loss": found.loss,
                 "loss_low": found.low,
                 "loss_high": found.high,
                 "response_length": found.response_length,
                 "truncated": found.truncated,
                 "unparsed": found.unparsed,
-                **({"pass_rates": found.pass_rate.tolist()} if settings.keep_problems else {}),
+                **pass_columns(found.pass_rate, samples, settings),
                 **self.diagnostics,
             }
         )

@@ -1,6 +1,7 @@
 """The update against closed forms and against itself: micro-batches, skipped groups, normalisations."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -8,13 +9,33 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalefit.runner.advantage import ADVANTAGES
-from scalefit.runner.choices import ADVANTAGE_NAMES, ENGINE_NAMES, KINDS, SAMPLER_NAMES, TASK_NAMES
+from scalefit.errors import ScalefitError, UsageError
+from scalefit.runner.advantage import (
+    ADVANTAGES,
+    Dynamics,
+    asymmetric_advantage,
+    centred_advantage,
+    fade_advantage,
+    fade_schedule,
+    group_advantage,
+    power_advantage,
+)
+from scalefit.runner.choices import ADVANTAGE_NAMES, ENGINE_NAMES, KINDS, SAMPLER_NAMES, TASK_NAMES, TRL_ADVANTAGES
 from scalefit.runner.choices import NORMALISATIONS as NORMALISATION_NAMES
-from scalefit.runner.config import Config, EvalConfig, GrpoConfig, PolicyConfig, RunSpec, SizeConfig, SweepConfig
+from scalefit.runner.config import (
+    AdvantageConfig,
+    Config,
+    EvalConfig,
+    GrpoConfig,
+    PolicyConfig,
+    RunSpec,
+    SizeConfig,
+    SweepConfig,
+)
 from scalefit.runner.data import training_examples
 from scalefit.runner.engines import ENGINES
-from scalefit.runner.evaluate import evaluate, exact_interval
+from scalefit.runner.engines.trl_launch import SCALE
+from scalefit.runner.evaluate import evaluate, exact_interval, pass_at
 from scalefit.runner.loss import NORMALISATIONS, clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.policies.nano import NanoShape
@@ -29,6 +50,7 @@ SIZE = SizeConfig("t", 16, 2, 2)
 
 def test_choices_are_the_registries():
     assert tuple(ADVANTAGES) == ADVANTAGE_NAMES
+    assert set(SCALE) == set(TRL_ADVANTAGES)
     assert tuple(ENGINES) == ENGINE_NAMES
     assert tuple(SAMPLERS) == SAMPLER_NAMES
     assert NORMALISATIONS == NORMALISATION_NAMES
@@ -39,24 +61,95 @@ def test_choices_are_the_registries():
 rewards = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=16)
 
 
+SETTINGS = AdvantageConfig()
+SEEN = Dynamics(success_rate=0.4, entropy=0.3, first_entropy=1.0)
+
+
 @given(rewards)
 def test_advantages_against_numpy(group):
     r = np.array(group)
     reward = torch.tensor([group])
-    found = {name: advantage(reward)[0].numpy() for name, advantage in ADVANTAGES.items()}
+    found = {name: one.weigh(reward, SEEN, SETTINGS)[0].numpy() for name, one in ADVANTAGES.items()}
     np.testing.assert_allclose(found["grpo"], (r - r.mean()) / (r.std(ddof=1) + 1e-6), atol=1e-5)
     np.testing.assert_allclose(found["dr-grpo"], r - r.mean(), atol=1e-6)
     others = [(r.sum() - x) / (len(r) - 1) for x in r]
     np.testing.assert_allclose(found["rloo"], r - others, atol=1e-5)
+    np.testing.assert_allclose(found["power"], (1 - r.mean()) * (r - r.mean()), atol=1e-6)
+    # FADE at a success rate of .4 and an entropy .2 below half the first one: alpha 2.25, delta .8.
+    centred = r - r.mean()
+    fade = (1 - r.mean()) ** 1.25 * np.where(centred >= 0, centred, centred / 0.8)
+    np.testing.assert_allclose(found["fade"], fade, atol=1e-5)
+    if r.min() < r.max():
+        odds = (1 - r.mean()) / r.mean()
+        np.testing.assert_allclose(found["asymmetric"], np.where(r == 1, odds**0.9, -(odds**-0.4)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("advantage", ADVANTAGES.values(), ids=ADVANTAGES.keys())
+@pytest.mark.parametrize("name", ADVANTAGES)
 @given(group=rewards)
-def test_advantages_sum_to_nothing_and_vanish_for_ties(advantage, group):
-    found = advantage(torch.tensor([group]))
-    assert float(found.sum()) == pytest.approx(0, abs=1e-4)
+def test_masses_are_those_of_the_weights(name, group):
+    """m_S and m_F, written as functions of p, are the sums of the weights that a group really gets."""
+    one, G = ADVANTAGES[name], len(group)
+    weights = one.weigh(torch.tensor([group]), SEEN, SETTINGS)[0].double()
+    success, failure = one.mass(np.array([sum(group) / G]), SEEN, SETTINGS, G)
+    assert float(weights.clamp(min=0).sum()) / G == pytest.approx(success[0], abs=1e-4)
+    assert -float(weights.clamp(max=0).sum()) / G == pytest.approx(failure[0], abs=1e-4)
+    assert torch.isfinite(weights).all()
     if len(set(group)) == 1:
-        assert (found == 0).all()
+        assert (weights == 0).all()
+
+
+@given(rewards.filter(lambda group: len(set(group)) == 2))
+def test_advantages_agree_where_they_should(group):
+    reward, G = torch.tensor([group]), len(group)
+    centred = centred_advantage(reward)
+    torch.testing.assert_close(fade_advantage(reward, 1.0, 1.0), centred)
+    torch.testing.assert_close(power_advantage(reward, 1.0), centred)
+    # GRPO is the symmetric case of AsymGRPO, but for n - 1 in its standard deviation.
+    scale = (1 - 1 / G) ** 0.5
+    torch.testing.assert_close(
+        scale * asymmetric_advantage(reward, 0.5, 0.5), group_advantage(reward), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("rate", "alpha"), [(0.5, 1.5), (0.2, 3.0), (0.0, 3.0), (1.0, 1.0), (0.6, 1.0), (0.4, 2.25)])
+def test_fade_turns_to_hard_problems_while_few_are_solved(rate, alpha):
+    assert fade_schedule(Dynamics(rate, 1.0, 1.0))[0] == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize(("entropy", "delta"), [(1.0, 1.0), (0.5, 1.0), (0.2, 0.7), (0.0, 0.5)])
+def test_fade_pushes_failures_harder_as_entropy_falls(entropy, delta):
+    assert fade_schedule(Dynamics(0.5, entropy, 1.0))[1] == pytest.approx(delta)
+    assert fade_schedule(Dynamics(0.5, entropy, 9.0))[1] == 0.3
+
+
+@pytest.mark.parametrize("entropy", [None, float("nan"), float("inf")])
+def test_fade_refuses_an_entropy_that_is_no_number(entropy):
+    with pytest.raises(ScalefitError, match="finite numbers"):
+        fade_schedule(Dynamics(0.5, entropy, 1.0))
+
+
+def test_running_means_by_hand():
+    state = Dynamics().after_sampling(2.0, 0.02).after_scoring(1.0, 0.02)
+    assert state == Dynamics(pytest.approx(0.51), 2.0, 2.0)
+    assert state.after_sampling(1.0, 0.02) == Dynamics(pytest.approx(0.51), pytest.approx(1.98), 2.0)
+
+
+@given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
+def test_pass_at_k_is_the_share_of_subsets_with_a_right_answer(case):
+    """Against every subset of k answers, counted."""
+    n, right, k = case
+    answers = [True] * right + [False] * (n - right)
+    subsets = list(itertools.combinations(answers, k))
+    assert pass_at(np.array([right]), n, k)[0] == pytest.approx(sum(map(any, subsets)) / len(subsets))
+
+
+def test_pass_at_k_is_unbiased():
+    """20 000 draws of 8 answers at a pass rate of .2: the mean is 1 - .8^4 within four standard errors (false alarm 6e-5)."""
+    right = np.random.default_rng(0).binomial(8, 0.2, 20_000)
+    found = pass_at(right, 8, 4)
+    assert found.mean() == pytest.approx(1 - 0.8**4, abs=4 * found.std() / 20_000**0.5)
+    with pytest.raises(UsageError, match="there are 8"):
+        pass_at(right, 8, 9)
 
 
 def test_clipping_by_hand():
@@ -144,7 +237,7 @@ def test_first_gradient_is_the_policy_gradient():
     model.load_state_dict(before)
     drawn = rollouts["drawn"]
     reward = torch.tensor([[run.task.score(text, None).reward for text in group] for group in run.policy.texts(drawn)])
-    advantage = ADVANTAGES["grpo"](reward)
+    advantage = group_advantage(reward)
     model.zero_grad()
     log_prob = run.policy.response_logits(drawn).log_softmax(-1).gather(-1, drawn.response_PGT[..., None])[..., 0]
     (-(advantage[..., None] * log_prob * drawn.mask_PGT).sum() / drawn.mask_PGT.sum()).backward()

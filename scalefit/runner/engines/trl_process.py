@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
@@ -27,7 +28,7 @@ from scalefit.runner.checkpoint import append_row, finish, write_rows
 from scalefit.runner.config import RunSpec, find_run
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
-from scalefit.runner.evaluate import exact_interval
+from scalefit.runner.evaluate import exact_interval, pass_columns
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.task import Example, Task
@@ -189,7 +190,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             "response_length": sum(answer[3] for answer in kept) / len(kept),
             "truncated": sum(answer[4] for answer in kept) / len(kept),
             "unparsed": sum(not answer[2] for answer in kept) / len(kept),
-            **({"pass_rates": rates} if spec.config.eval.keep_problems else {}),
+            **pass_columns(np.array(rates), samples, spec.config.eval),
             **reward,
             **self.logged,
         }
