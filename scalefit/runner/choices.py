@@ -3,7 +3,7 @@
 A test holds these against the registries themselves.
 """
 
-TASK_NAMES = ("arithmetic", "reasoning-gym", "problems")
+TASK_NAMES = ("arithmetic", "logic", "reasoning-gym", "problems")
 KINDS = ("nano", "hf")
 SERIES = ("base", "instruct")
 ORDERS = ("curriculum", "shuffled")

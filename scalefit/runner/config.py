@@ -32,7 +32,11 @@ class LevelConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Where problems come from; `order` is that of training: curriculum (easy to hard) or shuffled."""
+    """Where problems come from; `order` is that of training: curriculum (easy to hard) or shuffled.
+
+    `levels` are those of arithmetic, `families` those of reasoning-gym, `path` and `eval_path` files of problems;
+    `fragment`, proof `depth`, `decoys`, number of `letters` and `pretrain_depth` (0: `depth`), up to which pre-training goes, of logic.
+    """
 
     name: str = "arithmetic"
     order: str = "curriculum"
@@ -40,6 +44,11 @@ class TaskConfig:
     families: tuple[str, ...] = ()
     path: str = ""
     eval_path: str = ""
+    fragment: str = "implication"
+    depth: int = 4
+    decoys: int = 1
+    letters: int = 26
+    pretrain_depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,12 +198,14 @@ class TrlConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """The grid: one run for each combination, times the sizes."""
+    """The grid: one run for each combination, times the sizes; `fragment` and `depth` are for the task `logic`."""
 
     series: tuple[str, ...] = ("base",)
     seeds: tuple[int, ...] = (0,)
     group_size: tuple[int, ...] = (8,)
     reuse: tuple[int, ...] = (1,)
+    fragment: tuple[str, ...] = ()
+    depth: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,8 +235,10 @@ class Config:
     def runs(self) -> list[RunSpec]:
         """Return the grid, smallest size first, in a fixed order."""
         return [
-            RunSpec(self, size, series, seed, group, reuse)
+            RunSpec(self, size, series, seed, group, reuse, fragment, depth)
             for size in self.policy.sizes
+            for fragment in self.sweep.fragment or ("",)
+            for depth in self.sweep.depth or (0,)
             for series in self.sweep.series
             for group in self.sweep.group_size
             for reuse in self.sweep.reuse
@@ -235,7 +248,7 @@ class Config:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run of the grid."""
+    """One run of the grid; without a `fragment` or `depth` of its own it has the task's."""
 
     config: Config
     size: SizeConfig
@@ -243,11 +256,25 @@ class RunSpec:
     seed: int
     group_size: int
     reuse: int
+    fragment: str = ""
+    depth: int = 0
 
     @property
     def run_id(self) -> str:
         """A name that says what the run is."""
-        return f"{self.size.name}-{self.series}-g{self.group_size}-r{self.reuse}-s{self.seed}"
+        own = (f"-{self.fragment}" if self.fragment else "") + (f"-h{self.depth}" if self.depth else "")
+        return f"{self.size.name}-{self.series}{own}-g{self.group_size}-r{self.reuse}-s{self.seed}"
+
+    @property
+    def task(self) -> TaskConfig:
+        """The task with the run's own fragment and depth."""
+        task = self.config.task
+        return dataclasses.replace(task, fragment=self.fragment or task.fragment, depth=self.depth or task.depth)
+
+    @property
+    def task_columns(self) -> dict[str, Any]:
+        """What the table says about the task beside the evaluation's name."""
+        return {"fragment": self.task.fragment, "depth": self.task.depth} if self.config.task.name == "logic" else {}
 
     @property
     def learning_rate(self) -> float:

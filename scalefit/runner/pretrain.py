@@ -103,8 +103,8 @@ def _train(
         rows, starts = [], []
         for at in range(index, index + batch):
             example = task.draw("pretrain", at)
-            spoilt = next(random_stream("noise", at)) < noise * 2**32
-            answer = task.corrupt(example, at) if spoilt else example.answer
+            spoilt = next(random_stream("noise", at)) < (1 - (1 - noise) ** example.steps) * 2**32
+            answer = task.corrupt(example, at) if spoilt else example.worked or example.answer
             prompt = policy.encode(example.prompt)
             rows.append([*prompt, *policy.encode(answer), END])
             starts.append(len(prompt))

@@ -254,6 +254,7 @@ class Run:
                 "flops_full": sum(state.totals[name] for name in COUNTERS[3:]),
                 "reuse": float(spec.reuse),
                 "group_size": spec.group_size,
+                **spec.task_columns,
                 "eval": self.task.name,
                 "eval_size": len(self.held_out),
                 "eval_samples": samples,

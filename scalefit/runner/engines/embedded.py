@@ -17,7 +17,7 @@ from scalefit.runner.train import Run
 def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
     alive = Watch(spec, say)
-    task = make_task(spec.config.task)
+    task = make_task(spec.task)
     run = Run(spec, task, make_policy(spec, task, alive))
     try:
         refused = load_checkpoint(run, folder)

@@ -265,7 +265,7 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     if (start / "whole").exists():
         return
     start.mkdir(exist_ok=True)
-    make_policy(spec, make_task(spec.config.task), alive).export(start)
+    make_policy(spec, make_task(spec.task), alive).export(start)
     (start / "whole").touch()
 
 

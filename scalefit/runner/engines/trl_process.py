@@ -181,6 +181,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             "flops_full": sum(passes.values()),
             "reuse": float(spec.reuse),
             "group_size": spec.group_size,
+            **spec.task_columns,
             "eval": self.task.name,
             "eval_size": len(self.examples[EVAL]),
             "eval_samples": samples,
@@ -240,7 +241,7 @@ def train(spec: RunSpec, folder: Path) -> None:
     chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
-    trainer = Trainer(spec, make_task(spec.config.task), folder, source, chat)
+    trainer = Trainer(spec, make_task(spec.task), folder, source, chat)
     first = trainer.is_world_process_zero()
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0

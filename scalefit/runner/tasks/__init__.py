@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from scalefit.runner.config import TaskConfig
 from scalefit.runner.tasks.arithmetic import Arithmetic, Level
+from scalefit.runner.tasks.logic import Logic
 from scalefit.runner.tasks.task import Task
 
 
@@ -27,8 +28,13 @@ def _problems(config: TaskConfig) -> Task:
     return Problems(config.path, config.eval_path)
 
 
+def _logic(config: TaskConfig) -> Task:
+    return Logic(config.fragment, config.depth, config.decoys, config.letters, config.pretrain_depth or config.depth)
+
+
 TASKS: dict[str, Callable[[TaskConfig], Task]] = {
     "arithmetic": _arithmetic,
+    "logic": _logic,
     "reasoning-gym": _gym,
     "problems": _problems,
 }

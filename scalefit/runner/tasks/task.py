@@ -7,12 +7,15 @@ whatever a generator does with its seeds. To add a task, write its file and a li
 from __future__ import annotations
 
 import hashlib
+import itertools
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from scalefit.errors import UsageError
 
+_WORDS = struct.Struct("<16I")
 SPLITS = ("train", "eval", "pretrain")
 EVAL_SHARE = 0.1
 """Share of all questions that belong to the evaluation split."""
@@ -20,12 +23,18 @@ EVAL_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Example:
-    """One problem: the prompt shown, the answer expected, how hard it is (larger: harder), where it came from."""
+    """One problem: the prompt shown, the answer expected, how hard it is (larger: harder), where it came from.
+
+    Pre-training teaches `worked`, the solution that ends in the answer, or else the answer itself; each of its `steps`
+    may be spoilt by noise.
+    """
 
     prompt: str
     answer: str
     difficulty: float
     source: str = ""
+    worked: str = ""
+    steps: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,8 +104,6 @@ def distinct(task: Task, split: str, count: int, first: int = 0, patience: int =
 
 def random_stream(*key: object) -> Iterator[int]:
     """Return an endless stream of 32-bit integers decided by the key alone."""
-    block = 0
-    while True:
-        digest = hashlib.blake2b("\x1f".join(map(str, (*key, block))).encode(), digest_size=64).digest()
-        yield from (int.from_bytes(digest[at : at + 4], "little") for at in range(0, 64, 4))
-        block += 1
+    name = "\x1f".join(map(str, key)).encode()
+    for block in itertools.count():
+        yield from _WORDS.unpack(hashlib.blake2b(b"%b\x1f%d" % (name, block), digest_size=64).digest())
