@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from scalefit.cli import arms, check, crossval, design, figures, fit, forecast, importing, paper, plan, predict
+from scalefit.cli import arms, check, crossval, design, figures, fit, forecast, horizon, importing, paper, plan, predict
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.errors import Interrupted, ScalefitError
@@ -28,6 +28,7 @@ for group in (
     plan,
     design,
     arms,
+    horizon,
     crossval,
     figures,
     importing,

@@ -65,6 +65,7 @@ def check(config: Config, where: str = "configuration") -> None:
         for k in config.eval.pass_at
         if k > most
     ]
+    faults += _faults_of_logic(config)
     faults += _faults_of_engine(config)
     if not config.policy.sizes:
         faults.append("[[policy.sizes]] is missing: give at least one model")
@@ -126,6 +127,38 @@ def _faults_of_numbers(config: Config) -> list[str]:
     faults += [f"{key} = {value}: must lie in [0, 1]" for key, value in shares if not 0 <= value <= 1]
     empty = [name for name in ("series", "seeds", "group_size", "reuse") if not getattr(sweep, name)]
     return faults + [f"[sweep] {name} is empty" for name in empty]
+
+
+def _faults_of_logic(config: Config) -> list[str]:
+    from scalefit.runner.tasks.logic import RULES, deepest, longest_proof
+
+    task, sweep = config.task, config.sweep
+    if task.name != "logic":
+        return [
+            f"[sweep] {name} is for the task 'logic', not {task.name!r}"
+            for name in ("fragment", "depth")
+            if getattr(sweep, name)
+        ]
+    fragments = sweep.fragment or (task.fragment,)
+    faults = [f"[task] fragment = {one!r}: {nearest(one, RULES)}" for one in fragments if one not in RULES]
+    depths = {
+        "depth": sweep.depth or (task.depth,),
+        "pretrain_depth": (task.pretrain_depth,) if task.pretrain_depth else (),
+    }
+    for fragment in (one for one in fragments if one in RULES):
+        reach = deepest(fragment, max(task.decoys, 1), task.letters)
+        faults += [
+            f"[task] {name} = {depth}: fragment {fragment!r} with {task.decoys} decoys and {task.letters} letters reaches depths from 1 to {reach}"
+            for name, some in depths.items()
+            for depth in some
+            if not 1 <= depth <= reach
+        ]
+        longest = longest_proof(fragment, max(depths["depth"]))
+        if config.policy.kind == "nano" and config.grpo.max_new_tokens < longest + 1:
+            faults.append(
+                f"[grpo] max_new_tokens = {config.grpo.max_new_tokens}: a proof of depth {max(depths['depth'])} in {fragment!r} takes up to {longest} characters and an end; use at least {longest + 1}"
+            )
+    return faults
 
 
 def _faults_of_engine(config: Config) -> list[str]:

@@ -116,7 +116,12 @@ def test_false_proofs_and_models_are_found_out():
     assert check_model([a, ab], ("",), {"a": True, "b": False}) == "a>b"
 
 
-@given(st.sampled_from(list(RULES)), st.integers(1, 4), st.integers(0, 10**9), st.sampled_from(["train", "eval", "pretrain"]))
+@given(
+    st.sampled_from(list(RULES)),
+    st.integers(1, 4),
+    st.integers(0, 10**9),
+    st.sampled_from(["train", "eval", "pretrain"]),
+)
 def test_examples_are_pure_and_scored(fragment, depth, index, split):
     task = Logic(fragment, depth, pretrain_depth=3)
     example = task.draw(split, index)

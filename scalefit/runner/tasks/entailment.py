@@ -107,7 +107,9 @@ def check_proof(formulas: Iterable[Formula], objects: Iterable[str], proof: Iter
             return f"line {at} uses {', '.join(strange)}, which is not given"
         allowed = one_step(step.uses, objects, known)
         if not any(one.rule == step.rule and one.derives == step.derives for one in allowed):
-            return f"line {at}: {step.derives} does not follow by {step.rule} from {', '.join(f.text for f in step.uses)}"
+            return (
+                f"line {at}: {step.derives} does not follow by {step.rule} from {', '.join(f.text for f in step.uses)}"
+            )
         known.add(step.derives)
     return None
 
