@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from scalefit.errors import FitError
+from scalefit.planning.ranking import Transfer
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
 from scalefit.plotting.style import new_figure, save_figure
+from scalefit.plotting.transfer import draw_scores, draw_transfer
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.table.schema import RESOURCES
+from scalefit.table.systems import SystemTable
 from scalefit.units import format_quantity
 from scalefit.validation.ensemble import LEAST_SIZES
 from scalefit.validation.holdouts import across_sizes, all_sizes, slopes, within_runs
@@ -56,6 +59,39 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         for arm, mark in ARMS.items():
             _draw_arm(gallery, label, rows, arm, mark, out)
     return gallery
+
+
+def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -> list[Path]:
+    """Draw every benchmark's scores against size and cost, and every benchmark against the source; return the files.
+
+    Parameters
+    ----------
+    table : SystemTable
+        From `scalefit.read_systems`.
+    out : Path
+        Existing directory for NAME.png, NAME.pdf and NAME.json.
+    transfers : sequence of Transfer
+        From `study_transfer`.
+    """
+    made: list[Path] = []
+    parts = {name: table.frame[table.frame["benchmark"] == name] for name in table.benchmarks}
+    for x in ("params", "cost"):
+        known = {name: rows for name, rows in parts.items() if rows[x].notna().sum() > 1}
+        if known:
+            figure, panels = new_figure(len(known))
+            numbers = {
+                name: draw_scores(axes, rows, x, name) for axes, (name, rows) in zip(panels, known.items(), strict=True)
+            }
+            made += save_figure(figure, out / f"scores_by_{x}", numbers)
+    if transfers:
+        figure, panels = new_figure(len(transfers))
+        numbers = {}
+        for axes, one in zip(panels, transfers, strict=True):
+            title = f"Kendall's tau {one.tau:.2f}, 95 % {one.low:.2f} to {one.high:.2f}"
+            names = one.source, one.target
+            numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title)
+        made += save_figure(figure, out / "transfer", numbers)
+    return made
 
 
 def _label(frame: pd.DataFrame, series: str, evaluation: str) -> str:

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_log(
-    kind: Annotated[str, typer.Argument(help="verl, trl, wandb, tensorboard or columns.")],
+    kind: Annotated[str, typer.Argument(help="verl, trl, wandb, tensorboard, columns or systems.")],
     path: Annotated[Path, typer.Argument(help="The log: a file or a run's folder.")],
     out: Annotated[Path, typer.Option(help="Runs table to write (.parquet, .csv or .jsonl).")] = Path("runs.parquet"),
     facts: Annotated[
@@ -40,6 +40,13 @@ def import_log(
 
     if out.exists() and not add:
         raise UsageError(f"--out {out} exists; add the run to it with --add, or name another file.")
+    if kind == "systems":
+        if facts or metric or columns or add:
+            raise UsageError(
+                "import systems takes everything from the file: a row a system and benchmark, with score and n."
+            )
+        _import_systems(path, out, as_json)
+        return
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}
@@ -56,6 +63,22 @@ def import_log(
         print(f"  warning: {warning}")
     names = ", ".join(found.runs.frame["run_id"].astype(str).unique()[:5])
     print(f"{out}: {len(found.runs.frame)} evaluations of {names}" + (f"; {said['rows']} rows in all" if add else ""))
+
+
+def _import_systems(path: Path, out: Path, as_json: bool) -> None:
+    """Write a table of systems with the exact interval of every score."""
+    from scalefit.table.systems import read_systems, write_systems
+
+    table = read_systems(path)
+    write_systems(table, out)
+    if as_json:
+        print_json(
+            {"out": str(out), "rows": len(table.frame), "systems": table.systems, "benchmarks": table.benchmarks}
+        )
+        return
+    print(
+        f"{out}: {len(table.frame)} scores of {len(table.systems)} systems on {', '.join(table.benchmarks)}, each with its 95 % interval"
+    )
 
 
 class _Bar:

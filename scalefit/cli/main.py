@@ -11,6 +11,8 @@ import typer
 from scalefit.cli import arms, check, crossval, design, figures, fit, forecast, horizon, importing, paper, plan, predict
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
+from scalefit.cli import sharpening as sharpening_command
+from scalefit.cli import systems as systems_command
 from scalefit.errors import Interrupted, ScalefitError
 
 app = typer.Typer(
@@ -28,7 +30,9 @@ for group in (
     plan,
     design,
     arms,
+    sharpening_command,
     horizon,
+    systems_command,
     crossval,
     figures,
     importing,

@@ -15,6 +15,7 @@ from scalefit.fitting.fit import fit_data
 from scalefit.planning.answer import Answer
 from scalefit.planning.arms import MARGIN, Difference, Ending, differ, endings, pooled_variance, single_runs
 from scalefit.table.io import RunTable
+from scalefit.table.passes import RATES
 
 Array = NDArray[np.float64]
 QUANTITIES = {
@@ -24,7 +25,6 @@ QUANTITIES = {
     "asymptote": "floor of L = A + a exp(-X/s)",
     "log10_resource": "log10 of the resource that reaches the reference loss",
 }
-PASSES = "pass_rates"
 """Column with a list of pass rates, one a problem, where a table has it."""
 
 
@@ -252,11 +252,11 @@ def paired_problems(first: RunTable, second: RunTable, series: str, evaluation: 
     """Return the difference of end losses over the same problems, its error from problem to problem; None without them."""
     rates = []
     for runs in (first, second):
-        if PASSES not in runs.frame:
+        if RATES not in runs.frame:
             return None
         rows = runs.frame[(runs.frame["series"] == series) & (runs.frame["eval"] == evaluation)]
         last = rows.sort_values("step").groupby("run_id", observed=True).tail(1)
-        lists = [np.asarray(value, float) for value in last[PASSES] if value is not None]
+        lists = [np.asarray(value, float) for value in last[RATES] if value is not None]
         if not lists or len({len(one) for one in lists}) != 1:
             return None
         rates.append(np.mean(lists, axis=0))

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scalefit.errors import UsageError
 from scalefit.runner.config import EvalConfig
 from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.tasks.task import Example, Task
+from scalefit.table.passes import COLUMN, RATES, pass_at_k
 
 CHUNK = 64
 """Problems sampled at once."""
@@ -60,33 +60,11 @@ def exact_interval(rate: float, trials: int, level: float = 0.95) -> tuple[float
     return low, high
 
 
-def pass_at(right: NDArray[Any], samples: int, k: int) -> NDArray[np.float64]:
-    """Return the chance that at least one of k answers is right, estimated without bias from `samples` answers.
-
-    1 - C(n - c, k)/C(n, k) for c right among n. Source: Chen et al. 2021, arXiv:2107.03374, eq. 1.
-
-    Parameters
-    ----------
-    right : ndarray, shape (M,)
-        Right answers to each problem.
-    samples, k : int
-        n, and k of at most n.
-    """
-    if not 1 <= k <= samples:
-        raise UsageError(f"pass@{k} needs at least {k} samples a problem, there are {samples}; raise [eval] samples.")
-    wrong = samples - np.asarray(right, float)[:, None]
-    factors = 1 - k / np.arange(1, samples + 1)
-    # The product of 1 - k/m over m from n - c + 1 to n; where fewer than k are wrong one of its factors is at most 0.
-    kept = np.where(np.arange(1, samples + 1) > wrong, factors, 1.0).prod(1)
-    return np.where(wrong[:, 0] < k, 1.0, 1.0 - kept)
-
-
 def pass_columns(pass_rate: NDArray[Any], samples: int, settings: EvalConfig) -> dict[str, Any]:
     """Return what a row says beside the loss: every problem's pass rate, and pass@k for each k the samples allow."""
-    right = np.rint(np.asarray(pass_rate) * samples)
-    found: dict[str, Any] = {"pass_rates": list(map(float, pass_rate))} if settings.keep_problems else {}
+    found: dict[str, Any] = {RATES: list(map(float, pass_rate))} if settings.keep_problems else {}
     for k in settings.pass_at:
-        found[f"pass_at_{k}"] = float(pass_at(right, samples, k).mean()) if k <= samples else None
+        found[f"{COLUMN}{k}"] = float(pass_at_k(pass_rate, samples, [k]).mean()) if k <= samples else None
     return found
 
 

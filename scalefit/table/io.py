@@ -174,6 +174,11 @@ def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[s
     replace_file(path, write)
 
 
+def load_frame(path: Path) -> pd.DataFrame:
+    """Read any table by its ending, unchecked; raises TableError if it cannot be read."""
+    return _load(path, None)[0]
+
+
 def _load(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, Any]]:
     if not path.exists():
         raise TableError(f"{path}: no such file.")

@@ -35,7 +35,7 @@ from scalefit.runner.config import (
 from scalefit.runner.data import training_examples
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
-from scalefit.runner.evaluate import evaluate, exact_interval, pass_at
+from scalefit.runner.evaluate import evaluate, exact_interval
 from scalefit.runner.loss import NORMALISATIONS, clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.policies.nano import NanoShape
@@ -44,6 +44,7 @@ from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at
+from scalefit.table.passes import pass_at_k
 
 SIZE = SizeConfig("t", 16, 2, 2)
 
@@ -140,16 +141,16 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_answer(case):
     n, right, k = case
     answers = [True] * right + [False] * (n - right)
     subsets = list(itertools.combinations(answers, k))
-    assert pass_at(np.array([right]), n, k)[0] == pytest.approx(sum(map(any, subsets)) / len(subsets))
+    assert pass_at_k(np.array([right / n]), n, [k])[0, 0] == pytest.approx(sum(map(any, subsets)) / len(subsets))
 
 
 def test_pass_at_k_is_unbiased():
     """20 000 draws of 8 answers at a pass rate of .2: the mean is 1 - .8^4 within four standard errors (false alarm 6e-5)."""
     right = np.random.default_rng(0).binomial(8, 0.2, 20_000)
-    found = pass_at(right, 8, 4)
+    found = pass_at_k(right / 8, 8, [4])
     assert found.mean() == pytest.approx(1 - 0.8**4, abs=4 * found.std() / 20_000**0.5)
     with pytest.raises(UsageError, match="there are 8"):
-        pass_at(right, 8, 9)
+        pass_at_k(right / 8, 8, [9])
 
 
 def test_clipping_by_hand():

@@ -48,7 +48,7 @@ def longest_proof(fragment: str, depth: int) -> int:
 class Problem(NamedTuple):
     """A problem with its certificates.
 
-    `premises` in the order shown; `chain`, from a fact to the answer, and the `decoys`; `proof` derives the chain;
+    `premises` in the order shown, rules, facts, and last the fact that the proof starts from; `chain`, from a fact to the answer, and the `decoys`; `proof` derives the chain;
     `true` and `false` literals make a model in which no decoy holds; `objects` are those spoken of.
     """
 
@@ -151,7 +151,7 @@ def make_problem(fragment: str, depth: int, decoys: int, letters: str, stream: I
     maker = _Maker(fragment, letters, stream)
     chain = [maker.literal() for _ in range(depth + 1)]
     astray = [[maker.literal() for _ in range(depth + 1)] for _ in range(decoys)]
-    maker.fact(chain[0])
+    start = Formula((), (chain[0] + maker.here,))
     maker.true += chain
     for decoy in astray:
         maker.false += decoy
@@ -162,10 +162,10 @@ def make_problem(fragment: str, depth: int, decoys: int, letters: str, stream: I
         maker.universal = fragment == "quantifiers" and bool(next(stream) & 1)
         _STEPS[rule](maker, chain[at], chain[at + 1], trap)
         for decoy in astray:
-            maker.premise((decoy[at],), (decoy[at + 1],))
+            maker.rule((decoy[at],), (decoy[at + 1],))
     here = maker.here
     return Problem(
-        tuple(maker.shuffled(maker.premises)),
+        (*maker.shuffled(maker.rules), *maker.shuffled(maker.facts), start),
         maker.about(chain),
         tuple(map(maker.about, astray)),
         tuple(maker.proof),
@@ -176,7 +176,7 @@ def make_problem(fragment: str, depth: int, decoys: int, letters: str, stream: I
 
 
 class _Maker:
-    """Premises as they are written, with the proof and the countermodel that they allow."""
+    """Rules and facts as they are written, with the proof and the countermodel that they allow."""
 
     def __init__(self, fragment: str, letters: str, stream: Iterator[int]) -> None:
         self.stream, self.signed = stream, fragment in ("negation", "quantifiers")
@@ -186,7 +186,8 @@ class _Maker:
             objects = list(OBJECTS)
             self.here, self.there = self.pick(objects), self.pick(objects)
         self.universal = False
-        self.premises: list[Formula] = []
+        self.rules: list[Formula] = []
+        self.facts: list[Formula] = []
         self.proof: list[Step] = []
         self.true: list[str] = []
         self.false: list[str] = []
@@ -215,7 +216,7 @@ class _Maker:
         """Return the literals said of the question's object."""
         return tuple([literal + self.here for literal in literals] if self.here else literals)
 
-    def premise(self, body: tuple[str, ...], head: tuple[str, ...]) -> Formula:
+    def rule(self, body: tuple[str, ...], head: tuple[str, ...]) -> Formula:
         """Add a formula, for every object or for the one that the question is about."""
         if len(body) > 1 and next(self.stream) & 1:
             body = body[::-1]
@@ -224,12 +225,12 @@ class _Maker:
         if self.here and not self.universal:
             body, head = tuple(one + self.here for one in body), tuple(one + self.here for one in head)
         formula = Formula(body, head, self.universal)
-        self.premises.append(formula)
+        self.rules.append(formula)
         return formula
 
     def fact(self, literal: str, there: bool = False) -> None:
         """Add a fact about the object of the question, or about the other one."""
-        self.premises.append(Formula((), (literal + (self.there if there else self.here),)))
+        self.facts.append(Formula((), (literal + (self.there if there else self.here),)))
         if there:
             self.true_there.append(literal + self.there)
 
@@ -246,10 +247,10 @@ class _Maker:
 
 
 def _implication(maker: _Maker, now: str, then: str, trap: str) -> None:
-    maker.derive("implication", then, maker.premise((now,), (then,)))
+    maker.derive("implication", then, maker.rule((now,), (then,)))
     if maker.universal:
         # What holds of the other object says nothing about this one.
-        maker.premises.append(Formula((now + maker.there,), (trap + maker.there,)))
+        maker.rules.append(Formula((now + maker.there,), (trap + maker.there,)))
 
 
 def _conjunction(maker: _Maker, now: str, then: str, trap: str) -> None:
@@ -257,8 +258,8 @@ def _conjunction(maker: _Maker, now: str, then: str, trap: str) -> None:
     maker.fact(known)
     maker.true.append(known)
     maker.false.append(unknown)
-    maker.derive("conjunction", then, maker.premise((now, known), (then,)))
-    maker.premise((now, unknown), (trap,))
+    maker.derive("conjunction", then, maker.rule((now, known), (then,)))
+    maker.rule((now, unknown), (trap,))
     if maker.universal:
         maker.fact(unknown, there=True)
 
@@ -267,10 +268,10 @@ def _cases(maker: _Maker, now: str, then: str, trap: str) -> None:
     one, other, lost, leading = maker.literal(), maker.literal(), maker.literal(), maker.literal()
     maker.true += [one, lost]
     maker.false += [other, leading]
-    split = maker.premise((now,), (one, other))
-    maker.derive("cases", then, split, maker.premise((one,), (then,)), maker.premise((other,), (then,)))
-    maker.premise((now,), (leading, lost))
-    maker.premise((leading,), (trap,))
+    split = maker.rule((now,), (one, other))
+    maker.derive("cases", then, split, maker.rule((one,), (then,)), maker.rule((other,), (then,)))
+    maker.rule((now,), (leading, lost))
+    maker.rule((leading,), (trap,))
 
 
 def _syllogism(maker: _Maker, now: str, then: str, trap: str) -> None:
@@ -278,13 +279,13 @@ def _syllogism(maker: _Maker, now: str, then: str, trap: str) -> None:
     maker.false.append(excluded)
     maker.true.append(possible)
     maker.fact(negate(excluded))
-    maker.derive("syllogism", then, maker.premise((now,), (then, excluded)))
-    maker.premise((now,), (trap, possible))
+    maker.derive("syllogism", then, maker.rule((now,), (then, excluded)))
+    maker.rule((now,), (trap, possible))
 
 
 def _contraposition(maker: _Maker, now: str, then: str, trap: str) -> None:
-    maker.derive("contraposition", then, maker.premise((negate(then),), (negate(now),)))
-    maker.premise((trap,), (now,))
+    maker.derive("contraposition", then, maker.rule((negate(then),), (negate(now),)))
+    maker.rule((trap,), (now,))
 
 
 _STEPS: dict[str, Callable[[_Maker, str, str, str], None]] = {

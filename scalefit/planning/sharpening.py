@@ -1,0 +1,283 @@
+"""Is training only sharpening? Pass@k before and after, the law of pass@k, and what entropy is left to pay with.
+
+A policy that is only sharpened solves at the first try what it solved before at some try: pass@1 rises and pass@k for a
+large k does not. The question is that of Yue et al. 2025, arXiv:2504.13837.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scalefit.errors import FitError
+from scalefit.fitting.fit import student
+from scalefit.fitting.relations import fit_entropy, fit_pass_at_k
+from scalefit.planning.answer import Answer
+from scalefit.planning.arms import MARGIN, pooled_variance
+from scalefit.table.io import RunTable
+from scalefit.table.passes import COLUMN, RATES, pass_at_k
+from scalefit.table.prepare import choose
+from scalefit.units import format_quantity
+
+Array = NDArray[np.float64]
+DRAWS = 1000
+"""Redraws of the problems behind every interval."""
+
+
+@dataclass(frozen=True)
+class Sharpening(Answer):
+    """What training did to one size.
+
+    Attributes
+    ----------
+    passes : list of dict
+        For each k: before, after, difference with its 95 % interval (None where one run without its problems is all there is).
+    law : dict or None
+        a and b of pass@k = exp(a k^b), before and after, with 95 % intervals over the problems.
+    overtaken_at : float or None
+        The k at which the start is as good as the end, where the two curves cross.
+    entropy : dict or None
+        a, b, r2 and ceiling (pass rate at entropy 0, with interval) of R = -a exp(H) + b, and where entropy and reward are now.
+    verdict : str
+        What the differences at the smallest and the largest k say.
+    """
+
+    series: str
+    eval: str
+    params: float
+    runs: int
+    passes: list[dict[str, Any]]
+    law: dict[str, Any] | None
+    overtaken_at: float | None
+    entropy: dict[str, Any] | None
+    verdict: str
+    warnings: list[str]
+
+    ROWS: ClassVar[str] = "passes"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        return f"{self.series} on {self.eval}, {format_quantity(self.params)}: {self.verdict}"
+
+
+def study_sharpening(
+    runs: RunTable,
+    *,
+    k: Sequence[int] | None = None,
+    margin: float = MARGIN,
+    where: Mapping[str, str | float] | None = None,
+) -> list[Sharpening]:
+    """Compare pass@k at the first and the last evaluation of every series, evaluation and size.
+
+    Parameters
+    ----------
+    runs : RunTable
+        With `pass_rates` and `eval_samples` (`[eval] keep_problems`), or columns `pass_at_1`, `pass_at_8`, ...
+    k : sequence of int, optional
+        By default powers of two up to the samples there are, or the columns there are.
+    margin : float
+        What still counts as the same pass rate.
+
+    Raises
+    ------
+    FitError
+        If the table has neither; UsageError if a k is larger than the samples.
+    """
+    frame = choose(runs, where).sort_values("step")
+    groups = list(frame.groupby(["series", "eval", "params"], observed=True, sort=True))
+    ends = [_ends(rows, k) for _, rows in groups]
+    if not any(ends):
+        raise FitError(
+            f"{runs.path}: pass@k needs the columns pass_rates and eval_samples ([eval] keep_problems = true, end_samples = 64) or "
+            "pass_at_1, pass_at_8 and so on ([eval] pass_at = [1, 8, 64]), at the first and the last evaluation of a run."
+        )
+    spread: dict[int, list[list[float]]] = {}
+    for pair in filter(None, ends):
+        for at, one in enumerate(pair.k):
+            spread.setdefault(one, []).append(list(pair.after[:, at] - pair.before[:, at]))
+    pooled = {one: pooled_variance(gaps) for one, gaps in spread.items()}
+    found = []
+    for (key, rows), some in zip(groups, ends, strict=True):
+        if some is not None:
+            series, evaluation, params = key
+            found.append(_study(str(series), str(evaluation), float(str(params)), rows, some, pooled, margin))
+    return found
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Pass@k of each run at its ends, (runs, K), and of each problem, meaned over runs, (M, K) or None."""
+
+    k: list[int]
+    before: Array
+    after: Array
+    problems: tuple[Array, Array] | None
+
+
+def _ends(rows: pd.DataFrame, k: Sequence[int] | None) -> _Ends | None:
+    single = rows.groupby("run_id", observed=True, sort=False)
+    first, last = single.head(1).set_index("run_id"), single.tail(1).set_index("run_id")
+    last = last.loc[first.index]
+    if (first["step"] == last["step"]).all():
+        return None
+    if RATES in rows and "eval_samples" in rows and first[RATES].notna().all() and last[RATES].notna().all():
+        samples = int(min(first["eval_samples"].min(), last["eval_samples"].min()))
+        asked = list(k) if k else [2**n for n in range(samples.bit_length()) if 2**n <= samples]
+        each = [
+            [pass_at_k(np.asarray(r), int(n), asked) for r, n in zip(end[RATES], end["eval_samples"], strict=True)]
+            for end in (first, last)
+        ]
+        if len({len(one) for side in each for one in side}) > 1:
+            return None
+        before, after = (np.array([one.mean(0) for one in side]) for side in each)
+        means = np.mean(each[0], axis=0), np.mean(each[1], axis=0)
+        return _Ends(asked, before, after, means)
+    columns = {
+        int(name.removeprefix(COLUMN)): name
+        for name in map(str, rows)
+        if name.startswith(COLUMN) and name.removeprefix(COLUMN).isdigit()
+    }
+    asked = sorted(
+        one
+        for one, name in columns.items()
+        if (not k or one in k) and first[name].notna().all() and last[name].notna().all()
+    )
+    if not asked:
+        return None
+    names = [columns[one] for one in asked]
+    return _Ends(asked, first[names].to_numpy(float), last[names].to_numpy(float), None)
+
+
+def _study(
+    series: str,
+    evaluation: str,
+    params: float,
+    rows: pd.DataFrame,
+    ends: _Ends,
+    pooled: Mapping[int, tuple[float, int] | None],
+    margin: float,
+) -> Sharpening:
+    warnings: list[str] = []
+    count = len(ends.before)
+    before, after = ends.before.mean(0), ends.after.mean(0)
+    problem_se = np.zeros(len(ends.k))
+    law = None
+    if ends.problems is not None:
+        gap = ends.problems[1] - ends.problems[0]
+        problem_se = gap.std(0, ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else problem_se
+        law = _law(ends.k, ends.problems)
+    passes: list[dict[str, Any]] = []
+    for at, one in enumerate(ends.k):
+        row: dict[str, Any] = {"k": one, "before": float(before[at]), "after": float(after[at])}
+        row["difference"] = float(after[at] - before[at])
+        variance, dof = problem_se[at] ** 2, np.inf
+        if (between := pooled[one]) is not None:
+            variance, dof = variance + between[0] / count, between[1]
+        known = ends.problems is not None or between is not None
+        width = student(0.95, min(dof, 1e6)) * float(np.sqrt(variance)) if known else None
+        row["low"] = None if width is None else row["difference"] - width
+        row["high"] = None if width is None else row["difference"] + width
+        passes.append(row)
+    if all(value is None for value in pooled.values()):
+        warnings.append("one run: what another seed would change is not in the intervals")
+    if ends.problems is None:
+        warnings.append("no pass_rates: the error from problem to problem is not in the intervals")
+    entropy, said = _entropy(rows)
+    if said:
+        warnings.append(said)
+    return Sharpening(
+        series,
+        evaluation,
+        params,
+        count,
+        passes,
+        law,
+        _overtaken(ends.k, before, after),
+        entropy,
+        _verdict(passes, margin),
+        warnings,
+    )
+
+
+def _law(k: list[int], problems: tuple[Array, Array]) -> dict[str, Any] | None:
+    """Return a and b before and after, with percentile intervals over redrawn problems; None with fewer than two k."""
+    if len(k) < 2:
+        return None
+    rng = np.random.default_rng(0)
+    count = len(problems[0])
+    weights = rng.multinomial(count, np.full(count, 1 / count), DRAWS) / count
+    found: dict[str, Any] = {}
+    for name, each in zip(("before", "after"), problems, strict=True):
+        value = fit_pass_at_k(np.array(k, float), each.mean(0)[None])[0]
+        if not np.isfinite(value).all():
+            found[name] = None
+            continue
+        drawn = fit_pass_at_k(np.array(k, float), weights @ each)
+        low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+        found[name] = {
+            one: {"value": float(value[at]), "low": float(low[at]), "high": float(high[at])}
+            for at, one in enumerate(("a", "b"))
+        }
+    return found
+
+
+def _overtaken(k: list[int], before: Array, after: Array) -> float | None:
+    gap = after - before
+    for at in range(1, len(k)):
+        if gap[at - 1] > 0 >= gap[at]:
+            share = gap[at - 1] / (gap[at - 1] - gap[at])
+            return float(np.exp(np.log(k[at - 1]) + share * np.log(k[at] / k[at - 1])))
+    return None
+
+
+def _entropy(rows: pd.DataFrame) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the entropy relation over the runs of a size, or why there is none."""
+    if "entropy" not in rows:
+        return None, "no column entropy: the entropy law was not fitted"
+    runs = [part for _, part in rows.groupby("run_id", observed=True, sort=False)]
+    finite = [np.isfinite(part["entropy"].to_numpy(float)) for part in runs]
+    longest = max(int(mask.sum()) for mask in finite)
+    H, R, present = (np.zeros((len(runs), max(longest, 1))) for _ in range(3))
+    for at, (part, mask) in enumerate(zip(runs, finite, strict=True)):
+        n = int(mask.sum())
+        H[at, :n], R[at, :n] = part["entropy"].to_numpy(float)[mask], 1 - part["loss"].to_numpy(float)[mask]
+        present[at, :n] = 1
+    try:
+        fit = fit_entropy(H, R, present.astype(bool))
+    except FitError as error:
+        return None, f"no entropy law: {error}"
+    value, low, high = fit.ceiling()
+    last = [int(row.sum()) - 1 for row in present if row.any()]
+    now = [(H[at, n], R[at, n]) for at, n in enumerate(last)]
+    return {
+        "a": fit.a,
+        "b": fit.b,
+        "r2": fit.r2,
+        "noise_correlation": fit.rho,
+        "fitted_entropy": list(fit.entropy),
+        "entropy_now": float(np.mean([one[0] for one in now])),
+        "pass_rate_now": float(np.mean([one[1] for one in now])),
+        "ceiling": {"value": value, "low": low, "high": high},
+    }, None
+
+
+def _verdict(passes: list[dict[str, Any]], margin: float) -> str:
+    one, many = passes[0], passes[-1]
+    if len(passes) < 2 or one["low"] is None or many["low"] is None:
+        return "the data do not say: pass@k at two k, with intervals, is needed."
+    rises, small, large = one["low"] > 0, f"pass@{one['k']}", f"pass@{many['k']}"
+    if many["low"] > 0:
+        more = "and" if rises else "though not"
+        return f"more than sharpening: {large} rises by {many['difference']:.3f}, {more} {small} ({one['difference']:+.3f})."
+    if many["high"] < 0:
+        lead = "sharpening at the cost of coverage" if rises else "coverage is lost"
+        return f"{lead}: {large} falls by {-many['difference']:.3f}, {small} {one['difference']:+.3f}."
+    if rises and many["high"] < margin:
+        return f"only sharpening: {small} rises by {one['difference']:.3f}, {large} by less than {margin:g}."
+    return f"the data do not say: {small} {one['difference']:+.3f}, and {large} {many['difference']:+.3f} with 0 in its interval."

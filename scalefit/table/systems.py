@@ -1,0 +1,155 @@
+"""Results of whole systems: one row a system and benchmark, with the exact binomial interval of its score.
+
+Unlike a runs table it holds no training: a system is whatever was evaluated, and has a number of parameters, a cost,
+both or neither. To know another name for a column, add it to `ALSO`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scalefit.errors import TableError, nearest
+from scalefit.provenance import replace_file
+from scalefit.table.faults import Fault
+from scalefit.table.io import load_frame
+
+COLUMNS = ("system", "params", "cost", "benchmark", "score", "n", "low", "high")
+NEEDED = ("system", "benchmark", "score", "n")
+ALSO = {
+    "system": ("model", "framework", "agent", "name"),
+    "benchmark": ("task", "dataset", "eval"),
+    "score": ("accuracy", "acc", "pass@1"),
+    "n": ("problems", "total", "eval_size", "num_problems"),
+    "cost": ("usd", "price", "cost_usd"),
+}
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class SystemTable:
+    """A validated table.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        system, params [parameters], cost [the table's own unit], benchmark, score [share right], n [problems], low and
+        high (exact 95 % binomial interval); params and cost are nan where they are not known.
+    path : str
+        Where it came from, for messages.
+    """
+
+    frame: pd.DataFrame
+    path: str = "table"
+
+    @property
+    def systems(self) -> list[str]:
+        """Names, in order of appearance."""
+        return list(self.frame["system"].unique())
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Names, in order of appearance."""
+        return list(self.frame["benchmark"].unique())
+
+
+def read_systems(path: str | Path) -> SystemTable:
+    """Read and validate a table of systems (Parquet, CSV or JSONL); raises TableError with all faults at once."""
+    return as_systems(load_frame(Path(path)), str(path))
+
+
+def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
+    """Validate a data frame as a table of systems.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns system, benchmark, n, and score or correct; optionally params and cost. Common other names are known.
+
+    Raises
+    ------
+    TableError
+        With all faults at once.
+    """
+    frame = frame.rename(columns={old: new for new, all_old in ALSO.items() for old in all_old if new not in frame})
+    if "score" not in frame and {"correct", "n"} <= set(frame):
+        frame = frame.assign(
+            score=pd.to_numeric(frame["correct"], errors="coerce") / pd.to_numeric(frame["n"], errors="coerce")
+        )
+    missing = [name for name in NEEDED if name not in frame]
+    if missing:
+        hints = "; ".join(f"{name}: {nearest(name, map(str, frame.columns))}" for name in missing)
+        raise TableError(
+            f"{path}: no column {', '.join(missing)} ({hints}). A table of systems has system, benchmark, score and n, and may have "
+            "params and cost."
+        )
+    if not len(frame):
+        raise TableError(f"{path}: no rows. Write one row a system and benchmark.")
+    frame = frame.reset_index(drop=True)
+    faults = _faults(frame)
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise TableError(f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''} (rows count from 0):\n{lines}")
+    out = pd.DataFrame({name: frame[name].astype(str) for name in ("system", "benchmark")})
+    for name in ("params", "cost", "score", "n"):
+        out[name] = pd.to_numeric(frame[name]).astype(float) if name in frame else np.nan
+    problems = out["n"].to_numpy()
+    out["low"], out["high"] = binomial_interval(np.rint(out["score"].to_numpy() * problems), problems)
+    return SystemTable(out[list(COLUMNS)], path)
+
+
+def write_systems(table: SystemTable, path: str | Path) -> None:
+    """Write a table beside `path`, then rename."""
+    path = Path(path)
+    if path.suffix not in (".parquet", ".csv"):
+        raise TableError(f"{path}: unknown ending {path.suffix!r}; use .parquet or .csv.")
+    if path.suffix == ".parquet":
+        replace_file(path, lambda target: table.frame.to_parquet(target, index=False))
+    else:
+        replace_file(path, lambda target: table.frame.to_csv(target, index=False))
+
+
+def binomial_interval(right: Any, n: Any, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Return the exact interval of shares, `right` of `n`. Source: Clopper and Pearson 1934, Biometrika 26, 404."""
+    from scipy.special import betaincinv
+
+    right, n, tail = np.asarray(right, float), np.asarray(n, float), (1 - level) / 2
+    low = np.where(right > 0, betaincinv(np.maximum(right, 0.5), n - right + 1, tail), 0.0)
+    high = np.where(right < n, betaincinv(right + 1, np.maximum(n - right, 0.5), 1 - tail), 1.0)
+    return low, high
+
+
+def _faults(frame: pd.DataFrame) -> list[Fault]:
+    found: list[Fault] = []
+
+    def fault(column: str, wrong: pd.Series, what: str, fix: str) -> None:
+        rows = tuple(int(row) for row in np.flatnonzero(wrong.to_numpy(bool)))
+        if rows:
+            found.append(Fault(column, rows, what, fix))
+
+    for name in ("system", "benchmark"):
+        fault(name, frame[name].isna() | (frame[name].astype(str).str.strip() == ""), "is empty", f"name the {name}")
+    numbers = {
+        name: pd.to_numeric(frame[name], errors="coerce") for name in ("score", "n", "params", "cost") if name in frame
+    }
+    for name, values in numbers.items():
+        given = frame[name].notna() if name in ("params", "cost") else pd.Series(True, frame.index)
+        fault(name, given & ~np.isfinite(values), "is not a number", "write a finite number")
+    score, n = numbers["score"], numbers["n"]
+    fault("score", (score > 1) & (score <= 100), "is above 1", "write shares, not per cent: divide by 100")
+    fault("score", (score < 0) | (score > 100), "is no share of problems", "write the share that was right, 0 to 1")
+    fault("n", (n < 1) | (n != n.round()), "is no number of problems", "write how many problems the benchmark has")
+    for name in ("params", "cost"):
+        if name in numbers:
+            fault(name, numbers[name] <= 0, "is not above 0", "leave it empty where it is not known")
+    fault(
+        "system",
+        frame.duplicated(["system", "benchmark"], keep=False),
+        "has two rows for one benchmark",
+        "keep one, or name variants apart",
+    )
+    return found
