@@ -13,7 +13,7 @@ from scalefit.errors import FitError
 from scalefit.planning.ranking import Transfer
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
-from scalefit.plotting.style import new_figure, save_figure
+from scalefit.plotting.style import new_figure, new_panels, save_figure
 from scalefit.plotting.transfer import draw_scores, draw_transfer
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
@@ -84,10 +84,10 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
             }
             made += save_figure(figure, out / f"scores_by_{x}", numbers)
     if transfers:
-        figure, panels = new_figure(len(transfers))
+        figure, panels = new_panels(len(transfers))
         numbers = {}
         for axes, one in zip(panels, transfers, strict=True):
-            title = f"Kendall's tau {one.tau:.2f}, 95 % {one.low:.2f} to {one.high:.2f}"
+            title = f"tau {one.tau:.2f}; {one.same} of {one.same + one.opposite} told pairs alike"
             names = one.source, one.target
             numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title)
         made += save_figure(figure, out / "transfer", numbers)

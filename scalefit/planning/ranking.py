@@ -25,7 +25,6 @@ from scalefit.table.systems import SystemTable
 Array = NDArray[np.float64]
 ALL = "all"
 """Name of the mean over benchmarks."""
-DRAWS = 2000
 LEVEL = 0.05
 
 
@@ -97,25 +96,19 @@ def rank_systems(table: SystemTable, benchmark: str | None = None) -> list[Ranki
 
 
 def _rank(name: str, parts: list[pd.DataFrame], warnings: list[str] | None = None) -> Ranking:
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
     systems = list(parts[0].index)
     parts = [part.loc[systems] for part in parts]
-    n = np.array([part["n"].to_numpy() for part in parts])
-    score = np.array([part["score"].to_numpy() for part in parts])
-    # One success and one failure more for each: the difference then has about its stated error down to few problems.
-    shrunk = (score * n + 1) / (n + 2)
-    mean = shrunk.mean(0)
-    variance = (shrunk * (1 - shrunk) / (n + 2)).sum(0) / len(parts) ** 2
-    pairs = list(combinations(range(len(systems)), 2))
-    z = np.array([(mean[a] - mean[b]) / np.sqrt(variance[a] + variance[b]) for a, b in pairs])
-    differ = holm(2 * ndtr(-np.abs(z)))
+    score = np.mean([part["score"].to_numpy(float) for part in parts], axis=0)
+    mean, variance = _shrunk(parts)
     better: dict[int, set[int]] = {at: set() for at in range(len(systems))}
-    for (a, b), value, apart in zip(pairs, z, differ, strict=True):
-        if apart:
-            better[a if value > 0 else b].add(b if value > 0 else a)
+    told = _orders(mean, variance)
+    for (a, b), sign in zip(combinations(range(len(systems)), 2), told, strict=True):
+        if sign:
+            better[a if sign > 0 else b].add(b if sign > 0 else a)
     rows = []
-    for at in sorted(range(len(systems)), key=lambda at: -score[:, at].mean()):
+    for at in sorted(range(len(systems)), key=lambda at: -score[at]):
         above = sum(at in beaten for beaten in better.values())
         tied = [
             systems[other]
@@ -130,7 +123,7 @@ def _rank(name: str, parts: list[pd.DataFrame], warnings: list[str] | None = Non
         rows.append(
             {
                 "system": systems[at],
-                "score": float(score[:, at].mean()),
+                "score": float(score[at]),
                 "low": low,
                 "high": high,
                 "rank_low": 1 + above,
@@ -139,7 +132,7 @@ def _rank(name: str, parts: list[pd.DataFrame], warnings: list[str] | None = Non
                 "tied_with": tied,
             }
         )
-    return Ranking(name, rows, int(differ.sum()), len(pairs), warnings or [])
+    return Ranking(name, rows, int((told != 0).sum()), len(told), warnings or [])
 
 
 def holm(p: Array, level: float = LEVEL) -> NDArray[np.bool_]:
@@ -156,8 +149,10 @@ def holm(p: Array, level: float = LEVEL) -> NDArray[np.bool_]:
 class Transfer:
     """How scores on one benchmark go with those on another, over systems.
 
-    `tau` is Kendall's rank correlation with a 95 % interval over redrawn scores: what other problems of the same kind
-    would say about these systems, not what other systems would.
+    `tau` is Kendall's rank correlation of the scores as they are. Of all pairs of systems, `same` and `opposite` are
+    separated on both benchmarks and ordered alike or not, the others may be either: `low` and `high` hold the rank
+    correlation of the true scores with 95 %, for these systems. (Redrawing scores instead does not: noise only ever
+    mixes ranks, and such intervals held the truth in 10 to 98 % of simulations.)
     """
 
     source: str
@@ -166,15 +161,23 @@ class Transfer:
     tau: float
     low: float
     high: float
+    pairs: int
+    same: int
+    opposite: int
 
     @property
     def said(self) -> str:
         """The answer in words."""
-        about = f"tau {self.tau:.2f} [{self.low:.2f}, {self.high:.2f}] over {self.systems} systems"
+        about = (
+            f"tau {self.tau:.2f} [{self.low:.2f}, {self.high:.2f}]; of {self.pairs} pairs of systems {self.same + self.opposite} are "
+            f"separated on both, {self.same} in the same order"
+        )
         if self.low > 0:
             return f"systems better at {self.source} are better at {self.target}: {about}"
         if self.high < 0:
             return f"systems better at {self.source} are worse at {self.target}: {about}"
+        if self.same and not self.opposite:
+            return f"wherever both tell systems apart, {self.target} orders them as {self.source} does; the rest is open: {about}"
         return f"the data do not say whether being better at {self.source} goes with {self.target}: {about}"
 
 
@@ -189,18 +192,33 @@ def study_transfer(table: SystemTable, source: str | None = None) -> list[Transf
     source = source or table.benchmarks[0]
     if source not in table.benchmarks:
         raise UsageError(f"--source {source}: {table.path} has no such benchmark; {nearest(source, table.benchmarks)}")
-    rng, found = np.random.default_rng(0), []
+    found = []
     mine = table.frame[table.frame["benchmark"] == source].set_index("system")
     for target in table.benchmarks:
         other = table.frame[table.frame["benchmark"] == target].set_index("system")
         both = [name for name in mine.index if name in other.index]
         if target == source or len(both) < 3:
             continue
-        sides = [part.loc[both, ["score", "n"]].to_numpy(float).T for part in (mine, other)]
-        drawn = [rng.binomial(n.astype(int), score, (DRAWS, len(both))) / n for score, n in sides]
-        taus = np.array([kendall(a, b) for a, b in zip(*drawn, strict=True)])
-        low, high = np.percentile(taus, [2.5, 97.5])
-        found.append(Transfer(source, target, len(both), kendall(sides[0][0], sides[1][0]), float(low), float(high)))
+        sides = [part.loc[both] for part in (mine, other)]
+        # Half the error for each benchmark: all orders that are told are right with 95 %.
+        told = [_orders(*_shrunk([part]), LEVEL / 2) for part in sides]
+        pairs, product = len(told[0]), told[0] * told[1]
+        same, opposite = int((product > 0).sum()), int((product < 0).sum())
+        open_pairs = pairs - same - opposite
+        scores = [part["score"].to_numpy(float) for part in sides]
+        found.append(
+            Transfer(
+                source,
+                target,
+                len(both),
+                kendall(*scores),
+                (same - opposite - open_pairs) / pairs,
+                (same - opposite + open_pairs) / pairs,
+                pairs,
+                same,
+                opposite,
+            )
+        )
     return found
 
 
@@ -211,3 +229,22 @@ def kendall(a: Array, b: Array) -> float:
     """
     signs = np.sign(np.subtract.outer(a, a)) * np.sign(np.subtract.outer(b, b))
     return float(signs.sum() / (len(a) * (len(a) - 1)))
+
+
+def _shrunk(parts: list[pd.DataFrame]) -> tuple[Array, Array]:
+    """Return the mean scores over benchmarks and their variance, each with one success and one failure more.
+
+    The difference of two then has about its stated error down to few problems.
+    """
+    n, score = (np.array([part[name].to_numpy(float) for part in parts]) for name in ("n", "score"))
+    rate = (score * n + 1) / (n + 2)
+    return rate.mean(0), (rate * (1 - rate) / (n + 2)).sum(0) / len(parts) ** 2
+
+
+def _orders(mean: Array, variance: Array, level: float = LEVEL) -> NDArray[np.int_]:
+    """Return for each pair of `combinations` 1 if the first is better, -1 if the second is, 0 if that is not told."""
+    from scipy.special import ndtr
+
+    first, second = np.array(list(combinations(range(len(mean)), 2))).T
+    z = (mean[first] - mean[second]) / np.sqrt(variance[first] + variance[second])
+    return np.where(holm(2 * ndtr(-np.abs(z)), level), np.sign(z), 0).astype(int)

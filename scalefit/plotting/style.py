@@ -87,6 +87,15 @@ def new_figure(
     return figure, list(panels.flat)
 
 
+def new_panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many panels, at most `most` side by side."""
+    columns = min(count, most)
+    figure, panels = new_figure(columns, -(-count // columns), height=3.2)
+    for spare in panels[count:]:
+        spare.remove()
+    return figure, panels[:count]
+
+
 def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
     """Write NAME.png, NAME.pdf and NAME.json, the numbers drawn; return their paths."""
     made = []
