@@ -5,6 +5,7 @@ Runs of one seed share their base model and the order of their problems, so arms
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
+from scalefit.planning.recipes import Comparison
+
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data" / "study"
 LAST = 3
 """Evaluations at the end that make a run's final loss."""
 
 
-def final_loss(frame: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """Return the mean loss of the last evaluations, a row a seed (and size) and a column an arm."""
-    ends = frame.sort_values("step").groupby(["size", "seed", arm], sort=True)["loss"]
-    return ends.apply(lambda loss: loss.tail(LAST).mean()).unstack(arm)
+def final(frame: pd.DataFrame, arm: str, column: str = "loss") -> pd.DataFrame:
+    """Return the mean of the last evaluations that have the column, a row a seed (and size) and a column an arm."""
+    ends = frame.sort_values("step").groupby(["size", "seed", arm], sort=True)[column]
+    return ends.apply(lambda values: values.tail(LAST).mean()).unstack(arm)
 
 
 def levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -32,16 +35,31 @@ def levels(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**found, "sd start": at["start"].std(), "sd end": at["end"].std()})
 
 
-def paired(frame: pd.DataFrame, arm: str, base: object) -> pd.DataFrame:
-    """Return each arm's final loss and its difference from `base`, with a 95 % Student interval over pairs."""
-    ends = final_loss(frame, arm)
+def paired(frame: pd.DataFrame, arm: str, base: object, column: str = "loss") -> pd.DataFrame:
+    """Return where each arm ends and its difference from `base`, with a 95 % Student interval over pairs."""
+    ends = final(frame, arm, column)
     rows = []
     for name in ends:
         gap = ends[name] - ends[base]
         width = student.ppf(0.975, len(gap) - 1) * gap.std(ddof=1) / np.sqrt(len(gap))
-        rows.append({arm: name, "loss": ends[name].mean(), "difference": gap.mean(), "low": gap.mean() - width})
+        rows.append({arm: name, column: ends[name].mean(), "difference": gap.mean(), "low": gap.mean() - width})
         rows[-1] |= {"high": gap.mean() + width, "pairs": len(gap)}
     return pd.DataFrame(rows).set_index(arm)
+
+
+def by_law(found: Comparison) -> dict[str, str]:
+    """Return a comparison's differences by the law, meaned over sizes with 95 % intervals, and its resource multiplier."""
+    row = {}
+    for name in ("end_loss", "k", "E", "asymptote"):
+        gaps = [size[name] for size in found.sizes if size[name]]
+        row[name] = _mean([(gap["difference"], (gap["high"] - gap["low"]) / 2) for gap in gaps], "{:+.4f}".format)
+    logs = [(np.log(one["value"]), np.log(one["high"] / one["low"]) / 2) for one in found.multiplier]
+    return row | {f"{found.resource}, times": _mean(logs, lambda log: f"{np.exp(log):.2f}")}
+
+
+def _mean(each: list[tuple[float, float]], show: Callable[[float], str]) -> str:
+    mean, width = np.mean([value for value, _ in each]), np.sqrt(sum(half**2 for _, half in each)) / len(each)
+    return f"{show(mean)} [{show(mean - width)}, {show(mean + width)}], {len(each)} sizes"
 
 
 def save(figure: Figure, name: str) -> None:

@@ -23,6 +23,10 @@ SOURCES = {
     "e04_grpo_sequence": "e04_advantage/grpo_sequence.toml",
     "e04_dr-grpo_dr-grpo": "e04_advantage/dr-grpo_dr-grpo.toml",
     "e04_rloo_token": "e04_advantage/rloo_token.toml",
+    "e05_grpo": "e05_adaptive_advantage/grpo.toml",
+    "e05_dr-grpo": "e05_adaptive_advantage/dr-grpo.toml",
+    "e05_rloo": "e05_adaptive_advantage/rloo.toml",
+    "e05_fade": "e05_adaptive_advantage/fade.toml",
 }
 
 

@@ -6,6 +6,7 @@ from scalefit.errors import LawError, nearest
 from scalefit.laws.curves import CURVES
 from scalefit.laws.law import Law, Param
 from scalefit.laws.lines import BENT, CLOSED, LINES
+from scalefit.laws.relations import RELATIONS
 
 LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES)}
 OFFSET_FORMS = (*CLOSED, *BENT)
@@ -20,4 +21,4 @@ def get_law(name: str) -> Law:
         raise LawError(f"no law {name!r}; {nearest(name, LAWS)} `scalefit laws` lists them.") from None
 
 
-__all__ = ["LAWS", "OFFSET_FORMS", "Law", "Param", "get_law"]
+__all__ = ["LAWS", "OFFSET_FORMS", "RELATIONS", "Law", "Param", "get_law"]

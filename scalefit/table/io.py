@@ -216,7 +216,8 @@ def _load_parquet(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFra
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, read_dictionary=_TEXT) as file:
+    there = set(pq.read_schema(path).names)
+    with pq.ParquetFile(path, read_dictionary=[name for name in _TEXT if name in there]) as file:
         raw = (file.schema_arrow.metadata or {}).get(_META)
         metadata = json.loads(raw) if raw else {}
         names = [name for name in file.schema_arrow.names if columns is None or name in set(columns)]
