@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -56,6 +56,9 @@ bench-vllm: $(VENV)-vllm/.installed
 
 bench-decisions: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/decisions.py
+
+bench-beyond: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/beyond.py
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json

@@ -278,3 +278,85 @@ def test_recipes_are_paired_on_the_problems_that_a_sweep_keeps(tmp_path):
     assert found["problems"] == 32
     assert found["difference"] == pytest.approx(np.mean(last[1]) - np.mean(last[0]))
     assert found["se"] == pytest.approx(sem(np.subtract(last[1], last[0])))
+
+
+LOGIC = TINY.replace(
+    'order = "shuffled"\nlevels = [{digits = [1, 1, 1], operations = ["+", "+"]}]', 'name = "logic"\npretrain_depth = 2'
+)
+LOGIC = LOGIC.replace("seeds = [0]", 'fragment = ["implication", "negation"]\ndepth = [1, 2]').replace(
+    "max_new_tokens = 4", "max_new_tokens = 5"
+)
+
+
+def test_depths_and_fragments_are_a_grid(tiny, tmp_path):
+    """Each of them a run with its own evaluation and columns, and base models shared by depths."""
+    tiny.write_text(LOGIC)
+    made = run("tiny.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    table = sf.read_runs(tmp_path / "runs.parquet")
+    frame = table.frame.astype({"eval": str})
+    seen = {(row.run_id, row.eval, row.fragment, row.depth) for row in frame.itertuples()}
+    assert seen == {
+        (f"7k-base-{fragment}-h{depth}-g8-r1-s0", f"logic-{fragment}-{depth}", fragment, depth)
+        for fragment in ("implication", "negation")
+        for depth in (1, 2)
+    }
+    shown = subprocess.run(
+        [*command()[:3], "horizon", "runs.parquet"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (shown.returncode, "the data do not say" in shown.stdout) == (0, True), shown.stderr
+
+
+def test_a_grid_of_logic_that_cannot_be_is_refused_all_at_once(tiny, tmp_path):
+    tiny.write_text(
+        LOGIC.replace("depth = [1, 2]", "depth = [1, 40]")
+        .replace('"negation"', '"negations"')
+        .replace("max_new_tokens = 5", "max_new_tokens = 2")
+    )
+    refused = run("tiny.toml", cwd=tmp_path)
+    assert refused.returncode == 2
+    for said in ("did you mean 'negation'", "depth = 40", "reaches depths from 1 to 12", "max_new_tokens = 2"):
+        assert said in refused.stderr, refused.stderr
+    tiny.write_text(TINY.replace("seeds = [0]", "depth = [1, 2]"))
+    assert "[sweep] depth is for the task 'logic'" in run("tiny.toml", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("advantage", ["asymmetric", "power", "fade"])
+def test_running_state_survives_a_kill(advantage, tiny, tmp_path):
+    """A run killed between checkpoints ends with the rows of one that was not, and pass@k at its ends."""
+    settings = f'advantage = "{advantage}"\n[advantage]\nrate = 0.3\n[eval]\npass_at = [1, 2, 6]\nend_samples = 6\nkeep_problems = true'
+    tiny.write_text(TINY.replace("[eval]", settings).replace("steps = 8", "steps = 24"))
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / "tiny.toml").write_text(tiny.read_text())
+    assert run("tiny.toml", cwd=whole).returncode == 0
+    ended = False
+    for wait in (3.0, 3.5, 4.0):
+        ended = ended or killed_at(wait, tmp_path)
+    assert run("tiny.toml", cwd=tmp_path).returncode == 0
+    wanted, found = rows(whole / "runs.parquet"), rows(tmp_path / "runs.parquet")
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    assert found["pass_at_6"].notna().tolist() == [True, *[False] * (len(found) - 2), True]
+    assert found["eval_samples"].tolist() == [6, *[2] * (len(found) - 2), 6]
+    assert (1 - found["loss"] - found["pass_at_1"]).abs().max() < 1e-12
+    assert found["mass_failure"].iloc[1:].ge(0).all()
+    shown = subprocess.run(
+        [*command()[:3], "sharpening", "runs.parquet", "--k", "1,6"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (shown.returncode, "pass@k" in shown.stdout) == (0, True), shown.stderr
+
+
+def test_what_an_evaluation_or_an_engine_cannot_do_is_refused(tiny, tmp_path):
+    tiny.write_text(
+        TINY.replace("[eval]", 'advantage = "fade"\n[eval]\npass_at = [8]').replace(
+            "[task]", 'engine = "trl"\n[task]', 1
+        )
+    )
+    refused = run("tiny.toml", cwd=tmp_path)
+    assert refused.returncode == 2
+    for said in ("pass_at = 8 needs as many samples", "TRL has grpo, dr-grpo, rloo"):
+        assert said in refused.stderr, refused.stderr
