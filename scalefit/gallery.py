@@ -10,9 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from scalefit.errors import FitError
+from scalefit.planning.horizon import study_horizon
 from scalefit.planning.ranking import Transfer
+from scalefit.planning.sharpening import study_sharpening
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
+from scalefit.plotting.relations import draw_horizon, draw_passes
 from scalefit.plotting.style import new_figure, new_panels, save_figure
 from scalefit.plotting.transfer import draw_scores, draw_transfer
 from scalefit.table.io import RunTable
@@ -58,6 +61,9 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         _draw_lengths(gallery, label, rows, out)
         for arm, mark in ARMS.items():
             _draw_arm(gallery, label, rows, arm, mark, out)
+    chosen = RunTable(frame, runs.metadata, (), runs.path)
+    _draw_passes(gallery, chosen, out)
+    _draw_horizon(gallery, chosen, out)
     return gallery
 
 
@@ -127,6 +133,32 @@ def _draw_law(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
     draw_slopes(panels[2], k, "The slope k(N); points: each size alone")
     law_legend(figure, [first, rest], columns=7)
     gallery.made += save_figure(figure, out / name, {"law": first, "within runs": rest, "slopes": k})
+
+
+def _draw_passes(gallery: Gallery, runs: RunTable, out: Path) -> None:
+    try:
+        found = study_sharpening(runs)
+    except FitError:
+        gallery.skipped["pass_at_k"] = "the table has no pass_rates and no pass_at_k"
+        return
+    figure, panels = new_panels(len(found))
+    for axes, one in zip(panels, found, strict=True):
+        draw_passes(axes, one.passes, one.law, f"{one.series}, {one.eval}, {format_quantity(one.params)}")
+    panels[0].legend(frameon=False, fontsize=7, loc="lower right")
+    gallery.made += save_figure(figure, out / "pass_at_k", [vars(one) for one in found])
+
+
+def _draw_horizon(gallery: Gallery, runs: RunTable, out: Path) -> None:
+    try:
+        found = study_horizon(runs)
+    except FitError:
+        gallery.skipped["horizon"] = "the table has no depth"
+        return
+    figure, panels = new_panels(len(found))
+    for axes, one in zip(panels, found, strict=True):
+        draw_horizon(axes, vars(one), f"{one.series}, {format_quantity(one.params)}")
+        axes.legend(frameon=False, fontsize=7)
+    gallery.made += save_figure(figure, out / "horizon", [vars(one) for one in found])
 
 
 def _draw_lengths(gallery: Gallery, label: str, rows: pd.DataFrame, out: Path) -> None:

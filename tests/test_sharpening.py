@@ -123,6 +123,14 @@ def test_the_verdict_is_the_truth_of_the_table(before, after, word):
         assert row["before"] == pytest.approx(float((1 - (1 - before(2)) ** row["k"]).mean()), abs=0.04)
 
 
+def test_a_law_that_does_not_hold_is_told():
+    """Problems of one and the same chance p: pass@k is 1 - (1 - p)^k, which no exp(a k^b) is."""
+    same = half(0.1, 0.1)
+    (found,) = study_sharpening(table(same, same))
+    assert found.law["before"]["misfit"] > 0.05
+    assert any("not a law to extrapolate with" in text for text in found.warnings)
+
+
 def test_no_change_is_called_a_change_as_rarely_as_said():
     """150 tables of one run where nothing changes: at most 16 % call pass@1 or pass@32 changed (two tests of 5 %; false alarm 1 %)."""
     same = half(0.3, 0.05)

@@ -10,7 +10,7 @@ import scalefit as sf
 from scalefit.errors import FitError, TableError, UsageError
 from scalefit.planning.ranking import holm, kendall, rank_systems, study_transfer
 from scalefit.table.systems import as_systems, binomial_interval, read_systems, write_systems
-from tests.conftest import PAPER
+from tests.conftest import PAPER, ROOT
 from tests.test_cli import scalefit
 
 SYSTEMS = PAPER / "systems.csv"
@@ -170,3 +170,15 @@ def test_questions_that_make_no_sense(tmp_path):
     missing = scalefit("systems", "nothing.csv", cwd=tmp_path)
     assert (missing.returncode, "no such file" in missing.stderr) == (1, True)
     assert sf.read_systems is read_systems
+
+
+def test_every_command_of_the_section_runs(tmp_path):
+    """The README's "Beyond one law", from the repository's root, pictures elsewhere."""
+    section = (ROOT / "README.md").read_text().partition("### Beyond one law")[2].partition("###")[0]
+    lines = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("scalefit ")]
+    assert len(lines) == 4
+    for line in lines:
+        words = [str(tmp_path / "pictures") if word == "pictures" else word for word in line[1:]]
+        done = scalefit(*words, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert "nan" not in done.stdout.lower().replace("nano", "")

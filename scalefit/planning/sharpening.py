@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.fit import student
 from scalefit.fitting.relations import fit_entropy, fit_pass_at_k
+from scalefit.laws import RELATIONS
 from scalefit.planning.answer import Answer
 from scalefit.planning.arms import MARGIN, pooled_variance
 from scalefit.table.io import RunTable
@@ -38,7 +39,7 @@ class Sharpening(Answer):
     passes : list of dict
         For each k: before, after, difference with its 95 % interval (None where one run without its problems is all there is).
     law : dict or None
-        a and b of pass@k = exp(a k^b), before and after, with 95 % intervals over the problems.
+        a and b of pass@k = exp(a k^b), before and after, with 95 % intervals over the problems, and the largest misfit.
     overtaken_at : float or None
         The k at which the start is as good as the end, where the two curves cross.
     entropy : dict or None
@@ -188,6 +189,10 @@ def _study(
         warnings.append("one run: what another seed would change is not in the intervals")
     if ends.problems is None:
         warnings.append("no pass_rates: the error from problem to problem is not in the intervals")
+    misfit = {name: one["misfit"] for name, one in (law or {}).items() if one and one["misfit"] > margin}
+    if misfit:
+        much = ", ".join(f"{value:.3f} {name}" for name, value in misfit.items())
+        warnings.append(f"exp(a k^b) misses pass@k by up to {much}: not a law to extrapolate with here")
     entropy, said = _entropy(rows)
     if said:
         warnings.append(said)
@@ -224,6 +229,8 @@ def _law(k: list[int], problems: tuple[Array, Array]) -> dict[str, Any] | None:
             one: {"value": float(value[at]), "low": float(low[at]), "high": float(high[at])}
             for at, one in enumerate(("a", "b"))
         }
+        curve = RELATIONS["pass-at-k"].value({"a": value[0], "b": value[1]}, np.array(k, float))
+        found[name]["misfit"] = float(np.abs(curve - each.mean(0)).max())
     return found
 
 

@@ -1,0 +1,78 @@
+"""Pictures of the relations beside the law: pass@k before and after training, and what depth costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from scalefit.laws.relations import PASS_AT_K
+from scalefit.plotting.style import UNITS, log_ticks, set_style
+
+Numbers = Mapping[str, Any]
+ENDS = {"before": "0.55", "after": "0.1"}
+
+
+def draw_passes(axes: Axes, passes: Sequence[Numbers], law: Numbers | None, title: str) -> None:
+    """Draw pass@k before and after training, with the fitted laws as lines.
+
+    Parameters
+    ----------
+    passes, law : sequence of mappings, mapping
+        From `Sharpening`.
+    """
+    k = np.array([row["k"] for row in passes], float)
+    colour = set_style(1)[0]
+    for name, grey in ENDS.items():
+        shade = colour if name == "after" else grey
+        axes.plot(k, [row[name] for row in passes], "o", ms=4, color=shade, label=name)
+        if law and law.get(name):
+            fine = np.geomspace(k[0], k[-1], 50)
+            p = {one: np.asarray(law[name][one]["value"]) for one in ("a", "b")}
+            axes.plot(fine, PASS_AT_K.value(p, fine), lw=1, color=shade)
+    log_ticks(axes, "x", k)
+    axes.set(xlabel="k [answers a problem]", title=title, ylim=(-0.02, 1.02))
+    spec = axes.get_subplotspec()
+    if spec is None or spec.is_first_col():
+        axes.set_ylabel("pass@k")
+
+
+def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
+    """Draw each run's crossing against depth, censored ones as arrows, and the fitted law of every class.
+
+    Parameters
+    ----------
+    found : mapping
+        `vars` of a `Horizon`.
+    """
+    names = [row["class"] for row in found["classes"]]
+    shown = []
+    for at, (row, colour) in enumerate(zip(found["classes"], set_style(len(names)), strict=True)):
+        mine = [one for one in found["crossings"] if one["class"] == row["class"]]
+        # Side by side, or runs of the same depth hide one another.
+        aside = 1.03 ** (at - (len(names) - 1) / 2)
+        for status, mark in (("reached", "o"), ("censored", "^"), ("from the start", "v")):
+            some = [one for one in mine if one["status"] == status]
+            x, y = [one["depth"] * aside for one in some], [one["value"] for one in some]
+            axes.plot(x, y, mark, ms=5, color=colour, mfc=colour if status == "reached" else "none")
+            shown += y
+            if status == "reached":
+                for one, place in zip(some, x, strict=True):
+                    axes.plot([place] * 2, [one["low"], one["high"] or one["value"]], lw=1, color=colour)
+        label = row["class"]
+        if row["gamma"] is not None:
+            depth = np.array([min(one["depth"] for one in mine), max(one["depth"] for one in mine)])
+            axes.plot(depth, 10 ** row["log10_a"] * depth ** row["gamma"], lw=1.2, color=colour)
+            limits = [f"{row[end]:.2f}" if row[end] is not None else "no limit" for end in ("low", "high")]
+            label = f"{label}: γ = {row['gamma']:.2f} [{limits[0]}, {limits[1]}]"
+        axes.plot([], [], "o", ms=5, color=colour, label=label)
+    if any(one["status"] == "censored" for one in found["crossings"]):
+        axes.plot([], [], "^", ms=5, color="0.3", mfc="none", label="not reached by the end of the run")
+    depths = sorted({one["depth"] for one in found["crossings"]})
+    axes.set(xscale="log", xlim=(0.85 * depths[0], 1.18 * depths[-1]), title=title, xlabel="proof depth h [steps]")
+    axes.set_xticks(depths, [f"{depth:g}" for depth in depths])
+    axes.minorticks_off()
+    log_ticks(axes, "y", shown)
+    axes.set_ylabel(f"{UNITS[found['resource']]} until {found['target']:g} accuracy")
