@@ -41,21 +41,23 @@ def deepest(fragment: str, decoys: int = 1, letters: int = len(LETTERS)) -> int:
 
 
 def longest_proof(fragment: str, depth: int) -> int:
-    """Return the most characters that a worked solution takes."""
-    return depth * (1 + (fragment in ("negation", "quantifiers")) + (fragment == "quantifiers"))
+    """Return the most characters that a worked solution takes; a step by cases writes both of them down."""
+    literals = 3 if "cases" in RULES[fragment] else 1
+    return depth * literals * (1 + (fragment in ("negation", "quantifiers")) + (fragment == "quantifiers"))
 
 
 class Problem(NamedTuple):
     """A problem with its certificates.
 
-    `premises` in the order shown, rules, facts, and last the fact that the proof starts from; `chain`, from a fact to the answer, and the `decoys`; `proof` derives the chain;
-    `true` and `false` literals make a model in which no decoy holds; `objects` are those spoken of.
+    `premises` in the order shown, rules, facts, and last the fact that the proof starts from; `chain`, from a fact to the answer, and the `decoys`; `proof` derives the chain,
+    and `lines` are what a worked solution writes for each of its steps; `true` and `false` literals make a model in which no decoy holds; `objects` are those spoken of.
     """
 
     premises: tuple[Formula, ...]
     chain: tuple[str, ...]
     decoys: tuple[tuple[str, ...], ...]
     proof: tuple[Step, ...]
+    lines: tuple[str, ...]
     true: tuple[str, ...]
     false: tuple[str, ...]
     objects: tuple[str, ...]
@@ -123,7 +125,7 @@ class Logic:
             problem = make_problem(self.fragment, depth, self.decoys, LETTERS[: self.letters], stream)
             prompt = problem.prompt
             if belongs(split, prompt):
-                answer, worked = problem.chain[-1], "".join(problem.chain[1:])
+                answer, worked = problem.chain[-1], "".join(problem.lines)
                 return Example(prompt, answer, float(depth), f"{split}/{index}", worked, depth), problem
 
     def score(self, response: str, example: Example) -> Score:
@@ -143,7 +145,7 @@ class Logic:
         stream = random_stream("logic", "corrupt", index, example.prompt)
         decoy = problem.decoys[next(stream) % len(problem.decoys)]
         until = 1 + next(stream) % (len(decoy) - 1)
-        return "".join((*problem.chain[1:until], *decoy[until:]))
+        return "".join((*problem.lines[: until - 1], *decoy[until:]))
 
 
 def make_problem(fragment: str, depth: int, decoys: int, letters: str, stream: Iterator[int]) -> Problem:
@@ -169,6 +171,7 @@ def make_problem(fragment: str, depth: int, decoys: int, letters: str, stream: I
         maker.about(chain),
         tuple(map(maker.about, astray)),
         tuple(maker.proof),
+        maker.lines(),
         maker.about(maker.true) + tuple(maker.true_there),
         maker.about(maker.false) + maker.false_there(),
         (here, maker.there) if here else ("",),
@@ -189,6 +192,7 @@ class _Maker:
         self.rules: list[Formula] = []
         self.facts: list[Formula] = []
         self.proof: list[Step] = []
+        self.by_cases: dict[str, str] = {}
         self.true: list[str] = []
         self.false: list[str] = []
         self.true_there: list[str] = []
@@ -238,6 +242,10 @@ class _Maker:
         """Add a line to the proof."""
         self.proof.append(Step(rule, uses, literal + self.here))
 
+    def lines(self) -> tuple[str, ...]:
+        """Return each step as a worked solution writes it: what is derived, after both cases where there are two."""
+        return tuple([self.by_cases.get(step.derives, "") + step.derives for step in self.proof])
+
     def false_there(self) -> tuple[str, ...]:
         """Return the literals that do not hold of the other object: all that were not said of it."""
         if not self.there:
@@ -269,6 +277,7 @@ def _cases(maker: _Maker, now: str, then: str, trap: str) -> None:
     maker.true += [one, lost]
     maker.false += [other, leading]
     split = maker.rule((now,), (one, other))
+    maker.by_cases[then + maker.here] = "".join(maker.about([one, other]))
     maker.derive("cases", then, split, maker.rule((one,), (then,)), maker.rule((other,), (then,)))
     maker.rule((now,), (leading, lost))
     maker.rule((leading,), (trap,))
