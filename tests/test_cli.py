@@ -121,10 +121,22 @@ def test_check_prints_what_is_there_or_every_fault(tmp_path):
 
 
 def test_laws_lists_them_all(tmp_path):
-    from scalefit.laws import LAWS
+    from scalefit.laws import LAWS, RELATIONS
 
     found = json.loads(scalefit("laws", "--json", cwd=tmp_path).stdout)
-    assert {entry["name"] for entry in found} == set(LAWS)
+    assert {entry["name"] for entry in found} == {*LAWS, *RELATIONS}
+
+
+def test_advantages_say_their_masses(tmp_path):
+    """FADE at a success rate of .5 and full entropy: alpha 1.5, so half right gives .5 * .5^1.5 to both."""
+    found = {one["name"]: one for one in json.loads(scalefit("advantages", "--json", cwd=tmp_path).stdout)}
+    at = found["fade"]["p"].index(0.5)
+    assert found["fade"]["m_S"][at] == found["fade"]["m_F"][at] == pytest.approx(0.5**2.5)
+    assert found["grpo"]["m_S"][at] == pytest.approx(0.5)
+    assert found["asymmetric"]["m_S"][0] > found["grpo"]["m_S"][0] > found["power"]["m_S"][0]
+    assert "arXiv:2607.01490" in scalefit("advantages", cwd=tmp_path).stdout
+    for rate in ("0", "1"):
+        assert "nan" not in scalefit("advantages", "--success-rate", rate, cwd=tmp_path).stdout
 
 
 def test_compare_ranks_by_held_out_error(tmp_path):
@@ -205,6 +217,8 @@ def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
     assert said["skipped"] == {
         "reuse_base": "reuse does not vary within a size",
         "group_size_base": "group_size does not vary within a size",
+        "pass_at_k": "the table has no pass_rates and no pass_at_k",
+        "horizon": "the table has no depth",
     }
     # The numbers drawn are those of the fit and of the published curve.
     drawn = json.loads((tmp_path / "pictures" / "law_base_samples.json").read_text())
