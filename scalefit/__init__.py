@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scalefit.fitting.simulate import simulate
     from scalefit.laws import LAWS, RELATIONS
     from scalefit.planning.budget import plan
+    from scalefit.planning.crossing import compute_to_target
     from scalefit.planning.design import design
     from scalefit.planning.forecast import forecast
     from scalefit.planning.horizon import study_horizon
@@ -41,6 +42,7 @@ _PLACES = {
     "bootstrap": "scalefit.fitting.bootstrap",
     "bootstrap_runs": "scalefit.fitting.bootstrap",
     "compare_recipes": "scalefit.planning.recipes",
+    "compute_to_target": "scalefit.planning.crossing",
     "cross_validate": "scalefit.validation.crossval",
     "design": "scalefit.planning.design",
     "fit": "scalefit.workflow",
@@ -72,6 +74,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_runs",
     "compare_recipes",
+    "compute_to_target",
     "cross_validate",
     "design",
     "fit",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
 from scalefit.fitting.censored import Censored, equal, interval, likelihood
-from scalefit.planning.horizon import crossing, rising, study_horizon
+from scalefit.planning.crossing import compute_to_target, crossing, rising
+from scalefit.planning.horizon import study_horizon
 from tests.test_cli import scalefit
 
 DEPTHS = (1, 2, 4, 8)
@@ -142,6 +143,17 @@ def test_the_crossing_is_where_it_was_put_and_its_interval_covers():
         covered += at["low"] <= 1000 and (at["high"] is None or at["high"] >= 1000)
     assert np.median(found) == pytest.approx(1000, rel=0.03)
     assert covered / 200 >= 0.9
+
+
+def test_any_table_can_be_asked(runs):
+    """The paper's curves: 7B base passes a pass rate of .2 within its run, 0.5B does not."""
+    found = compute_to_target(runs, target=0.2, x="samples", where={"series": "base"}).set_index("params")
+    assert found.loc[0.5e9, "status"] == "censored"
+    assert found.loc[0.5e9, "value"] == runs.frame["samples"].max()
+    seven = runs.frame[(runs.frame["params"] == 7e9) & (runs.frame["series"] == "base")].sort_values("samples")
+    low, high = found.loc[7e9, ["low", "high"]]
+    assert seven["samples"].min() <= low <= found.loc[7e9, "value"] <= high <= seven["samples"].max()
+    assert (1 - np.interp(found.loc[7e9, "value"], seven["samples"], seven["loss"])) == pytest.approx(0.2, abs=0.03)
 
 
 def test_runs_that_never_reach_it_or_begin_above_it_are_kept():

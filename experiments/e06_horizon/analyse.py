@@ -41,16 +41,11 @@ def main() -> None:
             crossings = (
                 pd.DataFrame(found.crossings).groupby(["class", "depth"], sort=False)["value"].median().unstack()
             )
-            about = {row["class"]: f"{row['reached']}/{row['runs']}" for row in found.classes}
-            gammas = {row["class"]: row["gamma"] for row in found.classes}
-            whole = crossings.assign(
-                reached=pd.Series(about),
-                gamma=pd.Series(gammas),
-                interval=pd.Series({r["class"]: limits(r) for r in found.classes}),
-            )
-            said.append(
-                section(f"{x} until {target:g}: median crossing or end of the run, gamma with 95 %", whole, digits=2)
-            )
+            about = {
+                row["class"]: [f"{row['reached']}/{row['runs']}", row["gamma"], limits(row)] for row in found.classes
+            }
+            whole = crossings.join(pd.DataFrame(about, index=["reached", "gamma", "95 %"]).T)
+            said.append(section(f"{x} until {target:g}: median crossing or end of the run, gamma", whole, digits=2))
             steps = [f"{row['to']} minus {row['from']}: {row['difference']:+.2f}, {limits(row)}" for row in found.steps]
             said.append("\n".join([found.verdict, *steps, *found.warnings]))
             if target == TARGETS[0]:

@@ -78,6 +78,8 @@ class Problem(NamedTuple):
 class Logic:
     """The task. The evaluation and training are at `depth`; pre-training goes through all depths to `pretrain_depth`.
 
+    Pre-training draws from all fragments up to this one: small models learn to look up an implication first, and do not
+    learn cases without it.
     `depth` is no part of what the task is shown as, so that base models, which do not depend on it, are shared.
     """
 
@@ -120,9 +122,13 @@ class Logic:
         # Problems of pre-training are the same whatever the depth that is asked for later.
         where = ("logic", self.fragment, split) if split == "pretrain" else (self.name, split)
         stream = random_stream(*where, index)
-        depth = 1 + next(stream) % self.pretrain_depth if split == "pretrain" else self.depth
+        fragment, depth = self.fragment, self.depth
+        if split == "pretrain":
+            depth = 1 + next(stream) % self.pretrain_depth
+            within = list(RULES)[: list(RULES).index(fragment) + 1]
+            fragment = within[next(stream) % len(within)] if len(within) > 1 else fragment
         while True:
-            problem = make_problem(self.fragment, depth, self.decoys, LETTERS[: self.letters], stream)
+            problem = make_problem(fragment, depth, self.decoys, LETTERS[: self.letters], stream)
             prompt = problem.prompt
             if belongs(split, prompt):
                 answer, worked = problem.chain[-1], "".join(problem.lines)

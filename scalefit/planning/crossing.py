@@ -1,0 +1,145 @@
+"""Compute to target: where a run first reaches an accuracy, with an interval, and runs that do not kept as censored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scalefit.errors import UsageError
+from scalefit.table.io import RunTable
+from scalefit.table.prepare import choose, default_resource
+
+Array = NDArray[np.float64]
+DRAWS = 400
+"""Redraws of a run's evaluations behind the interval of its crossing."""
+TARGET = 0.9
+KNOWN, ABOVE, BELOW = "reached", "censored", "from the start"
+SMOOTHED = 3
+"""Evaluations whose mean decides where a run is at its best; what comes after is no learning curve."""
+UNKNOWN_PROBLEMS = 1000
+"""Problems taken for an evaluation that does not say how many it has."""
+KEPT = ("run_id", "series", "eval", "params", "seed", "fragment", "depth")
+
+
+def compute_to_target(
+    runs: RunTable,
+    *,
+    target: float = TARGET,
+    x: str | None = None,
+    where: Mapping[str, str | float] | None = None,
+) -> pd.DataFrame:
+    """Return where every run first reaches a target accuracy.
+
+    Parameters
+    ----------
+    runs : RunTable
+        From `scalefit.read_runs`.
+    target : float
+        Accuracy, 1 - loss, that counts as learnt.
+    x : {"samples", "flops"}, optional
+        What is counted; by default FLOPs where the table has them for every evaluation.
+    where : mapping, optional
+        Columns and the values to keep.
+
+    Returns
+    -------
+    DataFrame
+        A row a run and evaluation: what is constant in it, `resource`, and `status` (reached, censored, from the start),
+        `value`, `low`, `high` of `crossing`.
+
+    Raises
+    ------
+    UsageError
+        If the target is no accuracy, or the resource is not there.
+    """
+    if not 0 < target < 1:
+        raise UsageError(f"--target {target:g}: an accuracy between 0 and 1, for instance 0.9.")
+    frame = choose(runs, where)
+    resource = x or ("flops" if "flops" in frame and frame["flops"].notna().all() else default_resource(frame))
+    if resource not in frame or frame[resource].isna().any():
+        raise UsageError(f"--x {resource}: {runs.path} has no {resource} for every evaluation.")
+    kept, found = [name for name in KEPT if name in frame], []
+    for _, part in frame.groupby(["run_id", "eval"], observed=True, sort=False):
+        rows = part.sort_values(resource)
+        trials = float(rows["eval_size"].iloc[0]) if "eval_size" in rows else UNKNOWN_PROBLEMS
+        at = crossing(rows[resource].to_numpy(float), 1 - rows["loss"].to_numpy(float), trials, target)
+        about = {name: rows[name].iloc[0] for name in kept}
+        found.append({**about, "resource": resource, **at})
+    return pd.DataFrame(found)
+
+
+def rising(y: Array, weight: Array | None = None) -> Array:
+    """Return the nearest curve that never falls, by pooling neighbours; y is (..., T).
+
+    Source: Ayer et al. 1955, Ann. Math. Stat. 26, 641.
+    """
+    if y.ndim > 1:
+        return np.stack([rising(row, weight) for row in y])
+    means: list[float] = []
+    counts: list[float] = []
+    members: list[int] = []
+    for value, w in zip(y.tolist(), np.ones(len(y)).tolist() if weight is None else weight.tolist(), strict=True):
+        means.append(value)
+        counts.append(w)
+        members.append(1)
+        while len(means) > 1 and means[-2] > means[-1]:
+            total = counts[-2] + counts[-1]
+            means[-2] = (means[-2] * counts[-2] + means[-1] * counts[-1]) / total
+            counts[-2], members[-2] = total, members[-2] + members[-1]
+            del means[-1], counts[-1], members[-1]
+    return np.repeat(means, members)
+
+
+def crossing(resource: Array, accuracy: Array, trials: float, target: float = TARGET, seed: int = 0) -> dict[str, Any]:
+    """Return where a run first reaches a target, between evaluations by a straight line.
+
+    Parameters
+    ----------
+    resource : ndarray, shape (T,)
+        What had been spent at each evaluation, ascending [samples or FLOPs].
+    accuracy : ndarray, shape (T,)
+        Pass rate at each.
+    trials : float
+        Problems of an evaluation; their binomial error is redrawn for the interval.
+
+    Returns
+    -------
+    dict
+        status; value, low, high (95 %) in the resource, with high None where a redraw does not reach the target.
+        A censored run's value is the bound.
+    """
+    smooth = np.convolve(accuracy, np.ones(SMOOTHED) / SMOOTHED, "valid") if len(accuracy) > SMOOTHED else accuracy
+    until = int(np.argmax(smooth)) + (SMOOTHED if len(accuracy) > SMOOTHED else 1)
+    x, y = resource[:until], accuracy[:until]
+    fitted = rising(y)
+    first = float(resource[resource > 0].min())
+    if fitted[-1] < target:
+        return {"status": ABOVE, "value": float(resource[-1]), "low": float(resource[-1]), "high": None}
+    if fitted[0] >= target:
+        return {"status": BELOW, "value": max(float(x[0]), first), "low": 0.0, "high": max(float(x[0]), first)}
+    error = np.sqrt(np.maximum(fitted * (1 - fitted), 0.25 / trials) / trials)
+    drawn = rising(fitted + error * np.random.default_rng(seed).standard_normal((DRAWS, len(y))))
+    where = np.sort([_cross(x, row, target) for row in drawn])
+    low, high = where[int(0.025 * DRAWS)], where[int(np.ceil(0.975 * DRAWS)) - 1]
+    value = max(_cross(x, fitted, target), 1e-3 * first)
+    return {
+        "status": KNOWN,
+        "value": value,
+        "low": float(min(low, value)),
+        "high": float(max(high, value)) if np.isfinite(high) else None,
+    }
+
+
+def _cross(x: Array, y: Array, target: float) -> float:
+    above = np.flatnonzero(y >= target)
+    if not len(above):
+        return np.inf
+    at = int(above[0])
+    if at == 0:
+        return float(x[0])
+    share = (target - y[at - 1]) / (y[at] - y[at - 1])
+    return float(x[at - 1] + share * (x[at] - x[at - 1]))
