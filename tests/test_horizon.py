@@ -161,6 +161,11 @@ def test_runs_that_never_reach_it_or_begin_above_it_are_kept():
     assert crossing(x, 0.5 + 0.3 * x / 1000, 500)["status"] == "censored"
     above = crossing(x, np.full(21, 0.95), 500)
     assert (above["status"], above["value"], above["high"]) == ("from the start", 50.0, 50.0)
+    # Between the start and the first evaluation anything is possible, whatever a straight line says.
+    early = crossing(x, np.concatenate([[0.3], np.full(20, 0.97)]), 500)
+    assert (early["status"], early["low"], early["high"]) == ("from the start", 0.0, 50.0)
+    late = crossing(x, np.concatenate([[0.3, 0.4, 0.5], np.full(18, 0.99)]), 10**6)
+    assert (late["status"], late["low"], late["high"]) == ("reached", 100.0, 150.0)
     # A run that learns and then collapses has learnt.
     accuracy = np.concatenate([np.linspace(0, 1, 12), np.zeros(9)])
     found = crossing(x, accuracy, 500)

@@ -18,6 +18,7 @@ DRAWS = 400
 """Redraws of a run's evaluations behind the interval of its crossing."""
 TARGET = 0.9
 KNOWN, ABOVE, BELOW = "reached", "censored", "from the start"
+"""Crossed between two evaluations; not by the end of the run; by the first evaluation after the start."""
 SMOOTHED = 3
 """Evaluations whose mean decides where a run is at its best; what comes after is no learning curve."""
 UNKNOWN_PROBLEMS = 1000
@@ -97,6 +98,9 @@ def rising(y: Array, weight: Array | None = None) -> Array:
 def crossing(resource: Array, accuracy: Array, trials: float, target: float = TARGET, seed: int = 0) -> dict[str, Any]:
     """Return where a run first reaches a target, between evaluations by a straight line.
 
+    The line is a guess: the interval always holds both evaluations that the crossing lies between, and a crossing
+    before the first evaluation of a training run is a bound.
+
     Parameters
     ----------
     resource : ndarray, shape (T,)
@@ -119,18 +123,18 @@ def crossing(resource: Array, accuracy: Array, trials: float, target: float = TA
     first = float(resource[resource > 0].min())
     if fitted[-1] < target:
         return {"status": ABOVE, "value": float(resource[-1]), "low": float(resource[-1]), "high": None}
-    if fitted[0] >= target:
-        return {"status": BELOW, "value": max(float(x[0]), first), "low": 0.0, "high": max(float(x[0]), first)}
+    after = int(np.flatnonzero(fitted >= target)[0])
+    if x[after] <= first:
+        return {"status": BELOW, "value": first, "low": 0.0, "high": first}
     error = np.sqrt(np.maximum(fitted * (1 - fitted), 0.25 / trials) / trials)
     drawn = rising(fitted + error * np.random.default_rng(seed).standard_normal((DRAWS, len(y))))
     where = np.sort([_cross(x, row, target) for row in drawn])
     low, high = where[int(0.025 * DRAWS)], where[int(np.ceil(0.975 * DRAWS)) - 1]
-    value = max(_cross(x, fitted, target), 1e-3 * first)
     return {
         "status": KNOWN,
-        "value": value,
-        "low": float(min(low, value)),
-        "high": float(max(high, value)) if np.isfinite(high) else None,
+        "value": _cross(x, fitted, target),
+        "low": float(min(low, x[after - 1])),
+        "high": float(max(high, x[after])) if np.isfinite(high) else None,
     }
 
 

@@ -25,6 +25,8 @@ from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 SIDE = {KNOWN: 0, ABOVE: 1, BELOW: -1}
+FAR_APART = 1.5
+"""Ratio of a crossing's limits beyond which it is told that it is little known."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,15 @@ def _study(series: str, params: float, rows: pd.DataFrame, classes: list[str], t
         value, low, high = interval(data, contrast)
         steps.append({"from": before, "to": after, "difference": value, "low": low, "high": high})
     p_equal = equal(data, np.stack(contrasts)) if contrasts else None
+    far = [
+        row
+        for row in crossings
+        if row["status"] == KNOWN and float(row["high"] or np.inf) > FAR_APART * float(row["low"] or 0)
+    ]
+    if far:
+        warnings.append(
+            f"{len(far)} crossings are known within a factor of {FAR_APART:g} only; evaluate more often, or on more problems"
+        )
     if censored := sum(row["status"] == ABOVE for row in crossings):
         warnings.append(
             f"{censored} of {len(crossings)} runs end before the target; they count as longer than they were"
