@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TESTS = [f"tests/test_{name}.py" for name in ("table", "laws", "units", "validation", "fitting", "cli", "cost")]
+TESTS = [
+    f"tests/test_{name}.py"
+    for name in ("table", "laws", "units", "validation", "fitting", "cli", "cost", "horizon", "sharpening")
+]
 
 
 def interpreter(version: str) -> str | None:

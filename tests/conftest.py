@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,6 +45,18 @@ def small_disk(tmp_path):
         pytest.skip("needs the right to mount a tmpfs")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
+
+
+def scalefit(*arguments, cwd, timeout=300):
+    """Run the command line in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "scalefit", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def listen_to_interrupts():

@@ -12,18 +12,7 @@ import pandas as pd
 import pytest
 
 import scalefit as sf
-from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts
-
-
-def scalefit(*arguments, cwd, timeout=300):
-    return subprocess.run(
-        [sys.executable, "-m", "scalefit", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts, scalefit
 
 
 def test_fit_then_predict_finds_it(tmp_path):

@@ -17,8 +17,7 @@ from scalefit.planning.forecast import among_siblings, band
 from scalefit.planning.resolution import resolve_difference
 from scalefit.planning.reuse import effective_data, study_reuse
 from scalefit.planning.rollouts import uniform_group
-from tests.conftest import PAPER, ROOT, RUNS
-from tests.test_cli import scalefit
+from tests.conftest import PAPER, ROOT, RUNS, scalefit
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from scalefit.errors import FitError, UsageError
 from scalefit.fitting.censored import Censored, equal, interval, likelihood
 from scalefit.planning.crossing import compute_to_target, crossing, rising
 from scalefit.planning.horizon import study_horizon
-from tests.test_cli import scalefit
+from tests.conftest import scalefit
 
 DEPTHS = (1, 2, 4, 8)
 

@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import BROWSERS, PAPER, RUNS
-from tests.test_cli import scalefit
+from tests.conftest import BROWSERS, PAPER, RUNS, scalefit
 
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 browser_test = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; CI installs it")

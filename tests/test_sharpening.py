@@ -11,7 +11,7 @@ from scalefit.errors import FitError, UsageError
 from scalefit.fitting.relations import fit_entropy, fit_pass_at_k
 from scalefit.laws import RELATIONS
 from scalefit.planning.sharpening import study_sharpening
-from tests.test_cli import scalefit
+from tests.conftest import scalefit
 
 
 def table(before, after, *, samples=32, problems=400, seeds=2, steps=11, entropy=True, rng=None, **extra):

@@ -10,8 +10,7 @@ import scalefit as sf
 from scalefit.errors import FitError, TableError, UsageError
 from scalefit.planning.ranking import holm, kendall, rank_systems, study_transfer
 from scalefit.table.systems import as_systems, binomial_interval, read_systems, write_systems
-from tests.conftest import PAPER, ROOT
-from tests.test_cli import scalefit
+from tests.conftest import PAPER, ROOT, scalefit
 
 SYSTEMS = PAPER / "systems.csv"
 

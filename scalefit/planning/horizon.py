@@ -172,7 +172,7 @@ def _study(series: str, params: float, rows: pd.DataFrame, classes: list[str], t
     ]
     if far:
         warnings.append(
-            f"{len(far)} crossings are known within a factor of {FAR_APART:g} only; evaluate more often, or on more problems"
+            f"{len(far)} crossings are not known within a factor of {FAR_APART:g}; evaluate more often, or on more problems"
         )
     if censored := sum(row["status"] == ABOVE for row in crossings):
         warnings.append(
