@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scalefit.provenance import sha256_of_file
+from scalefit.runner.choices import ADVANTAGE_NAMES
 from scalefit.runner.config import read_config
 from tests.conftest import ROOT
 
@@ -100,3 +101,13 @@ def test_readme_says_how_honest_the_decisions_are():
     assert f"in {100 * front['covered']:.0f} % of {front['simulations']} simulations" in text
     assert 0.90 <= ahead["cover95"] <= 0.98
     assert front["covered"] >= 0.90
+
+
+def test_what_adaptive_advantages_and_logic_cost():
+    """Asked: at most 5 % of a step at 0.1M parameters, at least 5,000 problems a second on one core."""
+    found = json.loads((ROOT / "benchmarks" / "beyond.json").read_text())
+    assert set(found["advantages"]["share of a step"]) == set(ADVANTAGE_NAMES)
+    assert max(found["advantages"]["share of a step"].values()) <= 0.05
+    rates = [rate for by_depth in found["logic problems a second"].values() for rate in by_depth.values()]
+    assert len(rates) == 15
+    assert min(rates) >= 5000

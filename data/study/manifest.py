@@ -27,6 +27,7 @@ SOURCES = {
     "e05_dr-grpo": "e05_adaptive_advantage/dr-grpo.toml",
     "e05_rloo": "e05_adaptive_advantage/rloo.toml",
     "e05_fade": "e05_adaptive_advantage/fade.toml",
+    "e06": "e06_horizon/config.toml",
 }
 
 

@@ -10,7 +10,7 @@ holds. There are no candidates to choose from: small models then learn to guess 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -222,9 +222,10 @@ class _Maker:
         letter = self.pick(self.letters)
         return "-" + letter if self.signed and next(self.stream) & 1 else letter
 
-    def about(self, literals: list[str]) -> tuple[str, ...]:
+    def about(self, literals: Sequence[str]) -> tuple[str, ...]:
         """Return the literals said of the question's object."""
-        return tuple([literal + self.here for literal in literals] if self.here else literals)
+        here = self.here
+        return tuple([literal + here for literal in literals] if here else literals)
 
     def rule(self, body: tuple[str, ...], head: tuple[str, ...]) -> Formula:
         """Add a formula, for every object or for the one that the question is about."""
@@ -233,7 +234,7 @@ class _Maker:
         if len(head) > 1 and next(self.stream) & 1:
             head = head[::-1]
         if self.here and not self.universal:
-            body, head = tuple(one + self.here for one in body), tuple(one + self.here for one in head)
+            body, head = self.about(body), self.about(head)
         formula = Formula(body, head, self.universal)
         self.rules.append(formula)
         return formula
