@@ -181,7 +181,7 @@ def test_three_classes_in_order():
         assert row["low"] <= gammas[row["class"]] <= row["high"], row
         assert row["gamma"] == pytest.approx(gammas[row["class"]], abs=0.05 if row["class"] != "quantifiers" else 0.15)
     assert found.p_equal < 1e-6
-    assert "rises from each class to the next" in found.verdict
+    assert found.verdict == "gamma rises from implication to disjunction to quantifiers."
     assert sum(row["status"] == "censored" for row in found.crossings) >= 4
     (other,) = study_horizon(runs, order=["quantifiers", "disjunction", "implication"])
     assert "does not rise in this order" in other.verdict
@@ -208,6 +208,14 @@ def test_where_deeper_runs_never_arrive_the_exponent_has_no_upper_limit():
     assert {one["depth"] for one in found.crossings if one["status"] == "reached"} <= {1.0, 2.0}
     assert row["low"] is not None
     assert row["low"] <= 3.0 <= (row["high"] or np.inf)
+    assert (row["gamma"] is None) == (row["high"] is None)
+
+
+def test_a_class_that_never_arrives_is_named_in_the_answer():
+    runs = simulated({"a": 1.0, "b": 1.0}, np.random.default_rng(9))
+    frame = runs.frame.assign(loss=np.where(runs.frame["fragment"] == "b", 0.5, runs.frame["loss"]))
+    (found,) = study_horizon(sf.as_runs(frame))
+    assert "of b the data do not say" in found.verdict
 
 
 def test_questions_that_make_no_sense(tmp_path, runs):

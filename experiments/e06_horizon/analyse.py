@@ -32,7 +32,10 @@ def main() -> None:
     frame = runs.frame.assign(accuracy=1 - runs.frame["loss"]).sort_values("step")
     ends = frame.groupby(["fragment", "depth", "seed"], sort=False)["accuracy"].agg(["first", "last"])
     said = [
-        section("accuracy before and after, mean of seeds", ends.groupby(level=[0, 1], sort=False).mean().unstack())
+        section(
+            "accuracy before and after, mean of seeds",
+            ends.groupby(level=[0, 1], sort=False).mean().unstack()[["first", "last"]].sort_index(axis=1),
+        )
     ]
     figure, panels = new_figure(2)
     for axes, x in zip(panels, ("samples", "flops"), strict=True):
@@ -46,7 +49,7 @@ def main() -> None:
             }
             whole = crossings.join(pd.DataFrame(about, index=["reached", "gamma", "95 %"]).T)
             said.append(section(f"{x} until {target:g}: median crossing or end of the run, gamma", whole, digits=2))
-            steps = [f"{row['to']} minus {row['from']}: {row['difference']:+.2f}, {limits(row)}" for row in found.steps]
+            steps = [f"{row['to']} minus {row['from']}: {limits(row)}" for row in found.steps]
             said.append("\n".join([found.verdict, *steps, *found.warnings]))
             if target == TARGETS[0]:
                 draw_horizon(axes, vars(found), f"until {target:g} accuracy")

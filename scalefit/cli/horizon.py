@@ -53,12 +53,12 @@ def _print(found: Horizon) -> None:
     for row in found.classes:
         mine = [one for one in found.crossings if one["class"] == row["class"]]
         cells = [_cell([one for one in mine if one["depth"] == depth]) for depth in depths]
-        gamma = "not determined" if row["gamma"] is None else f"{row['gamma']:.2f} {_limits(row)}"
+        gamma = _said(row["gamma"], row)
         doubling = "" if row["doubling"] is None else f"{row['doubling']:.2f}x"
         rows.append([row["class"], f"{row['reached']}/{row['runs']}", *cells, gamma, doubling])
     print_table(rows)
     for step in found.steps:
-        print(f"  gamma of {step['to']} minus {step['from']}: {step['difference']:+.2f} {_limits(step)}")
+        print(f"  gamma of {step['to']} minus {step['from']}: {_said(step['difference'], step)}")
     if found.p_equal is not None:
         print(f"  one gamma for all: p = {found.p_equal:.2g}; scatter between runs {found.scatter:.2f} decades")
     for warning in found.warnings:
@@ -75,6 +75,11 @@ def _cell(runs: list[dict[str, Any]]) -> str:
     return mark + format_quantity(middle["value"])
 
 
-def _limits(row: dict[str, Any]) -> str:
-    low, high = (f"{row[end]:.2f}" if row[end] is not None else "no limit" for end in ("low", "high"))
-    return f"[{low}, {high}]"
+def _said(value: float | None, row: dict[str, Any]) -> str:
+    """Return an estimate with its interval, or the bound there is, or that there is none."""
+    low, high = row["low"], row["high"]
+    if value is not None:
+        return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    if low is None and high is None:
+        return "not determined"
+    return f"at least {low:.2f}" if high is None else f"at most {high:.2f}"

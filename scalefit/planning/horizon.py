@@ -38,7 +38,8 @@ class Horizon(Answer):
     crossings : list of dict
         Each run: class, depth, seed, status (reached, censored, from the start), value, low, high.
     classes : list of dict
-        Each class, in order: runs, reached, gamma and log10_a with 95 % intervals (None: no limit), doubling = 2^gamma.
+        Each class, in order: runs, reached, low and high of gamma (95 %, None: no limit), and, where it has both limits,
+        gamma, log10_a and doubling = 2^gamma.
     steps : list of dict
         Each class against the one before it: difference of gamma with its interval.
     p_equal : float or None
@@ -163,7 +164,8 @@ def _study(series: str, params: float, rows: pd.DataFrame, classes: list[str], t
     steps = []
     for (before, after), contrast in zip(itertools.pairwise(usable), contrasts, strict=True):
         value, low, high = interval(data, contrast)
-        steps.append({"from": before, "to": after, "difference": value, "low": low, "high": high})
+        settled = low is not None and high is not None
+        steps.append({"from": before, "to": after, "difference": value if settled else None, "low": low, "high": high})
     p_equal = equal(data, np.stack(contrasts)) if contrasts else None
     far = [
         row
@@ -183,7 +185,7 @@ def _study(series: str, params: float, rows: pd.DataFrame, classes: list[str], t
         steps=steps,
         p_equal=p_equal,
         scatter=float(np.sqrt(data.known / data.dof) / estimate[-1]),
-        verdict=_verdict(slopes, steps, p_equal),
+        verdict=_verdict(slopes, steps, p_equal, [name for name in classes if name not in usable]),
     )
 
 
@@ -228,7 +230,8 @@ def _slope(data: Censored, classes: list[str], name: str) -> dict[str, Any]:
     contrast = _place(classes, name)
     gamma, low, high = interval(data, contrast)
     _, found = likelihood(data)
-    settled = abs(gamma) < FAR and not (low is None and high is None)
+    # Without both limits the likelihood rises to the end: there is a bound, and no estimate.
+    settled = abs(gamma) < FAR and low is not None and high is not None
     return {
         "gamma": gamma if settled else None,
         "low": low,
@@ -238,15 +241,19 @@ def _slope(data: Censored, classes: list[str], name: str) -> dict[str, Any]:
     }
 
 
-def _verdict(slopes: dict[str, dict[str, Any]], steps: list[dict[str, Any]], p_equal: float | None) -> str:
+def _verdict(
+    slopes: dict[str, dict[str, Any]], steps: list[dict[str, Any]], p_equal: float | None, unknown: list[str]
+) -> str:
+    rest = f"; of {', '.join(unknown)} the data do not say" if unknown else ""
     if p_equal is None:
         (name,) = slopes
-        return f"one class, {name}: whether gamma rises with expressiveness cannot be asked."
+        return f"one class, {name}: whether gamma rises with expressiveness cannot be asked{rest}."
     if all(step["low"] is not None and step["low"] > 0 for step in steps):
-        return "gamma rises from each class to the next."
+        path = " to ".join([steps[0]["from"], *(step["to"] for step in steps)])
+        return f"gamma rises from {path}{rest}."
     against = [step for step in steps if step["high"] is not None and step["high"] < 0]
     if against:
-        return f"gamma does not rise in this order: it falls from {against[0]['from']} to {against[0]['to']}."
+        return f"gamma does not rise in this order: it falls from {against[0]['from']} to {against[0]['to']}{rest}."
     if p_equal < 0.05:
-        return f"the classes differ in gamma (p = {p_equal:.2g}), but not every step of the order is shown."
-    return f"the data do not say: one gamma for all classes is not excluded (p = {p_equal:.2g})."
+        return f"the classes differ in gamma (p = {p_equal:.2g}), but not every step of the order is shown{rest}."
+    return f"the data do not say: one gamma for all classes is not excluded (p = {p_equal:.2g}){rest}."

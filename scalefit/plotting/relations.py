@@ -65,8 +65,9 @@ def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
         if row["gamma"] is not None:
             depth = np.array([min(one["depth"] for one in mine), max(one["depth"] for one in mine)])
             axes.plot(depth, 10 ** row["log10_a"] * depth ** row["gamma"], lw=1.2, color=colour)
-            limits = [f"{row[end]:.2f}" if row[end] is not None else "no limit" for end in ("low", "high")]
-            label = f"{label}: γ = {row['gamma']:.2f} [{limits[0]}, {limits[1]}]"
+            label = f"{label}: γ = {row['gamma']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        elif row["low"] is not None:
+            label = f"{label}: γ ≥ {row['low']:.2f}"
         axes.plot([], [], "o", ms=5, color=colour, label=label)
     if any(one["status"] == "censored" for one in found["crossings"]):
         axes.plot([], [], "^", ms=5, color="0.3", mfc="none", label="not reached by the end of the run")
