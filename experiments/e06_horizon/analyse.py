@@ -31,12 +31,8 @@ def main() -> None:
     runs = sf.read_runs(DATA / "e06.parquet")
     frame = runs.frame.assign(accuracy=1 - runs.frame["loss"]).sort_values("step")
     ends = frame.groupby(["fragment", "depth", "seed"], sort=False)["accuracy"].agg(["first", "last"])
-    said = [
-        section(
-            "accuracy before and after, mean of seeds",
-            ends.groupby(level=[0, 1], sort=False).mean().unstack()[["first", "last"]].sort_index(axis=1),
-        )
-    ]
+    levels = ends.groupby(level=[0, 1]).mean().unstack().sort_index(axis=1)
+    said = [section("accuracy before and after, mean of seeds", levels)]
     figure, panels = new_figure(2)
     for axes, x in zip(panels, ("samples", "flops"), strict=True):
         for target in TARGETS:
