@@ -284,7 +284,7 @@ LOGIC = TINY.replace(
     'order = "shuffled"\nlevels = [{digits = [1, 1, 1], operations = ["+", "+"]}]', 'name = "logic"\npretrain_depth = 2'
 )
 LOGIC = LOGIC.replace("seeds = [0]", 'fragment = ["implication", "negation"]\ndepth = [1, 2]').replace(
-    "max_new_tokens = 4", "max_new_tokens = 5"
+    "max_new_tokens = 4", "max_new_tokens = 13"
 )
 
 
@@ -311,7 +311,7 @@ def test_a_grid_of_logic_that_cannot_be_is_refused_all_at_once(tiny, tmp_path):
     tiny.write_text(
         LOGIC.replace("depth = [1, 2]", "depth = [1, 40]")
         .replace('"negation"', '"negations"')
-        .replace("max_new_tokens = 5", "max_new_tokens = 2")
+        .replace("max_new_tokens = 13", "max_new_tokens = 2")
     )
     refused = run("tiny.toml", cwd=tmp_path)
     assert refused.returncode == 2
