@@ -17,7 +17,7 @@ from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
 from scalefit.plotting.relations import draw_horizon, draw_passes
 from scalefit.plotting.style import new_figure, new_panels, save_figure
-from scalefit.plotting.transfer import draw_scores, draw_transfer
+from scalefit.plotting.transfer import draw_scores, draw_transfer, looks, systems_legend
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.table.schema import RESOURCES
@@ -80,14 +80,17 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
         From `study_transfer`.
     """
     made: list[Path] = []
+    look = looks(table.systems)
     parts = {name: table.frame[table.frame["benchmark"] == name] for name in table.benchmarks}
     for x in ("params", "cost"):
         known = {name: rows for name, rows in parts.items() if rows[x].notna().sum() > 1}
         if known:
             figure, panels = new_figure(len(known))
             numbers = {
-                name: draw_scores(axes, rows, x, name) for axes, (name, rows) in zip(panels, known.items(), strict=True)
+                name: draw_scores(axes, rows, x, name, look)
+                for axes, (name, rows) in zip(panels, known.items(), strict=True)
             }
+            systems_legend(figure, look, 2 * min(len(known), 4))
             made += save_figure(figure, out / f"scores_by_{x}", numbers)
     if transfers:
         figure, panels = new_panels(len(transfers))
@@ -95,7 +98,8 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
         for axes, one in zip(panels, transfers, strict=True):
             title = f"tau {one.tau:.2f}; {one.same} of {one.same + one.opposite} told pairs alike"
             names = one.source, one.target
-            numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title)
+            numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title, look)
+        systems_legend(figure, look, 2 * min(len(transfers), 4))
         made += save_figure(figure, out / "transfer", numbers)
     return made
 

@@ -179,7 +179,7 @@ def test_three_classes_in_order():
     (found,) = study_horizon(runs)
     for row in found.classes:
         assert row["low"] <= gammas[row["class"]] <= row["high"], row
-        assert row["gamma"] == pytest.approx(gammas[row["class"]], abs=0.05 if row["class"] != "quantifiers" else 0.15)
+        assert row["gamma"] == pytest.approx(gammas[row["class"]], abs=0.05)
     assert found.p_equal < 1e-6
     assert found.verdict == "gamma rises from implication to disjunction to quantifiers."
     assert sum(row["status"] == "censored" for row in found.crossings) >= 4

@@ -38,15 +38,17 @@ def import_log(
     from scalefit.table.io import add_runs, read_runs, write_runs
     from scalefit.table.summary import summarise
 
-    if out.exists() and not add:
-        raise UsageError(f"--out {out} exists; add the run to it with --add, or name another file.")
     if kind == "systems":
         if facts or metric or columns or add:
             raise UsageError(
                 "import systems takes everything from the file: a row a system and benchmark, with score and n."
             )
+        if out.exists():
+            raise UsageError(f"--out {out} exists; name another file.")
         _import_systems(path, out, as_json)
         return
+    if out.exists() and not add:
+        raise UsageError(f"--out {out} exists; add the run to it with --add, or name another file.")
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}

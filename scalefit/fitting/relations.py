@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.fit import student
 from scalefit.fitting.noise import effective_points, estimate_noise
+from scalefit.laws.relations import ENTROPY
 
 Array = NDArray[np.float64]
 STEPS = 60
@@ -127,12 +128,13 @@ def fit_entropy(entropy: Array, reward: Array, present: NDArray[np.bool_]) -> En
     count = int(present.sum())
     if count < 4:
         raise FitError(f"{count} evaluations with a finite entropy; the entropy law needs 4.")
-    x = np.where(present, np.exp(np.where(present, entropy, 0.0)), 0.0)
-    if float(np.ptp(x[present])) < 1e-9:
+    if float(np.ptp(entropy[present])) < 1e-9:
         raise FitError(
             "the entropy is the same at every evaluation; nothing can be learnt about how reward depends on it."
         )
-    jacobian = np.stack([-x, present.astype(float)], 2)
+    # Linear in a and b: the derivative is the design.
+    slopes = ENTROPY.gradient({}, np.where(present, entropy, 0.0))
+    jacobian = np.stack([slopes["a"], slopes["b"]], 2) * present[:, :, None]
     y = np.where(present, reward, 0.0)
     theta = np.linalg.lstsq(jacobian[present], y[present], rcond=None)[0]
     rho, sigma = 0.0, np.ones(len(y))

@@ -151,8 +151,8 @@ class Transfer:
 
     `tau` is Kendall's rank correlation of the scores as they are. Of all pairs of systems, `same` and `opposite` are
     separated on both benchmarks and ordered alike or not, the others may be either: `low` and `high` hold the rank
-    correlation of the true scores with 95 %, for these systems. (Redrawing scores instead does not: noise only ever
-    mixes ranks, and such intervals held the truth in 10 to 98 % of simulations.)
+    correlation of the true scores with 95 %, for these systems. (Redrawing scores instead does not: noise
+    only ever mixes ranks.)
     """
 
     source: str

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.fit import student
 from scalefit.fitting.relations import fit_entropy, fit_pass_at_k
-from scalefit.laws import RELATIONS
+from scalefit.laws.relations import PASS_AT_K
 from scalefit.planning.answer import Answer
 from scalefit.planning.arms import MARGIN, pooled_variance
 from scalefit.table.io import RunTable
@@ -229,7 +229,7 @@ def _law(k: list[int], problems: tuple[Array, Array]) -> dict[str, Any] | None:
             one: {"value": float(value[at]), "low": float(low[at]), "high": float(high[at])}
             for at, one in enumerate(("a", "b"))
         }
-        curve = RELATIONS["pass-at-k"].value({"a": value[0], "b": value[1]}, np.array(k, float))
+        curve = PASS_AT_K.value({"a": value[0], "b": value[1]}, np.array(k, float))
         found[name]["misfit"] = float(np.abs(curve - each.mean(0)).max())
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from scalefit.laws.relations import PASS_AT_K
+from scalefit.laws.relations import HORIZON, PASS_AT_K
 from scalefit.plotting.style import UNITS, log_ticks, set_style
 
 Numbers = Mapping[str, Any]
@@ -64,7 +64,8 @@ def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
         label = row["class"]
         if row["gamma"] is not None:
             depth = np.array([min(one["depth"] for one in mine), max(one["depth"] for one in mine)])
-            axes.plot(depth, 10 ** row["log10_a"] * depth ** row["gamma"], lw=1.2, color=colour)
+            p = {"a": np.asarray(10 ** row["log10_a"]), "gamma": np.asarray(row["gamma"])}
+            axes.plot(depth, HORIZON.value(p, depth), lw=1.2, color=colour)
             label = f"{label}: γ = {row['gamma']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
         elif row["low"] is not None:
             label = f"{label}: γ ≥ {row['low']:.2f}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scalefit.runner.config import EvalConfig
 from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.tasks.task import Example, Task
-from scalefit.table.passes import COLUMN, RATES, pass_at_k
+from scalefit.table.passes import COLUMN, RATES, binomial_interval, pass_at_k
 
 CHUNK = 64
 """Problems sampled at once."""
@@ -45,19 +45,6 @@ class Evaluation:
     def loss(self) -> float:
         """1 - pass@1."""
         return 1.0 - float(self.pass_rate.mean())
-
-
-def exact_interval(rate: float, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a proportion; `rate * trials` need not be whole.
-
-    Source: Clopper and Pearson 1934, Biometrika 26.
-    """
-    from scipy.special import betaincinv
-
-    hits, tail = rate * trials, (1 - level) / 2
-    low = 0.0 if hits <= 0 else float(betaincinv(hits, trials - hits + 1, tail))
-    high = 1.0 if hits >= trials else float(betaincinv(hits + 1, trials - hits, 1 - tail))
-    return low, high
 
 
 def pass_columns(pass_rate: NDArray[Any], samples: int, settings: EvalConfig) -> dict[str, Any]:
@@ -98,5 +85,5 @@ def evaluate(
         truncated += int((~rollouts.ended_PG).sum())
     total = len(examples) * samples
     rate = np.array(rates)
-    low, high = exact_interval(1.0 - float(rate.mean()), len(examples))
-    return Evaluation(rate, low, high, lengths / total, truncated / total, unparsed / total)
+    low, high = binomial_interval((1.0 - float(rate.mean())) * len(examples), len(examples))
+    return Evaluation(rate, float(low), float(high), lengths / total, truncated / total, unparsed / total)

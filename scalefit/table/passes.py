@@ -1,4 +1,4 @@
-"""Pass@k from how many answers to each problem were right."""
+"""What counts of right answers say: the exact interval of a share, and pass@k."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ RATES = "pass_rates"
 """Column with every problem's share of right answers among `eval_samples`."""
 COLUMN = "pass_at_"
 """Columns with pass@k are called this and k."""
+
+
+def binomial_interval(right: Any, n: Any, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the exact interval of shares, `right` of `n`; `right` need not be whole.
+
+    Source: Clopper and Pearson 1934, Biometrika 26, 404.
+    """
+    from scipy.special import betaincinv
+
+    right, n, tail = np.asarray(right, float), np.asarray(n, float), (1 - level) / 2
+    some, missed = right > 0, right < n
+    low = np.where(some, betaincinv(np.where(some, right, 1.0), n - right + 1, tail), 0.0)
+    high = np.where(missed, betaincinv(right + 1, np.where(missed, n - right, 1.0), 1 - tail), 1.0)
+    return low, high
 
 
 def pass_at_k(rates: NDArray[Any], samples: int, k: Sequence[int]) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from scalefit.errors import TableError, nearest
 from scalefit.provenance import replace_file
 from scalefit.table.faults import Fault
 from scalefit.table.io import load_frame
+from scalefit.table.passes import binomial_interval
 
 COLUMNS = ("system", "params", "cost", "benchmark", "score", "n", "low", "high")
 NEEDED = ("system", "benchmark", "score", "n")
@@ -27,7 +27,6 @@ ALSO = {
     "n": ("problems", "total", "eval_size", "num_problems"),
     "cost": ("usd", "price", "cost_usd"),
 }
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -111,16 +110,6 @@ def write_systems(table: SystemTable, path: str | Path) -> None:
         replace_file(path, lambda target: table.frame.to_parquet(target, index=False))
     else:
         replace_file(path, lambda target: table.frame.to_csv(target, index=False))
-
-
-def binomial_interval(right: Any, n: Any, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Return the exact interval of shares, `right` of `n`. Source: Clopper and Pearson 1934, Biometrika 26, 404."""
-    from scipy.special import betaincinv
-
-    right, n, tail = np.asarray(right, float), np.asarray(n, float), (1 - level) / 2
-    low = np.where(right > 0, betaincinv(np.maximum(right, 0.5), n - right + 1, tail), 0.0)
-    high = np.where(right < n, betaincinv(right + 1, np.maximum(n - right, 0.5), 1 - tail), 1.0)
-    return low, high
 
 
 def _faults(frame: pd.DataFrame) -> list[Fault]:

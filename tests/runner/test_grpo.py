@@ -35,7 +35,7 @@ from scalefit.runner.config import (
 from scalefit.runner.data import training_examples
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
-from scalefit.runner.evaluate import evaluate, exact_interval
+from scalefit.runner.evaluate import evaluate
 from scalefit.runner.loss import NORMALISATIONS, clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.policies.nano import NanoShape
@@ -44,7 +44,7 @@ from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at
-from scalefit.table.passes import pass_at_k
+from scalefit.table.passes import binomial_interval, pass_at_k
 
 SIZE = SizeConfig("t", 16, 2, 2)
 
@@ -331,7 +331,7 @@ def test_exact_interval_is_scipys(hits, trials):
     from scipy.stats import binomtest
 
     wanted = binomtest(hits, trials).proportion_ci(method="exact")
-    assert exact_interval(hits / trials, trials) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+    assert binomial_interval(hits, trials) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
 
 
 def test_evaluation_counts():

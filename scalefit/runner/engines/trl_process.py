@@ -28,10 +28,11 @@ from scalefit.runner.checkpoint import append_row, finish, write_rows
 from scalefit.runner.config import RunSpec, find_run
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
-from scalefit.runner.evaluate import exact_interval, pass_columns
+from scalefit.runner.evaluate import pass_columns
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.task import Example, Task
+from scalefit.table.passes import binomial_interval
 
 TRAIN, EVAL = "train", "eval"
 WHOLE = "whole"
@@ -155,7 +156,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
                 f"{len(kept)} answers to {len(self.examples[EVAL])} problems, {samples} each, came back."
             )
         right = sum(answer[1] for answer in kept) / len(kept)
-        low, high = exact_interval(1 - right, len(self.examples[EVAL]))
+        low, high = map(float, binomial_interval((1 - right) * len(self.examples[EVAL]), len(self.examples[EVAL])))
         step = whole_steps(self.state.global_step, spec)
         tokens, size = float(self.state.num_input_tokens_seen), float(self.non_embedding)
         forward = 2.0 * size * tokens
