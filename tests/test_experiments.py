@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import scalefit as sf
 from scalefit.provenance import sha256_of_file
 from scalefit.runner.choices import ADVANTAGE_NAMES
 from scalefit.runner.config import read_config
@@ -111,3 +112,24 @@ def test_what_adaptive_advantages_and_logic_cost():
     rates = [rate for by_depth in found["logic problems a second"].values() for rate in by_depth.values()]
     assert len(rates) == 15
     assert min(rates) >= 5000
+
+
+def test_readme_says_what_the_studies_found():
+    """The lines on e05 and e06, from their tables."""
+    text = (ROOT / "README.md").read_text()
+    runs = sf.read_runs(ROOT / "data" / "study" / "e06.parquet")
+    flops, samples = (
+        {row["class"]: row for row in sf.study_horizon(runs, x=x)[0].classes} for x in ("flops", "samples")
+    )
+    gammas = [one["implication"]["gamma"] for one in (flops, samples)]
+    assert f"implication costs h^{gammas[0]:.1f} in FLOPs and h^{gammas[1]:.1f} in prompts" in text
+    assert (flops["conjunction"]["high"], flops["disjunction"]["reached"]) == (None, 0)
+    assert f"conjunction at least h^{flops['conjunction']['low']:.1f}" in text
+    assert "disjunction is not reached" in text
+    kept = {}
+    for arm in ("grpo", "dr-grpo", "rloo", "fade"):
+        found = sf.study_sharpening(sf.read_runs(ROOT / "data" / "study" / f"e05_{arm}.parquet"), k=[1, 64])
+        assert all(one.passes[0]["difference"] > 0 > one.passes[1]["difference"] for one in found), arm
+        kept[arm] = sum(one.passes[1]["after"] for one in found)
+    assert "FADE keeps more of pass@64 than GRPO, Dr. GRPO and RLOO less" in text
+    assert kept["fade"] > kept["grpo"] > max(kept["dr-grpo"], kept["rloo"])
