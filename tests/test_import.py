@@ -103,7 +103,7 @@ def test_verl_console_log(tmp_path):
 
     said = ["Training Progress:   0%|", "noise: step 3 of something"]
     said += [f"(TaskRunner pid=7) {concat_dict_to_str(verl_metrics(step), step)}" for step in range(STEPS + 1)]
-    (tmp_path / "train.log").write_text("\n".join(said))
+    (tmp_path / "train.log").write_text("\n".join(said) + "\n")
     check(sf.import_runs("verl", tmp_path / "train.log", FACTS).runs.frame)
 
 
@@ -267,7 +267,7 @@ def test_tensorboard(tmp_path):
 
 def test_metrics_of_an_unknown_tool_are_told(tmp_path):
     (tmp_path / "history.jsonl").write_text('{"_step": 1, "val_loss": 2.0}\n')
-    with pytest.raises(TableError, match=r"neither verl's nor TRL's"):
+    with pytest.raises(TableError, match=r"are none that verl, trl.* write; name the one that is pass@1 with --metric"):
         sf.import_runs("wandb", tmp_path / "history.jsonl", FACTS)
 
 
@@ -318,8 +318,10 @@ def test_trl_run(tmp_path):
         assert row["samples"] == 2 * step
     # TRL counts the prompt once a rollout: 8 rollouts a step of at least 4 prompt tokens and one of the answer.
     assert history["train"][4]["num_tokens"] >= 4 * 8 * 5
+    assert sf.import_runs(None, tmp_path, facts).runs.frame["run_id"].unique() == ["run"]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(TableError, match=r"no trainer_state.json"):
-        sf.import_runs("trl", tmp_path, facts)
+        sf.import_runs("trl", tmp_path / "empty", facts)
     cut = tmp_path / "trainer_state.json"
     cut.write_text((tmp_path / "run" / "checkpoint-4" / "trainer_state.json").read_text()[:300])
     with pytest.raises(TableError, match="cut at line"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scalefit.cli.options import Json, parse_where, print_json
+
+if TYPE_CHECKING:
+    from scalefit.table.importers import Imported
 
 _SHOW = 100 << 20
 """Bytes from which on progress is told."""
@@ -20,58 +23,119 @@ def register(app: typer.Typer) -> None:
 
 
 def import_log(
-    kind: Annotated[str, typer.Argument(help="verl, trl, wandb, tensorboard, columns or systems.")],
-    path: Annotated[Path, typer.Argument(help="The log: a file or a run's folder.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="Logs: files, folders, patterns, or a manifest (.toml) of many runs. What wrote them is recognised.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Runs table to write (.parquet, .csv or .jsonl).")] = Path("runs.parquet"),
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What wrote the log, or columns or systems, where it is to be said.", show_default=False),
+    ] = None,
     facts: Annotated[
         list[str] | None,
         typer.Option("--set", help="What the log does not say, as in params=7B; repeat. Missing ones are asked for."),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="The metric that is pass@1, where there are several.")] = None,
-    columns: Annotated[Path | None, typer.Option("--map", help="TOML that maps columns, for import columns.")] = None,
-    add: Annotated[bool, typer.Option("--add", help="Add the run to an existing table.")] = False,
+    metric: Annotated[
+        str | None, typer.Option(help="The evaluation that is pass@1, where it is not clear.", show_default=False)
+    ] = None,
+    training_metric: Annotated[
+        str | None,
+        typer.Option(help="A reward over training rollouts, for want of an evaluation.", show_default=False),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="LOW:HIGH, what a wrong and a right answer pay, as in -1:1.", show_default=False),
+    ] = None,
+    columns: Annotated[
+        Path | None, typer.Option("--map", help="TOML that maps the columns of a plain table.", show_default=False)
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="Add the runs to an existing table.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Take the size and series that a model's name proposes.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Read a training log of verl, TRL, W&B, TensorBoard, or plain columns, and write its evaluations as a runs table."""
+    """Read training logs (verl, TRL, W&B, TensorBoard, ms-swift, NeMo-RL, prime-rl, Tinker, Trackio, ...) or plain columns, and write their evaluations as a runs table."""
     from scalefit.errors import TableError, UsageError
     from scalefit.table.importers import import_runs
     from scalefit.table.io import add_runs, read_runs, write_runs
     from scalefit.table.summary import summarise
 
+    kind, paths = _kind_and_paths(kind, paths)
     if kind == "systems":
-        if facts or metric or columns or add:
+        if facts or metric or training_metric or scale or columns or add:
             raise UsageError(
                 "import systems takes everything from the file: a row a system and benchmark, with score and n."
             )
-        if out.exists():
-            raise UsageError(f"--out {out} exists; name another file.")
-        _import_systems(path, out, as_json)
+        _import_systems(paths, out, as_json)
         return
     if out.exists() and not add:
         raise UsageError(f"--out {out} exists; add the run to it with --add, or name another file.")
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}
-    found = import_runs(kind, path, given, metric=metric, map_path=columns, progress=_Bar())
+    found = import_runs(
+        kind,
+        paths,
+        given,
+        metric=metric,
+        training_metric=training_metric,
+        scale=scale,
+        map_path=columns,
+        yes=yes,
+        progress=_Bar(),
+    )
     runs = add_runs(read_runs(out), found.runs) if out.exists() else found.runs
     write_runs(runs, out)
     said = summarise(runs)
     if as_json:
         print_json({"out": str(out), "rows": len(found.runs.frame), "notes": found.notes, "table": said})
         return
+    _tell(found, out, said["rows"] if add else None)
+
+
+def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
+    """Take a first word that names a kind for one, unless it is the only path and there."""
+    from scalefit.errors import UsageError, nearest
+    from scalefit.table.importers import KINDS
+
+    known = (*KINDS, "systems")
+    first = paths[0]
+    if kind is None and first in known and (len(paths) > 1 or not Path(first).exists()):
+        kind, paths = first, paths[1:]
+    elif kind is None and len(paths) > 1 and not Path(first).exists() and first.isidentifier():
+        raise UsageError(f"import {first}: no such file, and no kind of log; {nearest(first, known)}")
+    if kind is not None and kind not in known:
+        raise UsageError(f"--kind {kind}: {nearest(kind, known)}")
+    if not paths:
+        raise UsageError(f"import {kind}: name the log, as in: scalefit import {kind} PATH.")
+    return kind, paths
+
+
+def _tell(found: Imported, out: Path, rows: int | None) -> None:
     for note in found.notes:
         print(f"  note: {note}")
     for warning in found.runs.warnings:
         print(f"  warning: {warning}")
-    names = ", ".join(found.runs.frame["run_id"].astype(str).unique()[:5])
-    print(f"{out}: {len(found.runs.frame)} evaluations of {names}" + (f"; {said['rows']} rows in all" if add else ""))
+    every = found.runs.frame["run_id"].astype(str).unique()
+    names = ", ".join(every[:5]) + (f", ... ({len(every)} runs)" if len(every) > 5 else "")
+    print(
+        f"{out}: {len(found.runs.frame)} evaluations of {names}" + (f"; {rows} rows in all" if rows is not None else "")
+    )
 
 
-def _import_systems(path: Path, out: Path, as_json: bool) -> None:
+def _import_systems(paths: list[str], out: Path, as_json: bool) -> None:
     """Write a table of systems with the exact interval of every score."""
+    from scalefit.errors import UsageError
     from scalefit.table.systems import read_systems, write_systems
 
-    table = read_systems(path)
+    if len(paths) != 1:
+        raise UsageError("import systems reads one file.")
+    if out.exists():
+        raise UsageError(f"--out {out} exists; name another file.")
+    table = read_systems(paths[0])
     write_systems(table, out)
     if as_json:
         print_json(

@@ -1,44 +1,77 @@
-"""Logs of other tools as runs tables: verl, TRL, W&B, TensorBoard, and plain columns."""
+"""Logs of other tools as runs tables: many formats and dialects, many runs at once, and plain columns by a map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import chain
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
+from scalefit.table.importers.assemble import Choice, Run, assemble
 from scalefit.table.importers.columns import import_columns
-from scalefit.table.importers.dialects import DIALECTS
-from scalefit.table.importers.log import Dialect, Imported, Log, Progress, Record, assemble
-from scalefit.table.importers.readers import READERS
+from scalefit.table.importers.dialects import DIALECTS, Dialect
+from scalefit.table.importers.facts import FLOPS, check_names
+from scalefit.table.importers.formats import open_logs
+from scalefit.table.importers.log import Progress
+from scalefit.table.importers.manifest import Entry, read_manifest
+from scalefit.table.importers.values import parse_scale
+from scalefit.table.io import RunTable, as_runs
 
-KINDS = (*READERS, "columns")
-_PEEK = 1000
+_CONTAINERS = {
+    "wandb": "*.wandb file or export",
+    "tensorboard": "events.out.tfevents.* file",
+    "trackio": "database of Trackio's",
+}
+_NEEDS = {"trl": "trainer_state.json in it nor in a checkpoint-* folder"}
+KINDS = (*DIALECTS, *_CONTAINERS, "columns")
+"""What may be said of a log; it is recognised by itself where nothing is."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A runs table, what was noticed on the way, and the facts each run was given."""
+
+    runs: RunTable
+    notes: tuple[str, ...]
+    facts: tuple[Mapping[str, Any], ...] = ()
 
 
 def import_runs(
-    kind: str,
-    path: str | Path,
+    kind: str | None,
+    path: str | Path | Sequence[str | Path],
     given: Mapping[str, str] | None = None,
     *,
     metric: str | None = None,
+    training_metric: str | None = None,
+    scale: str | None = None,
     map_path: Path | None = None,
+    yes: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Imported:
-    """Read a log of another tool.
+    """Read logs of other tools.
 
     Parameters
     ----------
-    kind : {"verl", "trl", "wandb", "tensorboard", "columns"}
-        What wrote it.
-    path : str or Path
-        File or folder.
+    kind : str, optional
+        What wrote it (one of `KINDS`); None where it is to be recognised.
+    path : str, Path or sequence of them
+        Files, folders, patterns such as `logs/*.jsonl`, or manifests (`.toml`; see `scalefit.table.importers.manifest`).
     given : mapping, optional
-        Facts that the log's configuration does not hold; see `scalefit.table.importers.log.FACTS`.
+        Facts that the log's configuration does not hold; see `scalefit.table.importers.facts.FACTS`.
     metric : str, optional
         The metric that is pass@1.
+    training_metric : str, optional
+        A reward over training rollouts to be used for want of an evaluation; the table says so.
+    scale : str, optional
+        `LOW:HIGH`, what a wrong and a right answer pay, where the metric is a score.
     map_path : Path, optional
         The column map, for `columns`.
+    yes : bool
+        Take the size and series that a model's name in the configuration proposes.
     progress : callable, optional
         Called with bytes read and bytes in all.
 
@@ -52,47 +85,116 @@ def import_runs(
     TableError, UsageError
         If it cannot be read, or something must be said that the log does not.
     """
-    path = Path(path)
-    if kind not in KINDS:
+    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    if map_path is not None and kind is None:
+        kind = "columns"
+    if kind is not None and kind not in KINDS:
         raise UsageError(f"import {kind}: {nearest(kind, KINDS)}")
-    if not path.exists():
-        raise TableError(f"{path}: no such file or folder.")
+    if metric is not None and training_metric is not None:
+        raise UsageError("--metric and --training-metric: give one; the first is an evaluation, the second none.")
+    choice = Choice(metric, training_metric, parse_scale(scale) if scale else None, yes)
     if kind == "columns":
-        if map_path is None:
-            raise UsageError(
-                "import columns needs --map MAP.toml, which says how the columns of a runs table come from the file's."
-            )
-        if given or metric:
-            raise UsageError(
-                "import columns takes everything from --map: constants under [constants], the metric as an expression."
-            )
-        return import_columns(path, map_path, progress)
+        return _by_map(paths, map_path, given or choice.name or choice.scale, progress)
     if map_path is not None:
         raise UsageError(f"--map is for import columns; import {kind} knows its columns.")
-    log = Log(str(path), path.stem, iter(()))
-    log.records = READERS[kind](path, log, progress)
-    return assemble(log, DIALECTS.get(kind) or _recognise(log), given or {}, metric)
+    check_names(given or {})
+    entries = [entry for one in paths for entry in _entries(one)]
+    runs = _read(entries, kind, given or {}, choice, progress)
+    return _together(runs)
 
 
-def _recognise(log: Log) -> Dialect:
-    """Return the dialect most of whose metrics are among the first records; those stay to be read."""
-    first: list[Record] = []
-    names: set[str] = set()
-    for record in log.records:
-        first.append(record)
-        names.update(record.metrics)
-        if len(first) == _PEEK:
-            break
-    log.records = chain(first, log.records)
+def _entries(path: str | Path) -> list[Entry]:
+    """Return what a path names: a manifest's runs, what a pattern matches, or itself."""
+    place = Path(path)
+    if place.exists():
+        return read_manifest(place) if place.suffix == ".toml" and place.is_file() else [Entry(place)]
+    if glob.has_magic(str(path)):
+        found = sorted(glob.glob(str(path), recursive=True))
+        if not found:
+            raise TableError(f"{path}: no file or folder matches.")
+        return [Entry(Path(one)) for one in found]
+    raise TableError(f"{path}: no such file or folder.")
 
-    def known(dialect: Dialect) -> int:
-        asked = {*dialect.tokens, *(name for every in dialect.columns.values() for name in every)}
-        return len(names & asked)
 
-    best = max(DIALECTS.values(), key=known)
-    if known(best) == 0:
-        raise TableError(
-            f"{log.path}: its metrics are neither verl's nor TRL's ({', '.join(sorted(names)[:8]) or 'none'}); "
-            "export it as CSV and use import columns with a map."
+def _read(
+    entries: Sequence[Entry], kind: str | None, given: Mapping[str, str], choice: Choice, progress: Progress
+) -> list[Run]:
+    """Assemble every run of every entry; with several, one that holds no evaluation is told and left out."""
+    expected = _CONTAINERS.get(kind or "") or _NEEDS.get(kind or "") or "log that is known"
+    opened = [(entry, log) for entry in entries for log in open_logs(entry.path, progress, expected)]
+    if len(opened) > 1 and "run_id" in given:
+        raise UsageError(
+            f"--set run_id: there are {len(opened)} runs; name each in a manifest, or import them one by one."
         )
-    return best
+    runs, without = [], []
+    for entry, log in opened:
+        facts = {**given, **entry.facts_of(log)}
+        try:
+            runs.append(assemble(log, _dialect(entry.kind or kind), facts, entry.choice(choice)))
+        except TableError as error:
+            without.append(error)
+    if not runs:
+        raise without[0]
+    if without:
+        runs[0] = replace(runs[0], notes=(*runs[0].notes, *(f"left out: {error}" for error in without)))
+    return runs
+
+
+def _dialect(kind: str | None) -> Dialect | None:
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"kind {kind}: {nearest(kind, KINDS)}")
+    return DIALECTS.get(kind or "")
+
+
+def _together(runs: Sequence[Run]) -> Imported:
+    """Return all runs as one table; they must be told apart and count alike."""
+    names = [run.facts["run_id"] for run in runs]
+    for run, name in zip(runs, names, strict=True):
+        if names.count(name) > 1:
+            raise UsageError(
+                f"{run.path}: {names.count(name)} runs are called {name!r}; give each a run_id in a manifest, or import them one by one with --set run_id=..."
+            )
+    for what, every in {"FLOPs": {run.facts["flops"] for run in runs}, "the loss": {run.loss for run in runs}}.items():
+        if len(every) > 1:
+            raise UsageError(
+                f"runs that count {what} differently ({' | '.join(map(str, every))}) belong into tables of their own."
+            )
+    metadata = {
+        "params_convention": "as given on import",
+        "flops_convention": FLOPS[runs[0].facts["flops"]],
+        "origin": "; ".join(dict.fromkeys(f"{run.dialect} log {run.path}" for run in runs)),
+    }
+    if runs[0].loss is not None:
+        metadata["loss_convention"] = runs[0].loss
+    notes = [note for run in runs for note in run.notes]
+    if len(runs) > 1:
+        notes = [f"{run.facts['run_id']}: {note}" for run in runs for note in run.notes]
+        if len({run.facts["params"] for run in runs}) == 1:
+            notes.append(
+                f"all {len(runs)} runs were given the same params, {runs[0].facts['params']:g}; a manifest gives each its own"
+            )
+    frame = pd.concat([run.frame for run in runs], ignore_index=True)
+    return Imported(
+        as_runs(frame, metadata, runs[0].path), tuple(dict.fromkeys(notes)), tuple(dict(run.facts) for run in runs)
+    )
+
+
+def _by_map(paths: Sequence[str | Path], map_path: Path | None, other: object, progress: Progress) -> Imported:
+    if map_path is None:
+        raise UsageError(
+            "import columns needs --map MAP.toml, which says how the columns of a runs table come from the file's."
+        )
+    if other:
+        raise UsageError(
+            "import columns takes everything from --map: constants under [constants], the metric as an expression."
+        )
+    if len(paths) != 1:
+        raise UsageError("import columns reads one file or folder at a time; add the others with --add.")
+    path = Path(paths[0])
+    if not path.exists():
+        raise TableError(f"{path}: no such file or folder.")
+    runs, notes = import_columns(path, map_path, progress)
+    return Imported(runs, tuple(notes))
+
+
+__all__ = ["KINDS", "Imported", "import_runs"]

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
-from scalefit.table.importers.log import Imported, Log, Progress
-from scalefit.table.importers.readers import json_lines
-from scalefit.table.io import as_runs
+from scalefit.table.importers.log import Log, Progress
+from scalefit.table.importers.text import json_lines
+from scalefit.table.io import RunTable, as_runs
 from scalefit.table.schema import COLUMNS, METADATA_KEYS
 
 _CHUNK = 50_000
@@ -70,7 +70,7 @@ class Expression:
         raise UsageError(f"{self.text!r}: {ast.unparse(node)} is not arithmetic on columns (+ - * / ** and numbers).")
 
 
-def import_columns(path: Path, map_path: Path, progress: Progress) -> Imported:
+def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunTable, list[str]]:
     """Make a runs table of a CSV or JSONL file.
 
     Parameters
@@ -111,10 +111,8 @@ def import_columns(path: Path, map_path: Path, progress: Progress) -> Imported:
         log.notes.append(
             f"{int(again.sum())} rows came again for the same run, evaluation and step; the later ones are kept"
         )
-    return Imported(
-        as_runs(frame[~again].reset_index(drop=True), {"origin": f"columns of {path}", **metadata}, str(path)),
-        tuple(log.notes),
-    )
+    runs = as_runs(frame[~again].reset_index(drop=True), {"origin": f"columns of {path}", **metadata}, str(path))
+    return runs, log.all_notes()
 
 
 def _read_map(path: Path) -> tuple[dict[str, Expression], dict[str, Any], dict[str, str]]:
@@ -152,7 +150,7 @@ def _chunks(path: Path, log: Log, wanted: set[str], progress: Progress) -> Itera
         return
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for entry in json_lines(path, log, progress):
+    for _, entry in json_lines(path, log, progress):
         seen.update(entry)
         rows.append({name: entry.get(name) for name in wanted})
         if len(rows) == _CHUNK:

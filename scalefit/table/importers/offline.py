@@ -1,31 +1,34 @@
 """W&B's offline runs: a log of records in LevelDB's block format, each a protocol buffer of the wandb package.
 
-Source: LevelDB's log format (blocks of 32 KiB; header of checksum, length and type), with W&B's own 7-byte file header.
+Source: LevelDB's log format (blocks of 32 KiB; header of checksum, length and type), with W&B's own 7-byte file header
+and the plain CRC-32 of type and body as checksum.
 """
 
 from __future__ import annotations
 
-import json
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from scalefit.errors import TableError
-from scalefit.table.importers.log import Log, Progress, Record
+from scalefit.table.importers.log import STEP, Log, Progress, Row, flat
+from scalefit.table.importers.text import parse_json
 
 _BLOCK, _HEADER = 32768, 7
-_MAGIC = b":W&B"
+MAGIC = b":W&B"
 _FULL, _FIRST, _LAST = 1, 2, 4
 
 
-def records(path: Path, log: Log, progress: Progress) -> Iterator[bytes]:
-    """Yield whole records; note where the file breaks off."""
+def records(path: Path, log: Log, progress: Progress) -> Iterator[tuple[int, bytes]]:
+    """Yield whole records and where they begin; leave out what is broken, and go on at the next block."""
     total = path.stat().st_size
     with open(path, "rb") as file:
-        if file.read(_HEADER)[:4] != _MAGIC:
-            raise TableError(f"{path}: not an offline run of W&B (its first bytes are not {_MAGIC.decode()!r}).")
+        if file.read(_HEADER)[:4] != MAGIC:
+            raise TableError(f"{path}: not an offline run of W&B (its first bytes are not {MAGIC.decode()!r}).")
         parts: list[bytes] = []
+        begin = 0
         while True:
             at = file.tell()
             left = _BLOCK - at % _BLOCK
@@ -34,58 +37,62 @@ def records(path: Path, log: Log, progress: Progress) -> Iterator[bytes]:
                 continue
             head = file.read(_HEADER)
             if not head:
-                break
-            length, kind = struct.unpack("<HB", head[4:]) if len(head) == _HEADER else (0, 0)
+                return
+            checksum, length, kind = struct.unpack("<IHB", head) if len(head) == _HEADER else (0, 0, 0)
             body = file.read(length)
-            if len(head) < _HEADER or len(body) < length or not 1 <= kind <= _LAST:
+            if len(head) < _HEADER or len(body) < length:
                 log.notes.append(f"{path}: breaks off at byte {at} of {total}; what is before is whole")
                 return
-            parts = [body] if kind in (_FULL, _FIRST) else [*parts, body]
-            if kind in (_FULL, _LAST):
+            if not 1 <= kind <= _LAST or length > left - _HEADER or zlib.crc32(bytes([kind]) + body) != checksum:
+                log.leave_out(f"the record at byte {at}", "is broken (its checksum does not fit)")
+                parts = []
+                if not 1 <= kind <= _LAST or length > left - _HEADER:
+                    # The length cannot be trusted; every block begins a record or goes on with one.
+                    file.seek(at + left)
+                continue
+            if kind in (_FULL, _FIRST):
+                parts, begin = [body], at
+            elif parts:
+                parts.append(body)
+            if kind in (_FULL, _LAST) and parts:
                 progress(file.tell(), total)
-                yield b"".join(parts)
+                yield begin, b"".join(parts)
+                parts = []
 
 
-def read_offline(path: Path, log: Log, progress: Progress) -> Iterator[Record]:
+def offline_run(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
     """Yield the history; put the configuration and the run's name into the log."""
     try:
+        from google.protobuf.message import DecodeError
         from wandb.proto import wandb_internal_pb2 as proto
     except ImportError:
         raise TableError(
             "offline runs of W&B need its own package; install it with: pip install 'scalefit-rl[import]'."
         ) from None
-    from scalefit.table.importers.readers import numbers_of
-
-    for raw in records(path, log, progress):
+    for at, raw in records(path, log, progress):
         record = proto.Record()  # type: ignore[attr-defined]  # made at run time
-        record.ParseFromString(raw)
+        try:
+            record.ParseFromString(raw)
+        except DecodeError:
+            log.leave_out(f"the record at byte {at}", "is no record of W&B's")
+            continue
         kind = record.WhichOneof("record_type")
         if kind == "run":
             log.run_id = record.run.display_name or record.run.run_id or log.run_id
-            _flatten(log.config, record.run.config.update)
+            flat(_values(record.run.config.update, log, at), log.config)
         elif kind == "config":
-            _flatten(log.config, record.config.update)
+            flat(_values(record.config.update, log, at), log.config)
         elif kind == "history":
-            values = {_name(item): json.loads(item.value_json) for item in record.history.item}
-            step = values.get(
-                "train/global_step", values.get("training/global_step", values.get("_step", record.history.step.num))
-            )
-            yield Record(int(step), numbers_of(values))
+            values = flat(_values(record.history.item, log, at), {})
+            yield Row(f"the record at byte {at}", {STEP: record.history.step.num, **values})
 
 
-def _name(item: Any) -> str:
-    return item.key or ".".join(item.nested_key)
-
-
-def _flatten(config: dict[str, Any], items: Any) -> None:
-    """Put nested configuration under dotted names."""
-
-    def put(name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                put(f"{name}.{key}", inner)
-        else:
-            config[name] = value
-
+def _values(items: Any, log: Log, at: int) -> dict[str, Any]:
+    found = {}
     for item in items:
-        put(_name(item), json.loads(item.value_json))
+        name = item.key or ".".join(item.nested_key)
+        try:
+            found[name] = parse_json(item.value_json.encode())
+        except ValueError:
+            log.leave_out(f"the record at byte {at}", f"holds no value for {name[:60]!r}")
+    return found

@@ -1,0 +1,195 @@
+"""Console logs: verl's `step:10 - name:value - ...` lines and the dictionaries that TRL's and ms-swift's trainers print."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scalefit.table.importers.dialects import DIALECTS, meaning
+from scalefit.table.importers.log import RECORDS, STEP, Log, Progress, Row, number
+from scalefit.table.importers.text import lines
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_STEP = re.compile(r"\bstep:(\d{1,15}(?:\.0*)?)(?= - |\s*$)(?: - (.*))?")
+_REPEATED = re.compile(r"\s*\[repeated \d+x across cluster\].*$")
+_BAR = re.compile(r"\b(\d{1,12})/(\d{1,12}) \[")
+_CUT = re.compile(r"(?:\.|e[-+]?\d?)$", re.IGNORECASE)
+"""How a number ends that was cut: Python writes exponents with two digits, and one after a point."""
+_DICT = re.compile(r"\{'.*\}")
+LONG = 512
+"""Characters from which on a line may have been cut to a limit of whatever carried it; terminals and shippers cap at 1000 and more."""
+_LONGEST_DICT = 100_000
+
+
+@dataclass
+class _Survey:
+    """What a first pass tells: lines that were cut to one length, and which progress bar is that of training."""
+
+    orders: set[tuple[str, ...]] = field(default_factory=set)
+    lengths: Counter[int] = field(default_factory=Counter)
+    bars: Counter[str] = field(default_factory=Counter)
+    longest: dict[str, int] = field(default_factory=dict)
+    fractions: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> str | None:
+        """The number of steps that the progress bar of training counts to: that of most bars, evaluations' are fewer."""
+        return self.bars.most_common(1)[0][0] if self.bars else None
+
+    def cut(self, names: tuple[str, ...], length: int) -> str | None:
+        """Return why the last value of a line cannot be trusted; None where it can.
+
+        A long line was cut if other lines go on after the same names with a further evaluation, or if it and others
+        have exactly the greatest length of all.
+        """
+        if length < LONG:
+            return None
+        for other in self.orders:
+            if len(other) > len(names) and other[: len(names)] == names and _is_evaluation(other[len(names)]):
+                return f"its line ends after {length} characters, where others go on with {other[len(names)]}"
+        if self.lengths[length] > 1 and length == max(self.lengths) and length >= 2 * LONG:
+            return f"its line and {self.lengths[length] - 1} more end after exactly {length} characters"
+        return None
+
+    def cut_value(self, name: str, value: str, *, complete: bool) -> str | None:
+        """Return why a line's last value cannot be trusted by its own look; None where it can."""
+        if number(value) is None or _CUT.search(value):
+            return f"{value[:30]!r} is no number (cut?)"
+        if name in self.fractions and re.fullmatch(r"[-+]?\d+", value):
+            return f"{value[:30]!r} is a whole number, where others of it have a point"
+        if not complete and len(value) < self.longest.get(name, 0):
+            return f"the file ends with {value[:30]!r}, shorter than others of it"
+        return None
+
+
+def _is_evaluation(name: str) -> bool:
+    found = (meaning(dialect, name) for dialect in DIALECTS.values())
+    return any(one is not None and one[0] != "training" for one in found)
+
+
+def console(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
+    """Yield the records of a console log; what a cut line has lost is told, with its step."""
+    survey = _first_pass(path)
+    ended = _ends_with_newline(path)
+    step_of_bar: int | None = None
+    waiting: list[tuple[int, dict[str, Any]]] = []
+    for at, raw in lines(path, progress):
+        text = _plain(raw)
+        if match := _STEP.search(text):
+            yield from _record(at, text, match, log, survey, complete=ended or raw.endswith(b"\n"))
+            continue
+        found = _dictionary(text)
+        if found is not None:
+            waiting.append((at, found))
+            if STEP in found or "global_step/max_steps" in found:
+                yield Row(f"line {at}", waiting.pop()[1])
+        bars = [int(done) for done, total in _BAR.findall(text) if total == survey.total]
+        if bars:
+            step_of_bar = bars[-1]
+        if step_of_bar is not None:
+            for place, values in waiting:
+                yield Row(f"line {place}", {**values, STEP: step_of_bar})
+            waiting.clear()
+    if waiting:
+        yield from _counted(waiting, log)
+
+
+def _first_pass(path: Path) -> _Survey:
+    found = _Survey()
+    for _, raw in lines(path, lambda done, total: None):
+        if b" [" in raw:
+            found.bars.update(total for _, total in _BAR.findall(_plain(raw)))
+        if b"step:" not in raw or not (match := _STEP.search(text := _plain(raw))):
+            continue
+        pairs = _pairs(match[2] or "")
+        for name, value in pairs:
+            found.longest[name] = max(len(value), found.longest.get(name, 0))
+            if "." in value:
+                found.fractions.add(name)
+        if len(text) >= LONG:
+            found.orders.add(tuple(name for name, _ in pairs))
+            found.lengths[len(text)] += 1
+    return found
+
+
+def _plain(raw: bytes) -> str:
+    return _REPEATED.sub("", _ANSI.sub("", raw.decode("utf-8", "replace")).rstrip("\r\n"))
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Return names and values as they stand; the last colon of a piece divides them, as names may hold colons."""
+    found = []
+    for piece in text.split(" - "):
+        name, colon, value = piece.strip().rpartition(":")
+        # tensor(0.41, device='cuda:0') holds a colon of its own.
+        if colon and "(" in name.rpartition(":")[2]:
+            head, _, tail = name.rpartition(":")
+            name, value = head, f"{tail}:{value}"
+        found.append((name, value.strip()) if colon else (piece.strip(), ""))
+    return found
+
+
+def _record(at: int, text: str, match: re.Match[str], log: Log, survey: _Survey, *, complete: bool) -> Iterator[Row]:
+    pairs = _pairs(match[2] or "")
+    where = f"line {at} (step {match[1]})"
+    why = survey.cut(tuple(name for name, _ in pairs), len(text))
+    values: dict[str, Any] = {}
+    for place, (name, value) in enumerate(pairs):
+        final = place == len(pairs) - 1
+        if final and why is None:
+            why = survey.cut_value(name, value, complete=complete)
+        if final and why is not None:
+            log.leave_out(where, f"has lost {name or 'what follows'} and all after it: {why}")
+        elif number(value) is None or _CUT.search(value):
+            if name and _is_evaluation(name):
+                log.leave_out(where, f"holds {value[:30]!r} for {name}, which is no number (cut?)")
+        else:
+            values[name] = value
+    if values or not pairs:
+        yield Row(f"line {at}", {STEP: match[1], **values})
+    if not complete and why is None and pairs and _is_evaluation(pairs[-1][0]):
+        log.notes.append(
+            f"{log.path}: ends without the end of its line {at}; its last value, {pairs[-1][1]}, is taken as whole"
+        )
+
+
+def _dictionary(text: str) -> dict[str, Any] | None:
+    """Return the dictionary of metrics printed in a line."""
+    match = _DICT.search(text[:_LONGEST_DICT])
+    if match is None:
+        return None
+    try:
+        found = ast.literal_eval(re.sub(r"(?<=: )(?:nan|-?inf)\b", "None", match[0]))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    if (
+        isinstance(found, dict)
+        and all(isinstance(name, str) for name in found)
+        and ("epoch" in found or "loss" in found or "eval_loss" in found or "global_step/max_steps" in found)
+    ):
+        return found
+    return None
+
+
+def _counted(waiting: list[tuple[int, dict[str, Any]]], log: Log) -> Iterator[Row]:
+    """Give each record the count of training records so far; `logging_steps`, which must be said, makes steps of it."""
+    log.asks.append("logging_steps")
+    trained = 0
+    for at, values in waiting:
+        evaluation = any(name.startswith("eval_") for name in values)
+        trained += not evaluation and "train_runtime" not in values
+        yield Row(f"line {at}", {**values, RECORDS: trained})
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(0, 2)
+        if file.tell() == 0:
+            return True
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"

@@ -1,0 +1,211 @@
+"""Logs in JSON lines, JSON arrays, trainer_state.json and delimited text."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from scalefit.errors import TableError
+from scalefit.table.importers.log import STEP, Log, Progress, Row, flat
+
+_TOLD = 1000
+"""Lines between two words on progress."""
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
+_WORST = "is cut or no JSON object"
+GZIP = b"\x1f\x8b"
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file, unpacked where it is gzip's."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == GZIP
+    opened: IO[bytes] = gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[assignment]
+    return opened
+
+
+def lines(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines as bytes, without a byte order mark, telling how far the file is read."""
+    total = path.stat().st_size
+    with open_bytes(path) as file:
+        # gzip's own reader knows where it is in the packed file only through what it wraps.
+        below: Any = getattr(file, "fileobj", None) or getattr(file, "raw", file)
+        try:
+            for number, raw in enumerate(file, 1):
+                yield number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+                if number % _TOLD == 0:
+                    progress(min(below.tell(), total), total)
+        except (EOFError, gzip.BadGzipFile, OSError) as error:
+            raise TableError(
+                f"{path}: its packing breaks off ({error}); unpack what is whole with gzip first."
+            ) from None
+
+
+def parse_json(raw: bytes) -> Any:
+    """Return a JSON value, NaN and infinities allowed; raises ValueError where it is none."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(raw.decode("utf-8", "replace"))
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+
+def unwrapped(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metrics of a record; verl's file logger keeps them under `data`, beside the step."""
+    data = entry.get("data")
+    return {**data, STEP: entry[STEP]} if isinstance(data, dict) and STEP in entry else entry
+
+
+def json_lines(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
+    """Yield the objects of a JSONL file; every line that is none is left out, a cut last one above all."""
+    for number, raw in lines(path, progress):
+        if not raw.strip():
+            continue
+        try:
+            found = parse_json(raw)
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            yield Row(f"line {number}", unwrapped(found))
+        else:
+            log.leave_out(f"line {number}", _WORST)
+
+
+def whole_json(path: Path) -> Any:
+    """Return the value of a JSON file; raises TableError where it is cut or broken."""
+    with open_bytes(path) as file:
+        raw = file.read()
+    try:
+        return parse_json(raw.removeprefix(b"\xef\xbb\xbf"))
+    except json.JSONDecodeError as error:
+        raise TableError(
+            f"{path}: cut at line {error.lineno}; the checkpoint or export before it holds the log up to its own step."
+        ) from None
+    except ValueError as error:
+        raise TableError(f"{path}: no JSON that can be read ({str(error)[:80]}).") from None
+
+
+def json_array(path: Path, log: Log) -> Iterator[Row]:
+    """Yield the objects of a JSON array."""
+    found = whole_json(path)
+    for at, entry in enumerate(found if isinstance(found, list) else []):
+        if isinstance(entry, dict):
+            yield Row(f"entry {at}", unwrapped(entry))
+        else:
+            log.leave_out(f"entry {at}", "is no JSON object")
+
+
+def trainer_state(path: Path, log: Log) -> Iterator[Row]:
+    """Yield the log history of a `trainer_state.json`."""
+    state = whole_json(path)
+    if not isinstance(state, dict) or not isinstance(state.get("log_history"), list):
+        raise TableError(f"{path}: no log_history in it; give the trainer_state.json of a run.")
+    for at, entry in enumerate(state["log_history"]):
+        if isinstance(entry, dict):
+            yield Row(f"entry {at} of log_history", entry)
+        else:
+            log.leave_out(f"entry {at} of log_history", "is no JSON object")
+
+
+def last_state(folder: Path, log: Log) -> Path:
+    """Return the `trainer_state.json` that goes farthest: of the numbered checkpoints, or the folder's own.
+
+    Raises
+    ------
+    TableError
+        If there is none.
+    """
+    found: list[tuple[int, Path]] = []
+    for path in sorted(folder.glob("checkpoint-*/trainer_state.json")):
+        number = path.parent.name.removeprefix("checkpoint-")
+        if number.isascii() and number.isdigit() and len(number) < 16:
+            found.append((int(number), path))
+        else:
+            log.leave_out(path.parent.name, "is no numbered checkpoint")
+    own = folder / "trainer_state.json"
+    if own.is_file():
+        state = whole_json(own)
+        reached = state.get("global_step") if isinstance(state, dict) else None
+        history = state.get("log_history") if isinstance(state, dict) else None
+        steps = [entry.get("step") for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
+        every = [step for step in (reached, *steps) if isinstance(step, (int, float)) and step == step]
+        found.append((int(max(every, default=0)), own))
+    if not found:
+        raise TableError(f"{folder}: no trainer_state.json in it nor in a checkpoint-* folder; name the file.")
+    return max(found, key=lambda one: (one[0], one[1] == own))[1]
+
+
+def delimiter_of(header: str) -> str:
+    """Return what separates a header's columns: comma, semicolon or tab, whichever is most there."""
+    counts = Counter({mark: header.count(mark) for mark in (",", ";", "\t")})
+    return counts.most_common(1)[0][0]
+
+
+def delimited(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
+    """Yield the rows of delimited text as text by column; rows of another length than the header are left out."""
+    total = path.stat().st_size
+    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
+        header = ""
+        while not header.strip():
+            header = file.readline()
+            if not header:
+                raise TableError(f"{path}: no rows in it.")
+        mark = delimiter_of(header)
+        names = [name.strip() for name in next(csv.reader([header], delimiter=mark))]
+        twice = [name for name, count in Counter(names).items() if count > 1 and name]
+        if twice:
+            raise TableError(f"{path}: column {twice[0]!r} stands twice; keep one of them.")
+        reader = csv.reader(file, delimiter=mark)
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                log.leave_out(f"line {reader.line_num + 1}", f"is no row ({error})")
+                continue
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                log.leave_out(
+                    f"line {reader.line_num + 1}", f"has {len(cells)} fields where the header has {len(names)}"
+                )
+                continue
+            if mark != ",":
+                cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
+            if reader.line_num % _TOLD == 0:
+                progress(min(raw.tell(), total), total)
+            yield Row(
+                f"line {reader.line_num + 1}", {n: cell for n, cell in zip(names, cells, strict=True) if cell != ""}
+            )
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the column names of delimited text."""
+    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
+        for header in file:
+            if header.strip():
+                return [name.strip() for name in next(csv.reader([header], delimiter=delimiter_of(header)))]
+    return []
+
+
+def put_config(log: Log, values: Any) -> None:
+    """Put a run's configuration under dotted names; W&B wraps each value as `{"value": ...}`."""
+    if isinstance(values, Mapping):
+        plain = {
+            name: value["value"]
+            if isinstance(value, Mapping) and set(value) <= {"value", "desc"} and "value" in value
+            else value
+            for name, value in values.items()
+        }
+        flat(plain, log.config)
