@@ -99,9 +99,9 @@ def import_log(
 def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
     """Take a first word that names a kind for one, unless it is the only path and there."""
     from scalefit.errors import UsageError, nearest
-    from scalefit.table.importers import KINDS
+    from scalefit.table.importers import kinds
 
-    known = (*KINDS, "systems")
+    known = (*kinds(), "systems")
     first = paths[0]
     if kind is None and first in known and (len(paths) > 1 or not Path(first).exists()):
         kind, paths = first, paths[1:]

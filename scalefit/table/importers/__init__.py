@@ -27,8 +27,11 @@ _CONTAINERS = {
     "trackio": "database of Trackio's",
 }
 _NEEDS = {"trl": "trainer_state.json in it nor in a checkpoint-* folder"}
-KINDS = (*DIALECTS, *_CONTAINERS, "columns")
-"""What may be said of a log; it is recognised by itself where nothing is."""
+
+
+def kinds() -> tuple[str, ...]:
+    """Return what may be said of a log; it is recognised by itself where nothing is."""
+    return (*DIALECTS, *_CONTAINERS, "columns")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def import_runs(
     Parameters
     ----------
     kind : str, optional
-        What wrote it (one of `KINDS`); None where it is to be recognised.
+        What wrote it (one of `kinds()`); None where it is to be recognised.
     path : str, Path or sequence of them
         Files, folders, patterns such as `logs/*.jsonl`, or manifests (`.toml`; see `scalefit.table.importers.manifest`).
     given : mapping, optional
@@ -88,8 +91,8 @@ def import_runs(
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     if map_path is not None and kind is None:
         kind = "columns"
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"import {kind}: {nearest(kind, KINDS)}")
+    if kind is not None and kind not in kinds():
+        raise UsageError(f"import {kind}: {nearest(kind, kinds())}")
     if metric is not None and training_metric is not None:
         raise UsageError("--metric and --training-metric: give one; the first is an evaluation, the second none.")
     choice = Choice(metric, training_metric, parse_scale(scale) if scale else None, yes)
@@ -141,8 +144,8 @@ def _read(
 
 
 def _dialect(kind: str | None) -> Dialect | None:
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"kind {kind}: {nearest(kind, KINDS)}")
+    if kind is not None and kind not in kinds():
+        raise UsageError(f"kind {kind}: {nearest(kind, kinds())}")
     return DIALECTS.get(kind or "")
 
 
@@ -197,4 +200,4 @@ def _by_map(paths: Sequence[str | Path], map_path: Path | None, other: object, p
     return Imported(runs, tuple(notes))
 
 
-__all__ = ["KINDS", "Imported", "import_runs"]
+__all__ = ["Imported", "import_runs", "kinds"]

@@ -18,6 +18,7 @@ from scalefit.table.importers.dialects import (
     STEPS,
     Dialect,
     Kind,
+    is_evaluation,
     is_no_mean,
     is_training,
     meaning,
@@ -160,6 +161,8 @@ class Collected:
         if role.evaluation:
             evaluation, _, kind = role.evaluation
             key = evaluation, name
+            if kept.passed.get(key, value) != value:
+                self.log.leave_out(f"step {self._last}", f"is followed by another value of {name} for the same step")
             kept.passed[key] = value
             self.kinds[key], self.reward_of[key] = kind, role.reward
             self.extents.setdefault(key, Extent()).add(value)
@@ -207,7 +210,7 @@ class Collected:
         if step is not None and step == step and step == round(step) and 0 <= step < _LAST_STEP:
             return int(step)
         if evaluation:
-            what = "has no step" if raw is None else f"has step {str(raw)[:20]!r}, which is no count of updates"
+            what = "has no step" if raw is None else f"has step {raw!r:.20}, which is no count of updates"
             self.log.leave_out(row.where, what)
         return None
 
@@ -243,6 +246,8 @@ def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: C
     TableError
         If there is no evaluation in the log.
     """
+    if not log.configured:
+        resolve(log, kind or OTHER, given)  # what nothing in the log will say is asked for before it is read
     first = _peek(log.rows)
     dialect = kind or recognise(name for row in first for name in row.values) or OTHER
     facts = resolve(log, dialect, given, yes=choice.yes)
@@ -432,7 +437,7 @@ def _offer(collected: Collected, name: str) -> str:
             one for one in collected.names if is_training(collected.dialect, one) and not is_no_mean(one)
         ]
     else:
-        offered = [one for _, one in collected.kinds if one != name]
+        offered = [one for one in collected.names if one != name and is_evaluation(one)]
     every = sorted(offered)
     if not every:
         return "the log has no mean of an evaluation."

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scalefit.table.importers.dialects import DIALECTS, meaning
+from scalefit.table.importers.dialects import is_evaluation
 from scalefit.table.importers.log import RECORDS, STEP, Log, Progress, Row, number
 from scalefit.table.importers.text import lines
 
@@ -50,7 +50,7 @@ class _Survey:
         if length < LONG:
             return None
         for other in self.orders:
-            if len(other) > len(names) and other[: len(names)] == names and _is_evaluation(other[len(names)]):
+            if len(other) > len(names) and other[: len(names)] == names and is_evaluation(other[len(names)]):
                 return f"its line ends after {length} characters, where others go on with {other[len(names)]}"
         if self.lengths[length] > 1 and length == max(self.lengths) and length >= 2 * LONG:
             return f"its line and {self.lengths[length] - 1} more end after exactly {length} characters"
@@ -65,11 +65,6 @@ class _Survey:
         if not complete and len(value) < self.longest.get(name, 0):
             return f"the file ends with {value[:30]!r}, shorter than others of it"
         return None
-
-
-def _is_evaluation(name: str) -> bool:
-    found = (meaning(dialect, name) for dialect in DIALECTS.values())
-    return any(one is not None and one[0] != "training" for one in found)
 
 
 def console(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
@@ -146,13 +141,13 @@ def _record(at: int, text: str, match: re.Match[str], log: Log, survey: _Survey,
         if final and why is not None:
             log.leave_out(where, f"has lost {name or 'what follows'} and all after it: {why}")
         elif number(value) is None or _CUT.search(value):
-            if name and _is_evaluation(name):
+            if name and is_evaluation(name):
                 log.leave_out(where, f"holds {value[:30]!r} for {name}, which is no number (cut?)")
         else:
             values[name] = value
     if values or not pairs:
         yield Row(f"line {at}", {STEP: match[1], **values})
-    if not complete and why is None and pairs and _is_evaluation(pairs[-1][0]):
+    if not complete and why is None and pairs and is_evaluation(pairs[-1][0]):
         log.notes.append(
             f"{log.path}: ends without the end of its line {at}; its last value, {pairs[-1][1]}, is taken as whole"
         )

@@ -41,7 +41,7 @@ def trackio_runs(path: Path) -> list[Log]:
         raise TableError(f"{path}: cannot be read as Trackio's database ({error}).") from None
     found = []
     for run, name in runs:
-        log = Log(str(path), str(name))
+        log = Log(str(path), str(name), configured=True)
         if run in configs:
             put_config(log, configs[run])
         log.rows = _history(path, key, run, log)

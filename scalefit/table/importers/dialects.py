@@ -266,6 +266,12 @@ def is_training(dialect: Dialect, name: str) -> bool:
     return _TRAINING.fullmatch(name) is not None and _EVALUATION.fullmatch(name) is None
 
 
+def is_evaluation(name: str) -> bool:
+    """Say whether any dialect takes a metric for the mean of an evaluation."""
+    found = (meaning(dialect, name) for dialect in DIALECTS.values())
+    return any(one is not None and one[0] != "training" for one in found)
+
+
 def recognise(names: Iterable[str]) -> Dialect | None:
     """Return the dialect that knows most of some metrics; None where none knows one."""
     there = set(names)

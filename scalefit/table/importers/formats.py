@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +53,12 @@ def name_of(path: Path) -> str:
     return path.resolve().parent.name if stem.lower() in _COMMON and path.resolve().parent.name else stem
 
 
-def _one(reader: Callable[[Path, Log, Progress], object]) -> Callable[[Path, Progress], list[Log]]:
+def _one(
+    reader: Callable[[Path, Log, Progress], Iterator[Row]], configured: bool = False
+) -> Callable[[Path, Progress], list[Log]]:
     def opened(path: Path, progress: Progress) -> list[Log]:
-        log = Log(str(path), name_of(path))
-        log.rows = reader(path, log, progress)  # type: ignore[assignment]
+        log = Log(str(path), name_of(path), configured=configured)
+        log.rows = reader(path, log, progress)
         return [log]
 
     return opened
@@ -136,10 +138,10 @@ def _download(path: Path, progress: Progress) -> Log:
 FORMATS = (
     Format("parquet", lambda path, head: head.startswith(database.PARQUET), lambda path, progress: database.parquet_runs([path], path, name_of(path), progress)),
     Format("trackio", lambda path, head: head.startswith(database.SQLITE), lambda path, progress: database.trackio_runs(path)),
-    Format("wandb", lambda path, head: head.startswith(offline.MAGIC) or path.suffix == ".wandb", _one(offline.offline_run)),
+    Format("wandb", lambda path, head: head.startswith(offline.MAGIC) or path.suffix == ".wandb", _one(offline.offline_run, configured=True)),
     Format("tensorboard", lambda path, head: "tfevents" in path.name, events.runs_of),
     Format("trainer state", lambda path, head: _is_state(path, head) or path.name == "trainer_state.json", _one(lambda path, log, progress: text.trainer_state(path, log))),
-    Format("JSON array", lambda path, head: _begins(head, b"["), _one(lambda path, log, progress: text.json_array(path, log))),
+    Format("JSON array", lambda path, head: _begins(head, b"[") and ".jsonl" not in path.name, _one(lambda path, log, progress: text.json_array(path, log))),
     Format("JSON lines", lambda path, head: _begins(head, b'{"', b"{ ", b"{}", b"{\n", b"{\r") or path.name.endswith((".jsonl", ".jsonl.gz")), _one(text.json_lines)),
     Format("delimited text", _is_delimited, _delimited_runs),
     Format("console", lambda path, head: b"\x00" not in head, _one(console)),

@@ -54,6 +54,8 @@ class Log:
         Facts that this log needs beside the usual ones.
     sole : str, optional
         The only metric, where the format holds one and may not name it.
+    configured : bool
+        Whether the format may hold the run's configuration.
     """
 
     path: str
@@ -63,6 +65,7 @@ class Log:
     notes: list[str] = field(default_factory=list)
     asks: list[str] = field(default_factory=list)
     sole: str | None = None
+    configured: bool = False
     _left_out: dict[str, list[str]] = field(default_factory=dict)
 
     def leave_out(self, where: str, why: str) -> None:
