@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scalefit.errors import FitError, UsageError, nearest
+from scalefit.errors import FitError, LawError, UsageError, nearest
+from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_fault
 from scalefit.fitting.fit import Fit, Specification
 from scalefit.fitting.lines import Noise
 from scalefit.laws import get_law
@@ -58,16 +61,20 @@ def as_record(fit: Fit) -> dict[str, Any]:
 
 
 def from_record(record: dict[str, Any]) -> Fit:
-    """Rebuild a fit from its record."""
+    """Rebuild a fit from its record.
+
+    Raises
+    ------
+    FitError
+        If parts of it contradict each other.
+    """
+    try:
+        law = get_law(record["law"])
+    except LawError as error:
+        raise FitError(str(error)) from None
+    if (wrong := find_shape_fault(record, law)) is not None:
+        raise FitError(wrong)
     raw = record["data"]
-
-    def array(value: Any, missing: float) -> Any:
-        return (
-            np.array(json.loads(json.dumps(value).replace("null", "NaN")), float)
-            if missing != missing
-            else np.where(np.isnan(filled := array(value, np.nan)), missing, filled)
-        )
-
     data = FitData(
         series=record["series"],
         resources=tuple(raw["resources"]),
@@ -75,29 +82,38 @@ def from_record(record: dict[str, Any]) -> Fit:
         resource=np.array(raw["resource"], float),
         loss=np.array(raw["loss"], float),
         weight=np.array(raw["weight"], float),
-        eval_size=array(raw["eval_size"], np.nan),
+        eval_size=np.array(raw["eval_size"], float),
         runs=tuple(raw["runs"]),
         record=raw["record"],
         flops_per_sample=raw["flops_per_sample"],
     )
-    profiles = {
-        name: (ends[0] if ends[0] is not None else -np.inf, ends[1] if ends[1] is not None else np.inf)
-        for name, ends in record["profiles"].items()
-    }
-    return Fit(
-        get_law(record["law"]),
+    covariance = np.array(record["covariance"], float)
+    fit = Fit(
+        law,
         data,
         Specification(**record["specification"]),
         np.array(record["theta"], float),
-        array(record["covariance"], np.inf),
+        np.where(np.isnan(covariance), np.inf, covariance),
         Noise(record["noise"]["rho"], np.array(record["noise"]["sigma"], float)),
         record["status"],
         tuple(record["notes"]),
         record["r2"],
         record["cost"],
         record["dof"],
-        profiles,
+        {
+            name: (-np.inf if low is None else low, np.inf if high is None else high)
+            for name, (low, high) in record["profiles"].items()
+        },
     )
+    if (wrong := find_contradiction(fit, record)) is not None:
+        raise FitError(wrong)
+    return fit
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a fit's fields but the one that holds it."""
+    rest = {name: value for name, value in record.items() if name != "record_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def save_fits(fits: Sequence[Fit], path: str | Path, origin: dict[str, Any] | None = None) -> None:
@@ -108,7 +124,7 @@ def save_fits(fits: Sequence[Fit], path: str | Path, origin: dict[str, Any] | No
             "version": VERSION,
             "made_with": versions(),
             "origin": origin or {},
-            "fits": [as_record(fit) for fit in fits],
+            "fits": [{**record, "record_sha256": _seal(record)} for record in map(as_record, fits)],
         },
         indent=1,
     )
@@ -116,31 +132,68 @@ def save_fits(fits: Sequence[Fit], path: str | Path, origin: dict[str, Any] | No
 
 
 def load_fits(path: str | Path) -> list[Fit]:
-    """Read every fit of a file.
+    """Read every fit of a file, checked before use: structure, shapes, bounds, intervals, and the digests written in it.
 
     Raises
     ------
     FitError
-        If it is no fit of this version.
+        If it is no fit of this version, or is damaged or edited; with the first thing that is wrong.
     """
     path = Path(path)
     if not path.is_file():
         raise FitError(f"{path}: no such fit; make one with `scalefit fit RUNS --out {path}`.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise FitError(f"{path}: not a scalefit fit; make one with `scalefit fit RUNS`.")
-        if content.get("version") != VERSION:
-            raise FitError(
-                f"{path}: fit file version {content.get('version')}, this scalefit reads {VERSION}; fit again with `scalefit fit RUNS`."
-            )
-        return [from_record(record) for record in content["fits"]]
-    except FitError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise FitError(
-            f"{path}: not a whole fit file ({type(error).__name__}: {error}); fit again with `scalefit fit RUNS`."
-        ) from error
+        content = parse_strictly(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise FitError(f"{path}: not a whole fit file ({what}); {_again(path)}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FitError(f"{path}: not a scalefit fit; make one with `scalefit fit RUNS`.")
+    version = content.get("version")
+    if version != VERSION or isinstance(version, bool):
+        raise FitError(f"{path}: fit file version {version!r:.40}, this scalefit reads {VERSION}; {_again(path)}")
+    if (wrong := find_misfit(content)) is not None:
+        raise FitError(f"{path}: {wrong}; {_again(path)}")
+    found = []
+    for at, record in enumerate(content["fits"]):
+        try:
+            found.append(from_record(record))
+        except FitError as error:
+            raise FitError(f"{path}: $.fits[{at}]: {str(error).rstrip('.')}; {_again(path)}") from None
+        if record.get("record_sha256", seal := _seal(record)) != seal:
+            raise FitError(f"{path}: $.fits[{at}]: was changed after it was written; {_again(path)}")
+    return found
+
+
+def _again(path: Path) -> str:
+    return f"fit again with `scalefit fit RUNS --out {path}`."
+
+
+def parse_strictly(text: str) -> Any:
+    """Parse JSON as its standard has it: no name twice, no NaN, no number beyond a float; raises ValueError."""
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if not math.isfinite(value):
+            raise ValueError(f"the number {digits[:20]} is beyond a float")
+        return value
+
+    def whole(digits: str) -> int:
+        if len(digits) > 18:
+            raise ValueError(f"the number {digits[:20]}... has {len(digits)} digits")
+        return int(digits)
+
+    def constant(name: str) -> None:
+        raise ValueError(f"{name} is no JSON number")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.40} is there twice")
+        return found
+
+    return json.loads(text, parse_float=number, parse_int=whole, parse_constant=constant, object_pairs_hook=once)
 
 
 def pick_series(fits: Sequence[Fit], series: str | None, path: str | Path) -> Fit:
