@@ -12,7 +12,7 @@ import pytest
 
 import scalefit as sf
 from scalefit.errors import TableError, UsageError
-from scalefit.table.importers.columns import Expression
+from scalefit.table.importers.expression import Expression
 
 STEPS = 6
 FACTS = {"params": "7B", "prompts": "512", "group_size": "8", "series": "base", "flops": "6N"}

@@ -1,4 +1,4 @@
-"""Read and write runs tables: Parquet, CSV and JSONL, chosen by the file's ending."""
+"""Read and write runs tables, their format chosen by the file's ending."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pandas as pd
 
 from scalefit.errors import TableError
 from scalefit.provenance import replace_file
-from scalefit.table.faults import Fault, coerce, find_faults
+from scalefit.table.cast import cast_columns
+from scalefit.table.checks import find_faults
+from scalefit.table.faults import Fault
+from scalefit.table.load import META, as_frame, read_frame
 from scalefit.table.schema import COLUMNS, SCHEMA_VERSION
 
-_META = b"scalefit"
 FORMATS = (".parquet", ".csv", ".jsonl")
 _TEXT = [column.name for column in COLUMNS.values() if column.kind == "text"]
 
@@ -63,7 +65,7 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
     Parameters
     ----------
     path : str or Path
-        A `.parquet`, `.csv` or `.jsonl` file.
+        A `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.json` file (text also gzipped), or a folder of Parquet parts.
     columns : sequence of str, optional
         Read only these where present (Parquet reads no others from disk).
 
@@ -73,10 +75,11 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
         If the file cannot be read, or with all faults of its rows at once.
     """
     path = Path(path)
-    frame, metadata = _load(path, columns)
-    if len(frame) == 0:
+    frame, source = read_frame(path, columns, _TEXT)
+    damage = source.faults()
+    if len(frame) == 0 and not damage:
         raise TableError(f"{path}: no rows. Write at least one evaluation a run.")
-    return as_runs(frame, metadata, str(path))
+    return _validated(frame, source.metadata, str(path), damage)
 
 
 def as_runs(frame: Any, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
@@ -91,24 +94,26 @@ def as_runs(frame: Any, metadata: dict[str, Any] | None = None, path: str = "tab
     path : str
         What messages call it.
     """
-    metadata = dict(metadata or {})
     if not isinstance(frame, pd.DataFrame):
         import pyarrow as pa
 
-        table = pa.table(frame)
-        # Dictionaries of other libraries (unsigned codes, views of strings) are not all known to to_pandas.
-        text = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-        frame = table.drop_columns(text).to_pandas().assign(**{name: table[name].to_pylist() for name in text})
+        frame = as_frame([pa.table(frame)], _TEXT)
+    return _validated(frame, {} if metadata is None else metadata, path, [])
+
+
+def _validated(frame: pd.DataFrame, metadata: Any, path: str, faults: list[Fault]) -> RunTable:
+    """Return a table, or raise all its faults after those that reading it has found."""
+    metadata, found = _meta_faults(metadata)
+    faults = [*faults, *found]
     version = metadata.setdefault("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION or isinstance(version, bool):
         raise TableError(
-            f"{path}: schema version {version}, this scalefit reads {SCHEMA_VERSION}. Write it anew or use the matching release."
+            f"{path}: schema version {repr(version)[:40]}, this scalefit reads {SCHEMA_VERSION}. Write it anew or use the matching release."
         )
-    frame, faults = coerce(frame)
-    faults += find_faults(frame)
-    for key, value in metadata.items():
-        if isinstance(value, list) and key.endswith("_convention") and len(set(value)) > 1:
-            faults.append(Fault(key, (), f"mixes conventions {value}", "put runs of one convention in one table"))
+    frame, found = cast_columns(frame)
+    faults += found
+    # Where columns could not be read there is nothing to say of those that are missing.
+    faults += find_faults(frame, faults) if len(frame) else []
     errors = [fault for fault in faults if not fault.warning]
     if errors:
         lines = "\n".join(f"  {fault}" for fault in errors)
@@ -160,8 +165,8 @@ def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[s
             import pyarrow.parquet as pq
 
             table = pa.Table.from_pandas(frame, preserve_index=False)
-            table = table.replace_schema_metadata({**(table.schema.metadata or {}), _META: json.dumps(meta).encode()})
-            pq.write_table(table, target, compression="zstd", row_group_size=1 << 20)
+            table = table.replace_schema_metadata({**(table.schema.metadata or {}), META: json.dumps(meta).encode()})
+            pq.write_table(table, target, compression="zstd", row_group_size=1 << 20, write_page_checksum=True)
         elif path.suffix == ".csv":
             with open(target, "w", newline="", encoding="utf-8") as file:
                 file.write(f"# scalefit: {json.dumps(meta)}\n")
@@ -174,58 +179,19 @@ def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[s
     replace_file(path, write)
 
 
-def load_frame(path: Path) -> pd.DataFrame:
-    """Read any table by its ending, unchecked; raises TableError if it cannot be read."""
-    return _load(path, None)[0]
-
-
-def _load(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, Any]]:
-    if not path.exists():
-        raise TableError(f"{path}: no such file.")
-    if path.is_dir():
-        raise TableError(f"{path}: a directory; name the file in it ({', '.join(FORMATS)}).")
-    if path.stat().st_size == 0:
-        raise TableError(f"{path}: an empty file; write it again.")
-    try:
-        if path.suffix == ".parquet":
-            return _load_parquet(path, columns)
-        if path.suffix == ".csv":
-            with open(path, encoding="utf-8") as file:
-                first = file.readline()
-            mark = "# scalefit: "
-            metadata = json.loads(first[len(mark) :]) if first.startswith(mark) else {}
-            frame = pd.read_csv(path, skiprows=1 if metadata else 0)
-        elif path.suffix == ".jsonl":
-            frame, metadata = pd.read_json(path, orient="records", lines=True), {}
-        else:
-            raise TableError(f"{path}: unknown ending {path.suffix!r}; use {', '.join(FORMATS)}.")
-    except TableError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TableError(
-            f"{path}: cannot be read as {path.suffix[1:]} ({reason}). Is it whole, and is its ending right?"
-        ) from error
-    if columns is not None:
-        frame = frame[[name for name in frame.columns if name in set(columns)]]
-    return frame, metadata
-
-
-def _load_parquet(path: Path, columns: Sequence[str] | None) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read column by column, row group by row group, text as dictionary codes, so that memory stays bounded."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    there = set(pq.read_schema(path).names)
-    with pq.ParquetFile(path, read_dictionary=[name for name in _TEXT if name in there]) as file:
-        raw = (file.schema_arrow.metadata or {}).get(_META)
-        metadata = json.loads(raw) if raw else {}
-        names = [name for name in file.schema_arrow.names if columns is None or name in set(columns)]
-        found = {}
-        for name in names:
-            chunks = [batch.column(0) for batch in file.iter_batches(batch_size=1 << 20, columns=[name])]
-            if chunks:
-                found[name] = pa.chunked_array(chunks).unify_dictionaries().to_pandas()
-            del chunks
-        pa.default_memory_pool().release_unused()
-    return pd.DataFrame(found, copy=False), metadata
+def _meta_faults(metadata: Any) -> tuple[dict[str, Any], list[Fault]]:
+    """Return metadata that are an object, and what in them is of no known kind."""
+    fix = "write the table again"
+    if isinstance(metadata, Fault):
+        return {}, [metadata]
+    if not isinstance(metadata, dict):
+        return {}, [Fault("", (), f"the table's metadata are {repr(metadata)[:40]}, not an object", fix)]
+    faults = []
+    for key, value in metadata.items():
+        if not key.endswith("_convention"):
+            continue
+        if isinstance(value, list) and len({*map(str, value)}) > 1:
+            faults.append(Fault(key, (), f"mixes conventions {value}"[:200], "put runs of one convention in one table"))
+        elif not isinstance(value, (str, list)):
+            faults.append(Fault("", (), f"the metadata's {key} is {repr(value)[:40]}, not text", fix))
+    return dict(metadata), faults

@@ -24,7 +24,7 @@ def summarise(runs: RunTable) -> dict[str, Any]:
         "path": runs.path,
         "rows": len(frame),
         "columns": [str(name) for name in frame.columns],
-        "seeds": sorted({int(seed) for seed in frame["seed"].unique()}) if "seed" in frame else [],
+        "seeds": sorted({int(seed) for seed in frame["seed"].dropna().unique()}) if "seed" in frame else [],
         "metadata": runs.metadata,
         "groups": groups,
         "warnings": [str(fault) for fault in runs.warnings],

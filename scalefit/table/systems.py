@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pandas as pd
 from scalefit.errors import TableError, nearest
 from scalefit.provenance import replace_file
 from scalefit.table.faults import Fault
-from scalefit.table.io import load_frame
+from scalefit.table.load import read_frame
 from scalefit.table.passes import binomial_interval
 
 COLUMNS = ("system", "params", "cost", "benchmark", "score", "n", "low", "high")
@@ -58,7 +59,11 @@ class SystemTable:
 
 def read_systems(path: str | Path) -> SystemTable:
     """Read and validate a table of systems (Parquet, CSV or JSONL); raises TableError with all faults at once."""
-    return as_systems(load_frame(Path(path)), str(path))
+    text = {name for new in ("system", "benchmark") for name in (new, *ALSO[new])}
+    frame, source = read_frame(Path(path), text=text)
+    if damage := source.faults():
+        raise _error(damage, str(path))
+    return as_systems(frame, str(path))
 
 
 def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
@@ -74,7 +79,7 @@ def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
     TableError
         With all faults at once.
     """
-    frame = frame.rename(columns={old: new for new, all_old in ALSO.items() for old in all_old if new not in frame})
+    frame = frame.rename(columns=_names(frame, path))
     if "score" not in frame and {"correct", "n"} <= set(frame):
         frame = frame.assign(
             score=pd.to_numeric(frame["correct"], errors="coerce") / pd.to_numeric(frame["n"], errors="coerce")
@@ -91,8 +96,7 @@ def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
     frame = frame.reset_index(drop=True)
     faults = _faults(frame)
     if faults:
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        raise TableError(f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''} (rows count from 0):\n{lines}")
+        raise _error(faults, path)
     out = pd.DataFrame({name: frame[name].astype(str) for name in ("system", "benchmark")})
     for name in ("params", "cost", "score", "n"):
         out[name] = pd.to_numeric(frame[name]).astype(float) if name in frame else np.nan
@@ -110,6 +114,29 @@ def write_systems(table: SystemTable, path: str | Path) -> None:
         replace_file(path, lambda target: table.frame.to_parquet(target, index=False))
     else:
         replace_file(path, lambda target: table.frame.to_csv(target, index=False))
+
+
+def _error(faults: list[Fault], path: str) -> TableError:
+    lines = "\n".join(f"  {fault}" for fault in faults)
+    return TableError(f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''} (rows count from 0):\n{lines}")
+
+
+def _names(frame: pd.DataFrame, path: str) -> dict[Any, str]:
+    """Return which columns are known under another name; one that two columns could be is not guessed at."""
+    stripped = [str(name).strip() for name in frame.columns]
+    if twice := sorted({name for name in stripped if stripped.count(name) > 1}):
+        raise TableError(f"{path}: column {twice[0]!r} is there twice; keep one.")
+    found: dict[Any, str] = dict(zip(frame.columns, stripped, strict=True))
+    for new, others in ALSO.items():
+        meant = [name for name in others if name in stripped]
+        if new in stripped or not meant:
+            continue
+        if len(meant) > 1:
+            raise TableError(
+                f"{path}: columns {' and '.join(map(repr, meant))} could both be {new!r}; rename the one that is to {new}."
+            )
+        found[frame.columns[stripped.index(meant[0])]] = new
+    return found
 
 
 def _faults(frame: pd.DataFrame) -> list[Fault]:

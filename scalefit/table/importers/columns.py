@@ -1,15 +1,14 @@
-"""Plain CSV and JSONL by a column map in TOML: `loss = "1 - accuracy"`, `samples = "step * 512"`.
+"""Any table by a column map in TOML: `loss = "1 - accuracy"`, `samples = "step * 512"`.
 
-An expression is arithmetic on the file's columns; a name that is no Python name stands in backticks.
+An expression is arithmetic on the file's columns; a name that is no Python name stands in backticks, and a nested field
+of JSON has a dotted one.
 """
 
 from __future__ import annotations
 
-import ast
-import operator
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,148 +16,209 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
-from scalefit.table.importers.log import Log, Progress
-from scalefit.table.importers.text import json_lines
+from scalefit.table.cast import cast_number
+from scalefit.table.importers.expression import Expression
+from scalefit.table.importers.log import Progress
+from scalefit.table.importers.melt import Melt, read_melt
 from scalefit.table.io import RunTable, as_runs
-from scalefit.table.schema import COLUMNS, METADATA_KEYS
+from scalefit.table.load import as_frame, open_table
+from scalefit.table.schema import COLUMNS, METADATA_KEYS, Column
 
-_CHUNK = 50_000
-_OPERATORS: dict[type[ast.AST], Any] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-}
+_SECTIONS = ("columns", "constants", "metadata", "melt")
+_MOSTLY = 0.5
+"""Share of a column's cells that are no numbers from which on the column is what is wrong, not the cells."""
 
 
-class Expression:
-    """Arithmetic on columns: `Expression("1 - accuracy")(frame)`."""
+@dataclass(frozen=True)
+class ColumnMap:
+    """What a map says: expressions and constants by column of the runs table, metadata, and how wide columns melt."""
 
-    def __init__(self, text: str) -> None:
-        self.text, self.quoted = text, {}
-        for at, name in enumerate(dict.fromkeys(re.findall(r"`([^`]+)`", text))):
-            self.quoted[f"_quoted_{at}"] = name
-            text = text.replace(f"`{name}`", f"_quoted_{at}")
-        try:
-            self.tree = ast.parse(text.strip(), mode="eval").body
-        except SyntaxError:
-            raise UsageError(
-                f"{self.text!r} is no expression; write arithmetic on columns, as in 1 - accuracy or `val/acc` / 100."
-            ) from None
-        self.names = [self._name(node) for node in ast.walk(self.tree) if isinstance(node, ast.Name)]
-        self._evaluate(self.tree, dict.fromkeys(self.names, np.ones(1)))
+    expressions: Mapping[str, Expression]
+    constants: Mapping[str, Any]
+    metadata: Mapping[str, str]
+    melt: Melt | None
 
-    def __call__(self, frame: Mapping[str, Any] | pd.DataFrame) -> Any:
-        """Return the value, one a row."""
-        return self._evaluate(self.tree, frame)
+    @property
+    def text(self) -> frozenset[str]:
+        """The file's columns that become text columns."""
+        plain = (one.column for name, one in self.expressions.items() if COLUMNS[name].kind == "text")
+        return frozenset(name for name in plain if name is not None)
 
-    def _name(self, node: ast.Name) -> str:
-        return self.quoted.get(node.id, node.id)
-
-    def _evaluate(self, node: ast.AST, frame: Mapping[str, Any] | pd.DataFrame) -> Any:
-        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-            return node.value
-        if isinstance(node, ast.Name):
-            return frame[self._name(node)]
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            return _OPERATORS[type(node.op)](self._evaluate(node.left, frame), self._evaluate(node.right, frame))
-        if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-            return _OPERATORS[type(node.op)](self._evaluate(node.operand, frame))
-        raise UsageError(f"{self.text!r}: {ast.unparse(node)} is not arithmetic on columns (+ - * / ** and numbers).")
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The file's columns that are needed."""
+        made = {self.melt.value, *self.melt.facts, "melted"} if self.melt else set()
+        return frozenset(name for one in self.expressions.values() for name in one.names) - made
 
 
 def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunTable, list[str]]:
-    """Make a runs table of a CSV or JSONL file.
+    """Make a runs table of any table by a map.
+
+    Lines and cells that are damaged are left out, counted and named; a column that is no numbers at all is an error.
 
     Parameters
     ----------
     map_path : Path
         TOML with `[columns]` (column of the runs table to expression), `[constants]` (column to value) and
-        optionally `[metadata]` (conventions, origin).
+        optionally `[metadata]` (conventions, origin) and `[melt]` (columns of a wide table).
 
     Raises
     ------
     UsageError, TableError
         With every name that is not in the file, or where the map makes no sense.
     """
-    expressions, constants, metadata = _read_map(map_path)
-    wanted = {name for expression in expressions.values() for name in expression.names}
-    log, parts = Log(str(path), path.stem, iter(())), []
-    for chunk in _chunks(path, log, wanted, progress):
-        absent = sorted(wanted - set(chunk))
-        if absent:
-            raise TableError(
-                f"{path} has no column {', '.join(map(repr, absent))}; {nearest(absent[0], map(str, chunk))}"
-            )
-        parts.append(
-            pd.DataFrame({name: expression(chunk) for name, expression in expressions.items()}, index=chunk.index)
-        )
-    if not parts:
-        raise TableError(f"{path}: no rows in it.")
-    frame = pd.concat(parts, ignore_index=True).assign(**{k: v for k, v in constants.items()})
+    given = read_map(map_path)
+    source, parts = open_table(path, None if given.melt else given.wanted, given.text, progress)
+    notes: dict[str, list[int]] = {}
+    frames, seen = [], 0
+    for part in parts:
+        frame = as_frame([part], given.text)
+        frames.append(_rows(frame, given, path, notes, seen))
+        seen += len(frame)
+    damage = [str(fault) for fault in source.faults()]
+    if source.names and (absent := sorted(given.wanted - set(source.names))):
+        raise TableError(f"{path} has no column {', '.join(map(repr, absent))}; {nearest(absent[0], source.names)}")
+    if not frames or not (made := pd.concat(frames, ignore_index=True)).size:
+        raise TableError("\n  ".join([f"{path}: no rows in it.", *damage]))
+    noted = [f"{path}: {said}" for said in damage]
+    noted += [f"{len(rows)} rows are left out: {what} (row {rows[0]})" for what, rows in notes.items()]
+    frame = _complete(made, given, path, noted)
+    runs = as_runs(frame, {"origin": f"columns of {path}", **given.metadata}, str(path))
+    return runs, noted
+
+
+def _complete(frame: pd.DataFrame, given: ColumnMap, path: Path, noted: list[str]) -> pd.DataFrame:
+    """Add constants and a run's name; leave out rows without a loss, and rows that came again."""
+    frame = frame.assign(**given.constants)
     if "run_id" not in frame:
-        frame["run_id"] = path.stem
+        frame["run_id"] = path.name.partition(".")[0] if "melted" not in frame else frame["melted"]
+    frame = frame.drop(columns=[name for name in ("melted",) if name in frame])
     whole = frame["loss"].notna() if "loss" in frame else pd.Series(True, index=frame.index)
     if not whole.all():
-        log.notes.append(f"{int((~whole).sum())} rows without a loss are left out")
+        noted.append(f"{int((~whole).sum())} rows without a loss are left out")
     frame = frame[whole]
     key = [name for name in ("run_id", "eval", "step") if name in frame]
     again = frame.duplicated(key, keep="last")
     if again.any():
-        log.notes.append(
+        noted.append(
             f"{int(again.sum())} rows came again for the same run, evaluation and step; the later ones are kept"
         )
-    runs = as_runs(frame[~again].reset_index(drop=True), {"origin": f"columns of {path}", **metadata}, str(path))
-    return runs, log.all_notes()
+    return frame[~again].reset_index(drop=True)
 
 
-def _read_map(path: Path) -> tuple[dict[str, Expression], dict[str, Any], dict[str, str]]:
+def _rows(frame: pd.DataFrame, given: ColumnMap, path: Path, notes: dict[str, list[int]], before: int) -> pd.DataFrame:
+    """Return the runs table's columns of some rows of the file."""
+    facts: list[str] = []
+    if given.melt:
+        names = list(map(str, frame.columns))
+        frame = given.melt.apply(frame, given.melt.find(names))
+        facts = [name for name in given.melt.facts if name in COLUMNS and name not in given.expressions] + ["melted"]
+    out: dict[str, Any] = {name: frame[name] for name in facts if name not in given.constants}
+    numbers: dict[str, Any] = {}
+    keep = np.ones(len(frame), bool)
+    for name, one in given.expressions.items():
+        if COLUMNS[name].kind == "text":
+            out[name] = frame[one.column] if one.column in frame else None
+            continue
+        for column in one.names:
+            if column not in numbers:
+                numbers[column], wrong, what = _numbers(frame, column, path)
+                for row in np.flatnonzero(wrong & keep).tolist():
+                    notes.setdefault(what, []).append(before + row)
+                keep &= ~wrong
+        out[name] = _computed(name, one, numbers, len(frame), path)
+    return pd.DataFrame(out, index=frame.index)[keep]
+
+
+def _numbers(frame: pd.DataFrame, name: str, path: Path) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return a column as floats, where a cell is none, and what it holds; raises TableError where most are none."""
+    if name not in frame:
+        return np.full(len(frame), np.nan), np.zeros(len(frame), bool), ""
+    values, faults = cast_number(frame[name], Column(name, "number", "1", True))
+    wrong = np.zeros(len(frame), bool)
+    for fault in faults:
+        wrong[list(fault.rows)] = True
+    what = f"column {name!r} {faults[0].what}" if faults else ""
+    if faults and wrong.sum() > _MOSTLY * frame[name].notna().sum():
+        percent = "%" in faults[0].what
+        fix = (
+            "remove the % and divide by 100 in the map"
+            if percent
+            else "give numbers, or name another column in the map"
+        )
+        raise TableError(f"{path}: {what} (row {faults[0].rows[0]}); {fix}.")
+    array = np.full(len(frame), np.nan) if values.dtype.kind not in "fiu" else values.to_numpy(float)
+    return array, wrong, what
+
+
+def _computed(name: str, one: Expression, numbers: Mapping[str, Any], rows: int, path: Path) -> np.ndarray:
+    """Return an expression's values; one that is not finite though all it is made of are, is an error."""
+    found = np.array(np.broadcast_to(np.asarray(one(numbers), float), (rows,)))
+    bad = ~np.isfinite(found)
+    for column in one.names:
+        bad &= np.isfinite(numbers[column])
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        of = ", ".join(f"{column} = {numbers[column][row]:g}" for column in dict.fromkeys(one.names))
+        raise TableError(
+            f"{path}: {name} = {one.text!r} is {found[row]:g}{f' for {of} (row {row})' if of else ''}; mend the map."
+        )
+    return found
+
+
+def read_map(path: Path) -> ColumnMap:
+    """Read a map; raises UsageError with what makes no sense in it."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: {error}.") from None
-    for name in found:
-        if name not in ("columns", "constants", "metadata"):
-            raise UsageError(f"{path}: [{name}]: {nearest(name, ('columns', 'constants', 'metadata'))}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+        raise UsageError(f"{path}: {str(error)[:200].rstrip('.')}.") from None
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply to be a map.") from None
+    for name, section in found.items():
+        if name not in _SECTIONS:
+            raise UsageError(f"{path}: [{name}]: {nearest(name, _SECTIONS)}")
+        if not isinstance(section, dict):
+            raise UsageError(
+                f"{path}: {name} is {repr(section)[:40]}; write a section [{name}] with one line a column."
+            )
     columns, constants, metadata = (found.get(name, {}) for name in ("columns", "constants", "metadata"))
     for name in [*columns, *constants]:
         if name not in COLUMNS:
             raise UsageError(f"{path}: no column {name!r} in a runs table; {nearest(name, COLUMNS)}")
-    for name in metadata:
-        if name not in METADATA_KEYS:
-            raise UsageError(f"{path}: [metadata] {name}: {nearest(name, METADATA_KEYS)}")
-    return {name: Expression(str(text)) for name, text in columns.items()}, constants, metadata
+    if both := sorted(set(columns) & set(constants)):
+        raise UsageError(f"{path}: {both[0]} is under [columns] and [constants]; keep one.")
+    for name, value in metadata.items():
+        if name not in METADATA_KEYS or name == "schema_version":
+            raise UsageError(f"{path}: [metadata] {name}: {nearest(name, METADATA_KEYS[1:])}")
+        if not isinstance(value, str):
+            raise UsageError(f"{path}: [metadata] {name} is {repr(value)[:40]}; write text.")
+    try:
+        return ColumnMap(
+            {name: _expression(name, value) for name, value in columns.items()},
+            {name: _constant(name, value) for name, value in constants.items()},
+            metadata,
+            read_melt(found["melt"]) if "melt" in found else None,
+        )
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
-def _chunks(path: Path, log: Log, wanted: set[str], progress: Progress) -> Iterator[pd.DataFrame]:
-    """Yield frames of the wanted columns."""
-    if path.suffix == ".csv":
-        total, done = path.stat().st_size, 0
-        head = pd.read_csv(path, nrows=0)
-        use = [name for name in head if name in wanted]
-        if len(use) < len(wanted):
-            yield head
-            return
-        with open(path, "rb") as file:
-            for part in pd.read_csv(file, chunksize=_CHUNK, usecols=use):
-                done = file.tell()
-                progress(done, total)
-                yield part
-        return
-    rows: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    for _, entry in json_lines(path, log, progress):
-        seen.update(entry)
-        rows.append({name: entry.get(name) for name in wanted})
-        if len(rows) == _CHUNK:
-            yield _frame(rows, wanted & seen)
-            rows = []
-    if rows:
-        yield _frame(rows, wanted & seen)
+def _expression(name: str, value: Any) -> Expression:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise UsageError(f"[columns] {name} is {repr(value)[:40]}; write an expression in quotes.")
+    one = Expression(str(value))
+    if COLUMNS[name].kind == "text" and one.column is None:
+        raise UsageError(
+            f"[columns] {name} = {one.text!r}: {name} is text; name a column, or write it under [constants]."
+        )
+    return one
 
 
-def _frame(rows: list[dict[str, Any]], names: set[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows)[sorted(names)]
+def _constant(name: str, value: Any) -> Any:
+    if COLUMNS[name].kind == "text":
+        if not isinstance(value, str):
+            raise UsageError(f"[constants] {name} is {repr(value)[:40]}; write text in quotes.")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UsageError(f"[constants] {name} is {repr(value)[:40]}; write a number [{COLUMNS[name].unit}].")
+    return value

@@ -1,0 +1,123 @@
+"""Every fault of a runs table at once, each with column, row and fix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scalefit.errors import nearest
+from scalefit.table.doubts import explain_range, find_doubts
+from scalefit.table.faults import Fault, rows_of
+from scalefit.table.schema import COLUMNS, KEY, RESOURCES, Column
+
+
+def find_faults(frame: pd.DataFrame, cast: Sequence[Fault] = ()) -> list[Fault]:
+    """Return every fault and warning of a cast frame; rows count from 0 below the header.
+
+    Parameters
+    ----------
+    cast : sequence of Fault
+        What the cast has told already; not told again.
+    """
+    faults = _missing_columns(frame, cast)
+    told: dict[str, set[int]] = {}
+    for fault in cast:
+        told.setdefault(fault.column, set()).update(fault.rows)
+    for name in frame.columns:
+        column = COLUMNS.get(str(name))
+        if column is not None and column.kind != "text" and frame[name].dtype.kind in "fiu":
+            faults += _range_faults(column, frame[name].to_numpy(), told.get(column.name, set()))
+    if all(name in frame for name in KEY) and frame["step"].dtype.kind in "fiu":
+        order = row_order(frame)
+        faults += _order_faults(frame, order)
+        if not [*faults, *cast] or all(fault.warning for fault in (*faults, *cast)):
+            faults += find_doubts(frame, order)
+    return faults
+
+
+def _missing_columns(frame: pd.DataFrame, cast: Sequence[Fault]) -> list[Fault]:
+    """Return a fault for every column that is needed and not there; one that is there twice has been told."""
+    faults, there = [], {*frame.columns, *(fault.column for fault in cast)}
+    for column in COLUMNS.values():
+        if column.required and column.name not in there:
+            names = [str(name) for name in frame.columns if str(name) not in COLUMNS]
+            hint = nearest(column.name, names) if names else ""
+            also = f" ({hint[:-1]}, to be renamed?)" if hint.startswith("did") else ""
+            faults.append(Fault(column.name, (), "is missing", f"add it [{column.unit}]{also}"))
+    if not any(name in there for name in RESOURCES):
+        faults.append(Fault("samples", (), "and 'flops' are both missing", "add at least one of them"))
+    return faults
+
+
+def _range_faults(column: Column, values: NDArray[Any], told: set[int]) -> list[Fault]:
+    """Return what is missing, infinite or outside the column's legal range."""
+    faults = []
+    if values.dtype.kind == "f":
+        needed = column.required or column.name in RESOURCES
+        wrong = ~np.isfinite(values) if needed else np.isinf(values)
+        wrong[list(told)] = False
+        if wrong.any():
+            faults.append(Fault(column.name, rows_of(wrong), "is not a finite number", "fill it or drop the rows"))
+    if column.low is not None:
+        low = values <= column.low if column.above else values < column.low
+        if low.any():
+            sign = "greater than" if column.above else "at least"
+            fix = f"it must be {sign} {column.low:g} [{column.unit}]"
+            if column.name == "loss":
+                fix = explain_range(values)
+            faults.append(Fault(column.name, rows_of(low), f"holds {values[low][0]:g}", fix))
+    if column.high is not None:
+        high = (values > column.high) & np.isfinite(values)
+        if high.any():
+            fix = (
+                explain_range(values)
+                if column.name == "loss"
+                else f"it must be at most {column.high:g} [{column.unit}]"
+            )
+            faults.append(Fault(column.name, rows_of(high), f"holds {values[high][0]:g}", fix))
+    return faults
+
+
+def row_order(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the rows by run, evaluation and step."""
+    run, evaluation = (frame[name].cat.codes.to_numpy() for name in ("run_id", "eval"))
+    return np.lexsort((frame["step"].to_numpy(), evaluation, run))
+
+
+def _order_faults(frame: pd.DataFrame, order: NDArray[np.int64]) -> list[Fault]:
+    """Check keys, one size a run, and that resources do not fall within a run."""
+    faults = []
+    run, evaluation = (frame[name].cat.codes.to_numpy()[order] for name in ("run_id", "eval"))
+    step = frame["step"].to_numpy()[order]
+    same_run = run[1:] == run[:-1]
+    together = same_run & (evaluation[1:] == evaluation[:-1])
+
+    def rows(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
+        return tuple(sorted(order[1:][wrong].tolist()))
+
+    if (twice := together & (step[1:] == step[:-1])).any():
+        faults.append(Fault("step", rows(twice), "repeats a (run_id, eval, step)", "keep one row of each"))
+    for name in ("params", "series"):
+        if name not in frame or (name == "params" and frame[name].dtype.kind not in "fiu"):
+            continue
+        codes = (frame[name] if name == "params" else frame[name].cat.codes).to_numpy()[order]
+        differs = same_run & (codes[1:] != codes[:-1]) & ~(np.isnan(codes[1:]) | np.isnan(codes[:-1]))
+        if differs.any():
+            faults.append(Fault(name, rows(differs), "changes within a run", "give each run its own run_id"))
+    for name in ("samples", "tokens", "flops"):
+        if name not in frame or frame[name].dtype.kind not in "fi":
+            continue
+        values = frame[name].to_numpy()[order]
+        falls = together & (values[1:] < values[:-1])
+        if falls.any() and name == "flops":
+            what, fix = "falls within a run", "legal for a mean over a changing set of runs; check it otherwise"
+            faults.append(Fault(name, rows(falls), what, fix, True))
+        elif falls.any():
+            what = "goes backwards within a run"
+            fix = "count from the start of the run, or give the restart its own run_id"
+            faults.append(Fault(name, rows(falls), what, fix))
+    return faults

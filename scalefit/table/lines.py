@@ -1,0 +1,196 @@
+"""JSON lines as Arrow tables, block by block: whole blocks by Arrow's own parser, a damaged one line by line.
+
+Arrow's parser is fast and trusts its input: it takes invalid UTF-8, and crashes on deep nesting and on a line that says
+null. So a block goes to it only after checks that cost little beside the parsing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+_BLOCK = 8 << 20
+_DEEPEST = 16
+"""Levels of nesting that are still made columns; what is deeper makes a line damaged."""
+_LONGEST = 64 << 20
+"""Bytes of a line; a longer one is no row of a table."""
+
+Damage = Callable[[int, str], None]
+"""Called with a line's number and what is wrong with it."""
+
+
+def read_lines(file: IO[bytes], text: frozenset[str], damage: Damage, told: Callable[[int], None]) -> Iterator[Any]:
+    """Yield `pyarrow.Table`s of the rows of a JSONL file, nested objects under dotted names.
+
+    Parameters
+    ----------
+    text : frozenset of str
+        Columns whose strings stay strings, however much they look like dates.
+    damage : callable
+        Called for every line that is no row; the others are kept.
+    told : callable
+        Called with the bytes read so far.
+    """
+    first, done = 1, 0
+    for block in _blocks(file):
+        done += len(block)
+        found = _by_arrow(block, text)
+        if found is None:
+            found = _by_hand(block, first, damage)
+        if found is not None and found.num_rows:
+            yield found
+        first += block.count(b"\n")
+        told(done)
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield blocks of whole lines, the first without a byte order mark."""
+    rest = b""
+    start = True
+    while piece := file.read(_BLOCK):
+        piece = rest + piece
+        if start and piece.startswith(b"\xef\xbb\xbf"):
+            piece = piece[3:]
+        start = False
+        end = piece.rfind(b"\n") + 1
+        if not end and len(piece) < _LONGEST:
+            rest = piece
+            continue
+        end = end or len(piece)
+        yield piece[:end]
+        rest = piece[end:]
+    if rest:
+        yield rest
+
+
+def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
+    """Parse a block at once; None where it is not plainly a table's."""
+    import pyarrow as pa
+    import pyarrow.json as pj
+
+    stripped = block.strip()
+    lines = stripped.count(b"\n") + 1
+    if not stripped.startswith(b"{") or stripped.count(b"\n{") + 1 != lines:
+        return None
+    if block.count(b"{") + block.count(b"[") > lines + _DEEPEST and any(
+        line.count(b"{") + line.count(b"[") > _DEEPEST for line in stripped.split(b"\n")
+    ):
+        return None
+    try:
+        block.decode("utf-8")
+        strings = _strings_of(stripped[: stripped.find(b"\n") + 1 or None], text)
+        found = pj.read_json(
+            io.BytesIO(stripped + b"\n"),
+            pj.ReadOptions(use_threads=True, block_size=1 << 20),
+            pj.ParseOptions(explicit_schema=pa.schema([(name, pa.string()) for name in strings])),
+        )
+    except (pa.ArrowException, ValueError):
+        return None
+    if found.num_rows != lines:
+        return None
+    while any(pa.types.is_struct(kind) for kind in found.schema.types):
+        found = found.flatten()
+    return found if len(set(found.column_names)) == len(found.column_names) else None
+
+
+def _strings_of(line: bytes, text: frozenset[str]) -> list[str]:
+    first = json.loads(line)
+    return [name for name, value in first.items() if isinstance(value, str) and name in text]
+
+
+def _by_hand(block: bytes, first: int, damage: Damage) -> Any | None:
+    """Parse a block line by line, telling of each that is no object."""
+    rows: list[dict[str, Any]] = []
+    for number, raw in enumerate(block.split(b"\n"), first):
+        if not raw.strip():
+            continue
+        try:
+            found = parse_row(raw.decode("utf-8"))
+        except RecursionError:
+            damage(number, "is nested too deeply")
+        except UnicodeDecodeError:
+            damage(number, "is not UTF-8")
+        except ValueError as error:
+            cut = isinstance(error, json.JSONDecodeError)
+            damage(number, f"is cut or no JSON ({_start(raw)})" if cut else f"{error} ({_start(raw)})")
+        else:
+            rows.append(found)
+    return as_arrow(rows) if rows else None
+
+
+def _start(raw: bytes) -> str:
+    return repr(raw[:40].decode("utf-8", "replace").strip()) + ("..." if len(raw) > 40 else "")
+
+
+def parse_row(text: str) -> dict[str, Any]:
+    """Parse one JSON object, nested ones under dotted names; raises ValueError where it is none."""
+    return flatten(parse_json(text))
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON in which no name comes twice; whole numbers beyond 64 bits become floats, at worst infinite ones."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"names {next(name for name in names if names.count(name) > 1)!r:.40} twice")
+        return found
+
+    def whole(digits: str) -> float | int:
+        return int(digits) if len(digits) < 19 else float(digits)
+
+    return json.loads(text, object_pairs_hook=once, parse_int=whole)
+
+
+def flatten(row: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    """Return a JSON object with nested ones under dotted names; raises ValueError where it is none or too deep."""
+    if not isinstance(row, dict):
+        raise ValueError("is no JSON object")
+    if depth > _DEEPEST:
+        raise ValueError("is nested too deeply")
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        found |= flatten(value, f"{prefix}{name}.", depth + 1) if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def as_arrow(rows: list[dict[str, Any]]) -> Any:
+    """Return rows as an Arrow table; a column of several kinds as text, so that what is no number there can be named."""
+    import pyarrow as pa
+
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({_plain(name): _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> Any:
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds <= {int, float}:
+        return pa.array([None if value is None else float(value) for value in values] if float in kinds else values)
+    if len(kinds) == 1 and kinds <= {bool}:
+        return pa.array(values)
+    if kinds == {list} and all(_is_numbers(value) for value in values if value is not None):
+        return pa.array([None if value is None else [float(one) for one in value] for value in values])
+    return pa.array([None if value is None else _plain(_as_text(value)) for value in values], pa.string())
+
+
+def _is_numbers(values: list[Any]) -> bool:
+    return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in values)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.dumps(value)
+
+
+def _plain(text: str) -> str:
+    """Replace halves of surrogate pairs, which no encoding can write."""
+    return text.encode("utf-8", "replace").decode("utf-8")
