@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from scalefit.table.importers.dialects import DIALECTS, Dialect
 from scalefit.table.importers.facts import propose
 from scalefit.table.importers.log import number
 from scalefit.table.importers.values import Rewards
+from tests.conftest import ROOT
 
 FACTS = {"params": "7B", "prompts": "64", "group_size": "8", "series": "base", "flops": "none"}
 SET = [word for name, value in FACTS.items() for word in ("--set", f"{name}={value}")]
@@ -388,9 +390,21 @@ def test_a_training_reward_is_used_when_said_and_every_command_says_so(tmp_path)
     runs = sf.read_runs(tmp_path / "runs.parquet")
     assert runs.frame["loss"].iloc[0] == pytest.approx(1 - 0.12 / 2)
     assert set(runs.frame["eval"]) == {"training"}
-    for command in (("check",), ("fit", "--law", "power-law"), ("forecast",)):
-        said = scalefit(command[0], "runs.parquet", *command[1:], cwd=tmp_path)
-        assert "training reward rewards/acc/mean" in said.stdout + said.stderr, command
+    for size in ("3B", "14B", "32B"):
+        given = ("--set", f"run_id={size}", "--set", f"params={size}")
+        again = ("--training-metric", "rewards/acc/mean", "--scale", "0:2", "--add")
+        assert scalefit("import", "run.jsonl", *SET, *given, *again, cwd=tmp_path).returncode == 0
+    commands = [
+        "check R",
+        "fit R",
+        "predict --params 70B",
+        "forecast R --run run",
+        "plan R --samples 1000",
+        "crossval R --mode prefix",
+    ]
+    for line in commands:
+        said = scalefit(*line.replace("R", "runs.parquet").split(), cwd=tmp_path)
+        assert "training reward rewards/acc/mean" in said.stdout + said.stderr, line
         assert "no evaluation" in said.stdout + said.stderr
     mixed = scalefit(
         "import", "run.jsonl", *SET, "--set", "run_id=b", "--training-metric", "rewards/fmt/mean", "--add", cwd=tmp_path
@@ -712,3 +726,34 @@ def test_missing_facts_are_asked_for_before_a_log_is_read(tmp_path):
     with pytest.raises(UsageError, match="--set params="):
         sf.import_runs(None, tmp_path / "run.jsonl", {}, progress=lambda done, total: read.append(done))
     assert max(read, default=0) < (tmp_path / "run.jsonl").stat().st_size / 10
+
+
+def test_the_readmes_commands_run(tmp_path):
+    """Every line of the README's block on logs, on files written as it names them."""
+    text = (ROOT / "README.md").read_text().partition("### Logs you already have")[2]
+    block = re.search(r"```\n(.*?)```", text, re.S)[1]
+    (tmp_path / "project").mkdir()
+    rows = [{"step": step, "data": {"val-core/a/acc/mean@1": 0.5, "perf/total_num_tokens": 10}} for step in range(3)]
+    lines(tmp_path / "project" / "qwen-7b.jsonl", rows)
+    state(tmp_path / "out" / "checkpoint-20", [{"num_tokens": 9, **entry} for entry in history(20)], 20)
+    (tmp_path / "runs.toml").write_text(f'[runs.again]\npath = "project/qwen-7b.jsonl"\n{as_toml(FACTS)}')
+    lines(tmp_path / "scores.jsonl", two("reward/mean@4", -0.5, 0.5))
+    (tmp_path / "mine.csv").write_text("step,accuracy\n1,0.25\n2,0.5\n")
+    (tmp_path / "map.toml").write_text(
+        '[columns]\nstep = "step"\nloss = "1 - accuracy"\nsamples = "step * 512"\n'
+        '[constants]\nseries = "base"\nparams = 7e9\neval = "mine"\n'
+    )
+    facts = {**FACTS, "flops": "6N"}
+    told = " ".join(f"--set {name}={value}" for name, value in facts.items())
+    commands = [line.partition(" #")[0] for line in block.splitlines() if line.strip()]
+    assert len(commands) == 5
+    for line in commands:
+        arguments = line.replace("--set ...", told).split()[1:]
+        if "--add" not in arguments:
+            (tmp_path / "runs.parquet").unlink(missing_ok=True)
+        found = scalefit(*arguments, cwd=tmp_path)
+        assert found.returncode == 0, (line, found.stderr)
+
+
+def as_toml(facts):
+    return "".join(f'{name} = "{value}"\n' for name, value in facts.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -38,11 +38,10 @@ def compare_recipes(
 ) -> None:
     """Say whether A is better than B: differences of slope, level, asymptote and end, and a verdict with a margin."""
     from scalefit.planning.recipes import compare_recipes as compute
-    from scalefit.table.io import read_runs
 
     found = compute(
-        read_runs(first),
-        read_runs(second),
+        open_runs(first),
+        open_runs(second),
         names=(first.stem, second.stem),
         x=x,
         loss=loss,
@@ -55,17 +54,15 @@ def compare_recipes(
 def reuse(runs: Runs, margin: Margin = 0.02, where: Where = None, as_json: Json = False) -> None:
     """Say what repeating data costs, and whether to buy or to repeat."""
     from scalefit.planning.reuse import study_reuse
-    from scalefit.table.io import read_runs
 
-    _show(study_reuse(read_runs(runs), margin=margin, where=parse_where(where)), as_json, _print_reuse)
+    _show(study_reuse(open_runs(runs), margin=margin, where=parse_where(where)), as_json, _print_reuse)
 
 
 def rollouts(runs: Runs, where: Where = None, as_json: Json = False) -> None:
     """Say how many rollouts a prompt are best for a budget of prompts or of compute."""
     from scalefit.planning.rollouts import study_rollouts
-    from scalefit.table.io import read_runs
 
-    _show(study_rollouts(read_runs(runs), where=parse_where(where)), as_json, _print_rollouts)
+    _show(study_rollouts(open_runs(runs), where=parse_where(where)), as_json, _print_rollouts)
 
 
 def _show(found: list[Any], as_json: bool, show: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ def crossval(
     as_json: Json = False,
 ) -> None:
     """Hold sizes (or the rest of runs) out, predict them and score the prediction."""
-    from scalefit.table.io import read_runs
     from scalefit.validation.crossval import AVERAGE, cross_validate
 
-    found = cross_validate(read_runs(runs), law or AVERAGE, x, mode, parse_where(where), points=points, share=share)
+    found = cross_validate(open_runs(runs), law or AVERAGE, x, mode, parse_where(where), points=points, share=share)
     if as_json:
         print_json(found.to_dict("records"))
         return
@@ -79,11 +78,10 @@ def compare(
     """Rank laws by their held-out score; in-sample criteria are printed beside it."""
     import pandas as pd
 
-    from scalefit.table.io import read_runs
     from scalefit.table.prepare import prepare
     from scalefit.validation.crossval import compare_laws
 
-    tables = [compare_laws(data, tuple(law or ())) for data in prepare(read_runs(runs), x, parse_where(where))]
+    tables = [compare_laws(data, tuple(law or ())) for data in prepare(open_runs(runs), x, parse_where(where))]
     if as_json:
         print_json(pd.concat(tables).to_dict("records"))
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def design(
     from scalefit.errors import UsageError
     from scalefit.planning.design import design as compute
     from scalefit.planning.resolution import resolve_difference
-    from scalefit.table.io import read_runs
 
     if difference is not None:
         if budget or target:
@@ -58,7 +57,7 @@ def design(
         raise UsageError("a design needs RUNS, --budget and --target; or give --difference.")
     wanted = [parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None
     designs = compute(
-        read_runs(runs),
+        open_runs(runs),
         parse_quantity(budget, "--budget"),
         parse_quantity(target, "--target"),
         where=parse_where(where),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, parse_where, print_json, require_plotting
+from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, print_json, require_plotting
 
 
 def register(app: typer.Typer) -> None:
@@ -23,13 +23,12 @@ def figures(
 ) -> None:
     """Draw the law, k(N), the largest size held out, response length, reuse and rollouts; say what cannot be drawn."""
     from scalefit.errors import UsageError
-    from scalefit.table.io import read_runs
     from scalefit.table.prepare import choose
 
     require_plotting()
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; name a directory.")
-    table = read_runs(runs)
+    table = open_runs(runs)
     chosen = parse_where(where)
     choose(table, chosen)  # A typo is told before a directory is made.
     from scalefit.gallery import draw_gallery

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ def fit(
     from scalefit.fitting.record import as_record, save_fits
     from scalefit.laws import get_law
     from scalefit.provenance import sha256_of_file
-    from scalefit.table.io import read_runs
     from scalefit.validation.saturation import weigh_saturation
     from scalefit.workflow import fit_series
 
@@ -56,9 +54,7 @@ def fit(
             f"--out {out}: {'a directory' if out.is_dir() else f'no directory {out.parent}'}; name a file in an existing directory."
         )
     wanted = parse_where(where)
-    table = read_runs(runs, columns=[*COLUMNS, *wanted])
-    for fault in table.warnings:
-        print(f"warning: {runs}: {fault}", file=sys.stderr)
+    table = open_runs(runs, columns=[*COLUMNS, *wanted])
     fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
     verdicts = [
         weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 and not huber else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, print_json, print_table
+from scalefit.cli.options import Json, Resource, Runs, open_runs, print_json, print_table
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -37,10 +37,9 @@ def forecast(
 ) -> None:
     """Forecast how far a run will go, and when it is no longer worth it."""
     from scalefit.planning.forecast import forecast as compute
-    from scalefit.table.io import read_runs
 
     found = compute(
-        read_runs(runs),
+        open_runs(runs),
         run,
         x=x,
         evaluation=evaluation,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ def horizon(
 ) -> None:
     """Fit T = a h^gamma, the resource until a target accuracy by proof depth, in every class of the column `fragment`."""
     from scalefit.planning.horizon import study_horizon
-    from scalefit.table.io import read_runs
 
     classes = [name.strip() for name in order.split(",")] if order else None
-    found = study_horizon(read_runs(runs), target=target, x=x, order=classes, where=parse_where(where))
+    found = study_horizon(open_runs(runs), target=target, x=x, order=classes, where=parse_where(where))
     if as_json:
         print_json([vars(one) for one in found])
         return

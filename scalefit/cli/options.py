@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scalefit.errors import ScalefitError, UsageError
+
+if TYPE_CHECKING:
+    from scalefit.table.io import RunTable
 
 Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
 Where = Annotated[
@@ -31,6 +35,16 @@ def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[st
             raise UsageError(f"{option} {text}: write {what}=value, for instance series=base.")
         found[name.strip()] = value.strip()
     return found
+
+
+def open_runs(path: Path, columns: Sequence[str] | None = None) -> RunTable:
+    """Read a runs table, and say on stderr what is legal in it but worth a look."""
+    from scalefit.table.io import read_runs
+
+    table = read_runs(path, columns)
+    for fault in table.warnings:
+        print(f"warning: {path}: {fault}", file=sys.stderr)
+    return table
 
 
 def require_plotting() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -36,10 +36,9 @@ def plan(
 ) -> None:
     """Plan a budget: the best size, the compute-optimal frontier, crossovers, and the price of one size off."""
     from scalefit.planning.budget import plan as compute
-    from scalefit.table.io import read_runs
 
     found = compute(
-        read_runs(runs),
+        open_runs(runs),
         flops=parse_quantity(flops, "--flops") if flops else None,
         samples=parse_quantity(samples, "--samples") if samples else None,
         loss=loss,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -70,11 +70,10 @@ def predict(
 def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
     """Read the first steps of the size to be predicted."""
     from scalefit.errors import FitError
-    from scalefit.table.io import read_runs
     from scalefit.table.prepare import prepare
     from scalefit.validation.ensemble import first_points
 
-    runs = read_runs(path)
+    runs = open_runs(path)
     where: dict[str, str | float] = {"params": params}
     if fit.data.series in set(runs.frame["series"]):
         where["series"] = fit.data.series

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, parse_where, print_json
+from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,6 @@ def report(
     import importlib.util
 
     from scalefit.errors import ScalefitError, UsageError
-    from scalefit.table.io import read_runs
 
     if importlib.util.find_spec("plotly") is None:
         raise ScalefitError("the report needs plotly; install it with: pip install 'scalefit-rl[report]'.")
@@ -34,7 +33,7 @@ def report(
         raise UsageError(f"--out {out}: name a file that ends in .html, in an existing directory.")
     from scalefit.report import write_report
 
-    made = write_report(read_runs(runs), out, x=x, where=parse_where(where), source=runs)
+    made = write_report(open_runs(runs), out, x=x, where=parse_where(where), source=runs)
     if as_json:
         print_json({"written": str(made), "bytes": made.stat().st_size})
     else:

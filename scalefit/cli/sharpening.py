@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, parse_where, print_json, print_table
+from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ def sharpening(
     """Say whether training only sharpened: pass@k before and after, the law exp(a k^b), and the entropy law R = -a e^H + b."""
     from scalefit.errors import UsageError
     from scalefit.planning.sharpening import study_sharpening
-    from scalefit.table.io import read_runs
 
     asked = None
     if k is not None:
         if not all(part.strip().isdigit() and int(part) > 0 for part in k.split(",")):
             raise UsageError(f"--k {k}: whole numbers with commas, for instance 1,8,64.")
         asked = sorted({int(part) for part in k.split(",")})
-    found = study_sharpening(read_runs(runs), k=asked, margin=margin, where=parse_where(where))
+    found = study_sharpening(open_runs(runs), k=asked, margin=margin, where=parse_where(where))
     if as_json:
         print_json([vars(one) for one in found])
         return

@@ -105,7 +105,7 @@ def predict_size(
         }
         for i, member in enumerate(ensemble.members)
     ]
-    warnings = []
+    warnings = [data.caveat] if data.caveat else []
     top = data.sizes[-1]
     if params > top:
         text = f"{format_quantity(params)} is {params / top:.2g} times the largest size fitted ({format_quantity(top)})"

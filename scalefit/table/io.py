@@ -114,6 +114,8 @@ def _validated(frame: pd.DataFrame, metadata: Any, path: str, faults: list[Fault
     faults += found
     # Where columns could not be read there is nothing to say of those that are missing.
     faults += find_faults(frame, faults) if len(frame) else []
+    if isinstance(said := metadata.get("loss_convention"), str):
+        faults.append(Fault("loss", (), f"is {said}", "what is said of it below rests on that", True))
     errors = [fault for fault in faults if not fault.warning]
     if errors:
         lines = "\n".join(f"  {fault}" for fault in errors)
@@ -127,7 +129,7 @@ def add_runs(runs: RunTable, more: RunTable) -> RunTable:
     Raises
     ------
     TableError
-        If both hold a run of the same id, or count parameters or FLOPs by different conventions.
+        If both hold a run of the same id, or count parameters, FLOPs or the loss by different conventions.
     """
     twice = sorted(set(runs.frame["run_id"].astype(str)) & set(more.frame["run_id"].astype(str)))
     if twice:
@@ -140,6 +142,11 @@ def add_runs(runs: RunTable, more: RunTable) -> RunTable:
             raise TableError(
                 f"{runs.path}: {key} is {ours!r}, of {more.path} {theirs!r}; keep runs of one convention in one table."
             )
+    ours, theirs = (table.metadata.get("loss_convention", "1 - pass@1 as logged") for table in (runs, more))
+    if ours != theirs:
+        raise TableError(
+            f"{runs.path}: its loss (loss_convention) is {ours!r}, of {more.path} {theirs!r}; keep them in tables of their own."
+        )
     text = [name for name in _TEXT if name in runs.frame or name in more.frame]
     frames = [table.frame.astype({name: str for name in text if name in table.frame}) for table in (runs, more)]
     metadata = {**more.metadata, **runs.metadata}

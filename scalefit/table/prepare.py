@@ -53,6 +53,12 @@ class FitData:
     flops_per_sample: float = 1.0
     """Median of flops / (params x samples) in the table [FLOPs]; 1 where it has not both."""
 
+    @property
+    def caveat(self) -> str | None:
+        """What the loss is, in a sentence, where it is not 1 - pass@1 of an evaluation as it was logged."""
+        said = self.record.get("loss_convention")
+        return None if said is None else f"the loss is {said}"
+
     @cached_property
     def sizes(self) -> Array:
         """Distinct model sizes, ascending."""
@@ -199,6 +205,8 @@ def prepare(
             "weights": weights,
             "eval": str(evaluation),
         }
+        if "loss_convention" in runs.metadata:
+            record["loss_convention"] = str(runs.metadata["loss_convention"])
         found.append(_matrices(part, str(series), resources, weights, record))
     return found
 

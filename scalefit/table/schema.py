@@ -49,4 +49,5 @@ COLUMNS = {
     )
 }
 
-METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "origin")
+METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "loss_convention", "origin")
+"""`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used."""
