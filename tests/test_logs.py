@@ -737,7 +737,7 @@ def test_the_readmes_commands_run(tmp_path):
     lines(tmp_path / "project" / "qwen-7b.jsonl", rows)
     state(tmp_path / "out" / "checkpoint-20", [{"num_tokens": 9, **entry} for entry in history(20)], 20)
     (tmp_path / "runs.toml").write_text(f'[runs.again]\npath = "project/qwen-7b.jsonl"\n{as_toml(FACTS)}')
-    lines(tmp_path / "scores.jsonl", two("reward/mean@4", -0.5, 0.5))
+    lines(tmp_path / "scores.jsonl", two("val-core/math/reward/mean@4", -0.5, 0.5))
     (tmp_path / "mine.csv").write_text("step,accuracy\n1,0.25\n2,0.5\n")
     (tmp_path / "map.toml").write_text(
         '[columns]\nstep = "step"\nloss = "1 - accuracy"\nsamples = "step * 512"\n'
