@@ -265,6 +265,8 @@ def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: C
         collected.add(row)
     found = _choose(collected)
     frame = pd.DataFrame(_rows(collected, found, facts))
+    if frame.empty:
+        raise TableError("\n  ".join([f"{log.path}: no evaluation is left in it.", *log.all_notes()]))
     for name in ("params", "series", "group_size", "eval_size", "seed", "reuse"):
         if name in facts:
             frame[name] = facts[name]

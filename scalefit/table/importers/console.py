@@ -73,7 +73,7 @@ def console(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
     ended = _ends_with_newline(path)
     step_of_bar: int | None = None
     waiting: list[tuple[int, dict[str, Any]]] = []
-    for at, raw in lines(path, progress):
+    for at, raw in lines(path, progress, log):
         text = _plain(raw)
         if match := _STEP.search(text):
             yield from _record(at, text, match, log, survey, complete=ended or raw.endswith(b"\n"))

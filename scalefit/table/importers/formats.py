@@ -118,8 +118,9 @@ def _delimited_runs(path: Path, progress: Progress) -> list[Log]:
         metrics = set(columns.values())
         log.sole = metrics.pop() if len(metrics) == 1 else None
         logs.append(log)
-    if logs:
-        logs[0].notes, logs[0]._left_out = first.notes, first._left_out
+    if not logs:
+        raise TableError(f"{path}: no column of a run in it, as in `Step`, `run - metric`; download the chart again.")
+    logs[0].notes, logs[0]._left_out = first.notes, first._left_out
     return logs
 
 
@@ -153,11 +154,7 @@ def open_file(path: Path, progress: Progress) -> list[Log]:
     """Return the runs of one file, not yet read."""
     if path.stat().st_size == 0:
         raise TableError(f"{path}: an empty file; is the run still to write it?")
-    with text.open_bytes(path) as file:
-        try:
-            head = file.read(_HEAD)
-        except (EOFError, OSError) as error:
-            raise TableError(f"{path}: its packing breaks off ({error}).") from None
+    head = text.head_of(path, _HEAD)
     for one in FORMATS:
         if one.matches(path, head):
             return one.open(path, progress)

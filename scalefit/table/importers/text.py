@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,29 +25,50 @@ _WORST = "is cut or no JSON object"
 GZIP = b"\x1f\x8b"
 
 
+PACKING = (EOFError, gzip.BadGzipFile, zlib.error)
+"""What reading a packed file raises where it is cut or broken."""
+
+
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file, unpacked where it is gzip's."""
+    """Open a file, unpacked where it is gzip's; reading may raise one of `PACKING`."""
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP
     opened: IO[bytes] = gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[assignment]
     return opened
 
 
-def lines(path: Path, progress: Progress) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines as bytes, without a byte order mark, telling how far the file is read."""
+def head_of(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, unpacked."""
+    with open_bytes(path) as file:
+        try:
+            return file.read(size)
+        except PACKING as error:
+            raise TableError(f"{path}: its packing is broken from the start ({error}).") from None
+
+
+def lines(path: Path, progress: Progress, log: Log | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines as bytes, without a byte order mark, telling how far the file is read.
+
+    Where its packing breaks off, what is before is kept, and that is told to `log`.
+    """
     total = path.stat().st_size
     with open_bytes(path) as file:
         # gzip's own reader knows where it is in the packed file only through what it wraps.
         below: Any = getattr(file, "fileobj", None) or getattr(file, "raw", file)
-        try:
-            for number, raw in enumerate(file, 1):
-                yield number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-                if number % _TOLD == 0:
-                    progress(min(below.tell(), total), total)
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
-            raise TableError(
-                f"{path}: its packing breaks off ({error}); unpack what is whole with gzip first."
-            ) from None
+        number = 0
+        while True:
+            try:
+                raw = file.readline()
+            except PACKING:
+                if log is not None:
+                    log.leave_out(f"what follows line {number}", "cannot be unpacked")
+                return
+            if not raw:
+                return
+            number += 1
+            yield number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+            if number % _TOLD == 0:
+                progress(min(below.tell(), total), total)
 
 
 def parse_json(raw: bytes) -> Any:
@@ -68,7 +90,7 @@ def unwrapped(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def json_lines(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
     """Yield the objects of a JSONL file; every line that is none is left out, a cut last one above all."""
-    for number, raw in lines(path, progress):
+    for number, raw in lines(path, progress, log):
         if not raw.strip():
             continue
         try:
@@ -83,8 +105,11 @@ def json_lines(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
 
 def whole_json(path: Path) -> Any:
     """Return the value of a JSON file; raises TableError where it is cut or broken."""
-    with open_bytes(path) as file:
-        raw = file.read()
+    try:
+        with open_bytes(path) as file:
+            raw = file.read()
+    except PACKING as error:
+        raise TableError(f"{path}: its packing is broken ({error}).") from None
     try:
         return parse_json(raw.removeprefix(b"\xef\xbb\xbf"))
     except json.JSONDecodeError as error:
@@ -155,21 +180,15 @@ def delimited(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
     """Yield the rows of delimited text as text by column; rows of another length than the header are left out."""
     total = path.stat().st_size
     with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = ""
-        while not header.strip():
-            header = file.readline()
-            if not header:
-                raise TableError(f"{path}: no rows in it.")
-        mark = delimiter_of(header)
-        names = [name.strip() for name in next(csv.reader([header], delimiter=mark))]
-        twice = [name for name, count in Counter(names).items() if count > 1 and name]
-        if twice:
-            raise TableError(f"{path}: column {twice[0]!r} stands twice; keep one of them.")
+        names, mark = _header(file, path)
         reader = csv.reader(file, delimiter=mark)
         while True:
             try:
                 cells = next(reader)
             except StopIteration:
+                return
+            except PACKING:
+                log.leave_out(f"what follows line {reader.line_num + 1}", "cannot be unpacked")
                 return
             except csv.Error as error:
                 log.leave_out(f"line {reader.line_num + 1}", f"is no row ({error})")
@@ -191,12 +210,25 @@ def delimited(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
 
 
 def header_of(path: Path) -> list[str]:
-    """Return the column names of delimited text."""
+    """Return the column names of delimited text; raises TableError where there are none."""
     with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
-        for header in file:
-            if header.strip():
-                return [name.strip() for name in next(csv.reader([header], delimiter=delimiter_of(header)))]
-    return []
+        return _header(file, path)[0]
+
+
+def _header(file: io.TextIOWrapper, path: Path) -> tuple[list[str], str]:
+    """Read on to the first line that is not blank; return its names and what separates them."""
+    try:
+        while not (header := file.readline()).strip():
+            if not header:
+                raise TableError(f"{path}: no rows in it.")
+        mark = delimiter_of(header)
+        names = [name.strip() for name in next(csv.reader([header], delimiter=mark))]
+    except (csv.Error, *PACKING) as error:
+        raise TableError(f"{path}: its first line is no header ({error}).") from None
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise TableError(f"{path}: column {twice[0]!r} stands twice; keep one of them.")
+    return names, mark
 
 
 def put_config(log: Log, values: Any) -> None:
