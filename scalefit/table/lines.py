@@ -6,13 +6,19 @@ null. So a block goes to it only after checks that cost little beside the parsin
 
 from __future__ import annotations
 
-import io
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
-_BLOCK = 8 << 20
+import numpy as np
+
+_BLOCK = 4 << 20
+_AHEAD = 2
+"""Blocks that are parsed at a time."""
+_NEWLINE, _BRACE = b"\n{"
 _DEEPEST = 16
 """Levels of nesting that are still made columns; what is deeper makes a line damaged."""
 _LONGEST = 64 << 20
@@ -35,35 +41,34 @@ def read_lines(file: IO[bytes], text: frozenset[str], damage: Damage, told: Call
         Called with the bytes read so far.
     """
     first, done = 1, 0
-    for block in _blocks(file):
-        done += len(block)
-        found = _by_arrow(block, text)
-        if found is None:
-            found = _by_hand(block, first, damage)
-        if found is not None and found.num_rows:
-            yield found
-        first += block.count(b"\n")
-        told(done)
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        # Arrow parses without Python's lock: while a block is waited for, the next is read and parsed.
+        ahead: deque[tuple[bytes, Future[Any]]] = deque()
+        blocks = _blocks(file)
+        while True:
+            while len(ahead) < _AHEAD and (block := next(blocks, None)) is not None:
+                ahead.append((block, pool.submit(_by_arrow, block, text)))
+            if not ahead:
+                return
+            block, parsing = ahead.popleft()
+            found = parsing.result()
+            parsed = found is not None
+            if not parsed:
+                found = _by_hand(block, first, damage)
+            done += len(block)
+            first += found.num_rows if parsed else block.count(b"\n")
+            told(done)
+            del block, parsing
+            if found is not None and found.num_rows:
+                yield found
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     """Yield blocks of whole lines, the first without a byte order mark."""
-    rest = b""
-    start = True
-    while piece := file.read(_BLOCK):
-        piece = rest + piece
-        if start and piece.startswith(b"\xef\xbb\xbf"):
-            piece = piece[3:]
-        start = False
-        end = piece.rfind(b"\n") + 1
-        if not end and len(piece) < _LONGEST:
-            rest = piece
-            continue
-        end = end or len(piece)
-        yield piece[:end]
-        rest = piece[end:]
-    if rest:
-        yield rest
+    mark = b"\xef\xbb\xbf"
+    while block := file.read(_BLOCK):
+        yield (block if block.endswith(b"\n") else block + file.readline(_LONGEST)).removeprefix(mark)
+        mark = b""
 
 
 def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
@@ -71,25 +76,28 @@ def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
     import pyarrow as pa
     import pyarrow.json as pj
 
-    stripped = block.strip()
-    lines = stripped.count(b"\n") + 1
-    if not stripped.startswith(b"{") or stripped.count(b"\n{") + 1 != lines:
+    bytes_ = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(bytes_ == _NEWLINE)
+    starts = np.r_[0, ends + 1]
+    starts = starts[starts < len(bytes_)]
+    if not (bytes_[starts] == _BRACE).all():
         return None
-    if block.count(b"{") + block.count(b"[") > lines + _DEEPEST and any(
-        line.count(b"{") + line.count(b"[") > _DEEPEST for line in stripped.split(b"\n")
+    if block.count(b"{") + block.count(b"[") > len(starts) + _DEEPEST and any(
+        line.count(b"{") + line.count(b"[") > _DEEPEST for line in block.split(b"\n")
     ):
         return None
     try:
-        block.decode("utf-8")
-        strings = _strings_of(stripped[: stripped.find(b"\n") + 1 or None], text)
+        if not block.isascii():
+            block.decode("utf-8")
+        strings = _strings_of(block[: ends[0] if len(ends) else None], text)
         found = pj.read_json(
-            io.BytesIO(stripped + b"\n"),
-            pj.ReadOptions(use_threads=True, block_size=1 << 20),
+            pa.BufferReader(block),
+            pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
             pj.ParseOptions(explicit_schema=pa.schema([(name, pa.string()) for name in strings])),
         )
     except (pa.ArrowException, ValueError):
         return None
-    if found.num_rows != lines:
+    if found.num_rows != len(starts):
         return None
     while any(pa.types.is_struct(kind) for kind in found.schema.types):
         found = found.flatten()
