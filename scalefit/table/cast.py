@@ -32,12 +32,12 @@ def cast_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
         if column is None:
             out[name] = values
             continue
-        out[name], found = _cast_text(values, column) if column.kind == "text" else cast_number(values, column)
+        out[name], found = cast_text(values, column) if column.kind == "text" else cast_number(values, column)
         faults += found
     return pd.DataFrame(out, index=frame.index, copy=False), faults
 
 
-def _cast_text(values: pd.Series, column: Column) -> tuple[pd.Series, list[Fault]]:
+def cast_text(values: pd.Series, column: Column) -> tuple[pd.Series, list[Fault]]:
     """Return text as categories; names that are empty, not text or hold control characters are faults."""
     faults: list[Fault] = []
     if not isinstance(values.dtype, pd.CategoricalDtype):
@@ -45,10 +45,10 @@ def _cast_text(values: pd.Series, column: Column) -> tuple[pd.Series, list[Fault
         if other.any():
             what = f"holds {_shown(values[other].iloc[0])}, not text"
             faults.append(Fault(column.name, rows_of(other), what, "write text"))
-        values = values.where(values.isna(), values.astype(str)).astype("category")
+        values = values.where(values.isna(), values.astype(object).map(str)).astype("category")
     elif not all(isinstance(name, str) for name in values.cat.categories):
         values = values.cat.rename_categories([str(name) for name in values.cat.categories])
-    blank = {str(name) for name in values.cat.categories if not str(name).strip()}
+    blank = {name for name in values.cat.categories if not str(name).strip()}
     empty = (values.isna() | values.isin(blank)).to_numpy(bool)
     if empty.any():
         faults.append(Fault(column.name, rows_of(empty), "is empty", f"give each row its {column.unit}"))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
-from scalefit.table.cast import cast_number
+from scalefit.table.cast import cast_number, cast_text
 from scalefit.table.importers.expression import Expression
 from scalefit.table.importers.log import Progress
 from scalefit.table.importers.melt import Melt, read_melt
@@ -118,7 +118,7 @@ def _rows(frame: pd.DataFrame, given: ColumnMap, path: Path, notes: dict[str, li
     keep = np.ones(len(frame), bool)
     for name, one in given.expressions.items():
         if COLUMNS[name].kind == "text":
-            out[name] = frame[one.column] if one.column in frame else None
+            out[name] = _text(frame, one.column, name, path)
             continue
         for column in one.names:
             if column not in numbers:
@@ -128,6 +128,19 @@ def _rows(frame: pd.DataFrame, given: ColumnMap, path: Path, notes: dict[str, li
                 keep &= ~wrong
         out[name] = _computed(name, one, numbers, len(frame), path)
     return pd.DataFrame(out, index=frame.index)[keep]
+
+
+def _text(frame: pd.DataFrame, column: str | None, name: str, path: Path) -> pd.Series:
+    """Return a column as text, empty cells as they are; raises TableError where it holds anything else."""
+    if column not in frame:
+        return pd.Series(None, frame.index, dtype=object)
+    values, faults = cast_text(frame[column], COLUMNS[name])
+    for fault in faults:
+        if fault.what.endswith("not text"):
+            raise TableError(
+                f"{path}: column {column!r} {fault.what} (row {fault.rows[0]}); name a column of text for {name}."
+            )
+    return values
 
 
 def _numbers(frame: pd.DataFrame, name: str, path: Path) -> tuple[np.ndarray, np.ndarray, str]:
