@@ -320,8 +320,8 @@ def read_config(path: str | Path) -> Config:
         )
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not TOML ({error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML ({str(error)[:200]}).") from error
     config: Config = _build(Config, raw, str(path))
     from scalefit.runner.config_check import check
 

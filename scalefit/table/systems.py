@@ -29,6 +29,9 @@ ALSO = {
     "cost": ("usd", "price", "cost_usd"),
 }
 
+_MOST_PROBLEMS = 1e9
+"""Problems of a benchmark; beyond them the exact interval is not computed exactly any more."""
+
 
 @dataclass(frozen=True)
 class SystemTable:
@@ -158,7 +161,12 @@ def _faults(frame: pd.DataFrame) -> list[Fault]:
     score, n = numbers["score"], numbers["n"]
     fault("score", (score > 1) & (score <= 100), "is above 1", "write shares, not per cent: divide by 100")
     fault("score", (score < 0) | (score > 100), "is no share of problems", "write the share that was right, 0 to 1")
-    fault("n", (n < 1) | (n != n.round()), "is no number of problems", "write how many problems the benchmark has")
+    fault(
+        "n",
+        (n < 1) | (n != n.round()) | (n > _MOST_PROBLEMS),
+        "is no number of problems",
+        "write how many problems the benchmark has",
+    )
     for name in ("params", "cost"):
         if name in numbers:
             fault(name, numbers[name] <= 0, "is not above 0", "leave it empty where it is not known")
