@@ -13,7 +13,8 @@ from pathlib import Path
 import runner
 from run import median, processor
 
-from scalefit.provenance import replace_file, versions
+from scalefit.output import write_text
+from scalefit.provenance import versions
 
 SIZE, TOKENS, STEPS = "0.1M", 8, 12
 PROBLEMS = 4000
@@ -68,7 +69,7 @@ def main() -> None:
     }
     text = json.dumps(found, indent=2) + "\n"
     print(text)
-    replace_file(out, lambda target: Path(target).write_text(text, encoding="utf-8"))
+    write_text(out, text)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,11 @@ from benchmarks.run import processor
 from scalefit.fitting.bootstrap import ar1_noise
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.fitting.lines import Noise
+from scalefit.output import write_json
 from scalefit.planning.forecast import among_siblings, band
 from scalefit.planning.frontier import BEYOND, curves_at, frontier
 from scalefit.planning.rolling import LEAST_POINTS
-from scalefit.provenance import versions, write_json
+from scalefit.provenance import versions
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 from scalefit.validation.ensemble import average_offsets

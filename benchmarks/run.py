@@ -27,7 +27,8 @@ from scalefit.fitting.bound import BoundLaw
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.lines import LineProblem
 from scalefit.laws import get_law
-from scalefit.provenance import replace_file, versions
+from scalefit.output import write_text
+from scalefit.provenance import versions
 from scalefit.table.prepare import prepare
 
 ROOT = Path(__file__).parents[1]
@@ -201,7 +202,7 @@ def main() -> None:
     if arguments.part in ("runner", "all"):
         report["runner"] = runner.measure()
     text = json.dumps(report, indent=2) + "\n"
-    replace_file(arguments.out, lambda target: Path(target).write_text(text, encoding="utf-8"))
+    write_text(arguments.out, text)
 
 
 if __name__ == "__main__":

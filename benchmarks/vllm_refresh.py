@@ -19,7 +19,8 @@ import torch
 
 from benchmarks.run import processor
 from benchmarks.runner import CHARACTERS, SHAPES, prompt
-from scalefit.provenance import versions, write_json
+from scalefit.output import write_json
+from scalefit.provenance import versions
 from scalefit.runner.config import VllmConfig
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy

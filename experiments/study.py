@@ -6,6 +6,7 @@ Runs of one seed share their base model and the order of their problems, so arms
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
+from scalefit.output import write_file, write_text
 from scalefit.planning.recipes import Comparison
 
 ROOT = Path(__file__).parents[1]
@@ -64,7 +66,8 @@ def _mean(each: list[tuple[float, float]], show: Callable[[float], str]) -> str:
 
 def save(figure: Figure, name: str) -> None:
     """Write the picture to `figures/`."""
-    figure.savefig(ROOT / "figures" / name, metadata={"Software": "scalefit"})
+    kind = Path(name).suffix[1:]
+    write_file(ROOT / "figures" / name, partial(figure.savefig, format=kind, metadata={"Software": "scalefit"}))
 
 
 def section(title: str, frame: pd.DataFrame, *, digits: int = 3, index: bool = True) -> str:
@@ -79,4 +82,4 @@ def put_result(script: str, text: str, mark: str = "result") -> None:
     first, last = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     head, _, rest = notes.read_text(encoding="utf-8").partition(first)
     tail = rest.partition(last)[2]
-    notes.write_text(f"{head}{first}\n```\n{text}\n```\n{last}{tail}", encoding="utf-8")
+    write_text(notes, f"{head}{first}\n```\n{text}\n```\n{last}{tail}")

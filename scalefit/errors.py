@@ -30,6 +30,10 @@ class FitError(ScalefitError):
     """A fit that cannot be made, read or used."""
 
 
+class OutputError(ScalefitError, OSError):
+    """A file that cannot be written; the message names it."""
+
+
 class UsageError(ScalefitError):
     """An option whose value makes no sense."""
 

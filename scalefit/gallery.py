@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalefit.errors import FitError
+from scalefit.names import file_names
 from scalefit.planning.horizon import study_horizon
 from scalefit.planning.ranking import Transfer
 from scalefit.planning.sharpening import study_sharpening
@@ -50,14 +51,15 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         Columns and the values to keep.
     """
     gallery, frame = Gallery(), choose(runs, where)
+    labels = _labels(frame)
     for resource in RESOURCES:
         if resource not in frame or frame[resource].isna().all():
             gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
             continue
         for data in prepare(runs, resource, where):
-            _draw_law(gallery, data, _label(frame, data.series, str(data.record["eval"])), out)
+            _draw_law(gallery, data, labels[data.series, str(data.record["eval"])], out)
     for (series, held), rows in frame.groupby(["series", "eval"]):
-        label = _label(frame, str(series), str(held))
+        label = labels[str(series), str(held)]
         _draw_lengths(gallery, label, rows, out)
         for arm, mark in ARMS.items():
             _draw_arm(gallery, label, rows, arm, mark, out)
@@ -104,10 +106,11 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
     return made
 
 
-def _label(frame: pd.DataFrame, series: str, evaluation: str) -> str:
-    """Return a series' name, with the evaluation where there are several, fit for a file's name."""
-    several = frame.loc[frame["series"] == series, "eval"].nunique() > 1
-    return re.sub(r"[^\w.-]+", "-", f"{series}_{evaluation}" if several else series)
+def _labels(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return what each series and evaluation is called in a file's name: the series, and what was evaluated if several."""
+    pairs = list(frame[["series", "eval"]].astype(str).drop_duplicates().itertuples(index=False, name=None))
+    times = Counter(series for series, _ in pairs)
+    return file_names({(series, held): f"{series}_{held}" if times[series] > 1 else series for series, held in pairs})
 
 
 def _draw_law(gallery: Gallery, data: FitData, label: str, out: Path) -> None:

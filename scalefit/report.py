@@ -18,13 +18,14 @@ import pandas as pd
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, student
 from scalefit.fitting.profile import profile
+from scalefit.output import write_text
 from scalefit.planning.budget import Plan, plan
 from scalefit.planning.design import Design, design
 from scalefit.planning.forecast import Forecast, forecast
 from scalefit.planning.reuse import study_reuse
 from scalefit.planning.rollouts import study_rollouts
 from scalefit.plotting import interactive
-from scalefit.provenance import replace_file, sha256_of_file, versions
+from scalefit.provenance import sha256_of_file, versions
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.units import format_quantity
@@ -107,7 +108,7 @@ def write_report(
     runs : RunTable
         Runs of at least two sizes.
     out : Path
-        The page, ending in .html.
+        The page, ending in .html; a FIFO or an open stream will do.
     x : {"samples", "flops"}, optional
         Resource of the law.
     where : mapping, optional
@@ -121,7 +122,7 @@ def write_report(
         If the table cannot support a law.
     """
     text = make_report(runs, x=x, where=where, source=source)
-    replace_file(out, lambda part: Path(part).write_text(text, encoding="utf-8"))
+    write_text(out, text, stream=True)
     return out
 
 

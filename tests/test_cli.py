@@ -177,9 +177,14 @@ def test_full_disk_keeps_the_old_fit(tmp_path):
         "from scalefit.cli.main import run; run()"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code, "fit", str(RUNS)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "fit", str(RUNS), "--force"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 1, found.stderr
+    assert "fit.json: File too large" in found.stderr
     assert "Traceback" not in found.stderr
     assert (tmp_path / "fit.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["fit.json"]

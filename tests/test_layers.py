@@ -9,6 +9,10 @@ from tests.conftest import ROOT
 LAYER = {
     "errors": 0,
     "units": 0,
+    "names": 0,
+    "places": 0,
+    "output": 0,
+    "locks": 0,
     "provenance": 0,
     "table": 1,
     "laws": 1,

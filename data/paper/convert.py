@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scalefit.provenance import replace_file, sha256_of_file
+from scalefit.output import write_file, write_text
+from scalefit.provenance import sha256_of_file
 from scalefit.table.io import as_runs, write_runs
 
 HERE = Path(__file__).parent
@@ -104,7 +105,7 @@ def main() -> None:
         }
     for name in COPIED:
         content = (source / name).read_bytes()
-        replace_file(HERE / name, lambda target, content=content: Path(target).write_bytes(content))
+        write_file(HERE / name, lambda target, content=content: Path(target).write_bytes(content))
         manifest[name] = {
             "origin": ORIGIN,
             "rows": content.count(b"\n") - 1,
@@ -113,7 +114,7 @@ def main() -> None:
             if "fits" in name
             else "as printed; figure values 2e-4 to 1e-3",
         }
-    replace_file(HERE / "manifest.json", lambda target: Path(target).write_text(json.dumps(manifest, indent=2) + "\n"))
+    write_text(HERE / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import scalefit as sf
-from scalefit.provenance import replace_file
+from scalefit.output import write_file
 from scalefit.units import format_quantity
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ def main() -> None:
         n=last["eval_size"],
     )
     columns = ["system", "params", "benchmark", "score", "n"]
-    replace_file(HERE / "systems.csv", lambda target: last[columns].to_csv(target, index=False))
+    write_file(HERE / "systems.csv", lambda target: last[columns].to_csv(target, index=False))
 
 
 if __name__ == "__main__":

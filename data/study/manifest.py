@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 
 import scalefit as sf
-from scalefit.provenance import replace_file, sha256_of_file
+from scalefit.output import write_text
+from scalefit.provenance import sha256_of_file
 from scalefit.runner.config import read_config
 
 HERE = Path(__file__).parent
@@ -49,7 +50,7 @@ def main() -> None:
             "made with": runs.metadata["made_with"],
         }
     text = json.dumps(found, indent=2, default=int) + "\n"
-    replace_file(HERE / "manifest.json", lambda target: Path(target).write_text(text, encoding="utf-8"))
+    write_text(HERE / "manifest.json", text)
 
 
 if __name__ == "__main__":

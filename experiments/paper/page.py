@@ -9,7 +9,7 @@ import pandas as pd
 from findings import FINDINGS, PAIRS, best_checkpoints, ends, say
 from record import ROOT, SERIES, SYMBOL, load, published
 
-from scalefit.provenance import replace_file
+from scalefit.output import write_text
 from scalefit.units import format_quantity
 
 FIGURES = {
@@ -246,7 +246,7 @@ def _put_in_readme() -> None:
     head, _, rest = readme.read_text(encoding="utf-8").partition("<!-- verdicts -->\n")
     tail = rest.partition("<!-- /verdicts -->")[2]
     text = f"{head}<!-- verdicts -->\n{table('| finding | in these data |', rows)}\n<!-- /verdicts -->{tail}"
-    replace_file(readme, lambda target: Path(target).write_text(text, encoding="utf-8"))
+    write_text(readme, text)
 
 
 def main() -> None:
@@ -280,7 +280,7 @@ def main() -> None:
     }.items():
         text = text.replace(f"{{{mark}}}", found)
     _put_in_readme()
-    replace_file(ROOT / "paper_repro.md", lambda target: Path(target).write_text(text, encoding="utf-8"))
+    write_text(ROOT / "paper_repro.md", text)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import Any
 
 import scalefit as sf
 from scalefit.errors import ScalefitError
-from scalefit.provenance import sha256_of_file, write_json
+from scalefit.output import write_json
+from scalefit.provenance import sha256_of_file
 from scalefit.table.io import RunTable
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from typing import Any
 
 import scalefit as sf
 from scalefit.gallery import draw_gallery
-from scalefit.provenance import replace_file
+from scalefit.output import make_folder, write_file
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -50,7 +50,7 @@ def own_runs(table: str) -> str:
         for path in made:
             if not STUDY[table] or path.stem.startswith(STUDY[table]):
                 content = path.read_bytes()
-                replace_file(ROOT / "figures" / "study" / path.name, lambda part, c=content: Path(part).write_bytes(c))
+                write_file(ROOT / "figures" / "study" / path.name, lambda part, c=content: Path(part).write_bytes(c))
     return f"pictures of {table}"
 
 
@@ -63,8 +63,8 @@ def main() -> None:
     """Make everything."""
     began = time.monotonic()
     check_inputs()
-    RESULTS.mkdir(exist_ok=True)
-    (ROOT / "figures" / "study").mkdir(exist_ok=True)
+    make_folder(RESULTS)
+    make_folder(ROOT / "figures" / "study")
     figures = sorted((ROOT / "figures").glob("fig*.py"))
     results = [(run, HERE / f"{name}.py") for name in RESULT_SCRIPTS]
     alone = [(run, ROOT / "figures" / "law.py"), *((own_runs, table) for table in STUDY)]

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from experiments.study import put_result  # noqa: E402
+from scalefit.output import write_text  # noqa: E402
 from scalefit.planning.cost import GB, Memory, ModelShape, find_gpu, full_flops, gpu_hours, run_memory  # noqa: E402
 from scalefit.table.io import read_runs  # noqa: E402
 
@@ -116,7 +117,8 @@ def main() -> None:
             }
         )
         share = (memory.sampler + memory.cache) / find_gpu(GPU).memory
-        (HERE / f"{size['name']}.toml").write_text(
+        write_text(
+            HERE / f"{size['name']}.toml",
             TEMPLATE.format(
                 name=size["name"],
                 response=RESPONSE,
@@ -126,7 +128,6 @@ def main() -> None:
                 parallel=parallel,
                 share=round(max(share + 0.02, 0.1), 2),
             ),
-            encoding="utf-8",
         )
     put_result(__file__, pd.DataFrame(rows).round(1).to_string(index=False))
 

@@ -22,18 +22,18 @@ def figures(
     as_json: Json = False,
 ) -> None:
     """Draw the law, k(N), the largest size held out, response length, reuse and rollouts; say what cannot be drawn."""
-    from scalefit.errors import UsageError
+    from scalefit.output import make_folder
+    from scalefit.places import check_folder
     from scalefit.table.prepare import choose
 
     require_plotting()
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: a file; name a directory.")
+    check_folder(out)
     table = open_runs(runs)
     chosen = parse_where(where)
     choose(table, chosen)  # A typo is told before a directory is made.
     from scalefit.gallery import draw_gallery
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     gallery = draw_gallery(table, out, chosen)
     if as_json:
         print_json({"made": [str(path) for path in gallery.made], "skipped": gallery.skipped})

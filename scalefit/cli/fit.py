@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import (
+    Json,
+    Resource,
+    Runs,
+    Where,
+    open_runs,
+    parse_where,
+    print_json,
+    print_table,
+    said_beside,
+)
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -38,29 +49,40 @@ def fit(
         ),
     ] = None,
     clip: Annotated[int, typer.Option(help="Drop evaluations with step <= clip.", min=0)] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the fit of another table, or a file that is no fit.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fit a law, one fit a series; print a summary and write fit.json."""
     from scalefit.errors import FitError
-    from scalefit.fitting.record import as_record, save_fits
+    from scalefit.fitting.record import origin_of, save_fits, what_would_be_lost
     from scalefit.laws import get_law
-    from scalefit.provenance import sha256_of_file
+    from scalefit.places import check_writable
     from scalefit.validation.saturation import weigh_saturation
     from scalefit.workflow import fit_series
 
     get_law(law)
-    if out.is_dir() or not out.parent.is_dir():
-        raise FitError(
-            f"--out {out}: {'a directory' if out.is_dir() else f'no directory {out.parent}'}; name a file in an existing directory."
-        )
+    place = check_writable(out, stream=True)
     wanted = parse_where(where)
     table = open_runs(runs, columns=[*COLUMNS, *wanted])
+    origin = origin_of(runs, out)
+    lost = None if force else what_would_be_lost(out, origin)
+    if lost:
+        raise FitError(f"--out {out} holds {lost}; name another file, or replace it with --force.")
     fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
     verdicts = [
         weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 and not huber else None
         for found in fits
     ]
-    save_fits(fits, out, {"path": runs.name, "sha256": sha256_of_file(runs)})
+    save_fits(fits, out, origin)
+    with said_beside(place):
+        _say(fits, verdicts, out, as_json)
+
+
+def _say(fits: Sequence[Fit], verdicts: Sequence[Saturation | None], out: Path, as_json: bool) -> None:
+    from scalefit.fitting.record import as_record
+
     if as_json:
         print_json(
             [

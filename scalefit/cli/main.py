@@ -47,23 +47,33 @@ def _interrupt(number: int, frame: object) -> None:
     raise Interrupted
 
 
+def _drop_stdout() -> None:
+    """Let what stdout could not take go nowhere, so that Python does not try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def run() -> None:
     """Run the command line; exit 1 for a known error, 2 for wrong usage, 130 on Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk under stdout is told here, not while Python ends
     except ScalefitError as error:
         print(f"scalefit: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         sys.exit(1)
     except OSError as error:
         print(
-            f"scalefit: {error.filename or 'file'}: {error.strerror or error}. Nothing was changed there.",
+            f"scalefit: {error.filename or 'a file, or standard output'}: {error.strerror or error}. Nothing was changed there.",
             file=sys.stderr,
         )
+        if error.filename is None:
+            _drop_stdout()
         sys.exit(1)
     except (KeyboardInterrupt, Interrupted):
         print("scalefit: stopped; nothing was left half-written.", file=sys.stderr)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.places import Place
 
 if TYPE_CHECKING:
     from scalefit.table.io import RunTable
@@ -47,6 +49,13 @@ def open_runs(path: Path, columns: Sequence[str] | None = None) -> RunTable:
     return table
 
 
+@contextlib.contextmanager
+def said_beside(place: Place) -> Iterator[None]:
+    """Print to stderr where the file that is written is stdout itself."""
+    with contextlib.redirect_stdout(sys.stderr) if place.descriptor == 1 else contextlib.nullcontext():
+        yield
+
+
 def require_plotting() -> None:
     """Say what to install where pictures cannot be drawn; raises ScalefitError."""
     import importlib.util
@@ -57,7 +66,7 @@ def require_plotting() -> None:
 
 def print_json(value: Any) -> None:
     """Print strict JSON; what is not finite is null."""
-    from scalefit.provenance import as_plain
+    from scalefit.output import as_plain
 
     print(json.dumps(as_plain(value), indent=2))
 

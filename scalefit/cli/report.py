@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json
+from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, said_beside
 
 
 def register(app: typer.Typer) -> None:
@@ -26,15 +26,20 @@ def report(
     import importlib.util
 
     from scalefit.errors import ScalefitError, UsageError
+    from scalefit.output import write_text
+    from scalefit.places import check_writable
 
     if importlib.util.find_spec("plotly") is None:
         raise ScalefitError("the report needs plotly; install it with: pip install 'scalefit-rl[report]'.")
-    if out.suffix != ".html" or out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"--out {out}: name a file that ends in .html, in an existing directory.")
-    from scalefit.report import write_report
+    place = check_writable(out, stream=True)
+    if out.suffix != ".html" and not place.streams:
+        raise UsageError(f"--out {out}: name a file that ends in .html.")
+    from scalefit.report import make_report
 
-    made = write_report(open_runs(runs), out, x=x, where=parse_where(where), source=runs)
-    if as_json:
-        print_json({"written": str(made), "bytes": made.stat().st_size})
-    else:
-        print(f"written: {made}")
+    page = make_report(open_runs(runs), x=x, where=parse_where(where), source=runs)
+    size = write_text(out, page, stream=True)
+    with said_beside(place):
+        if as_json:
+            print_json({"written": str(out), "bytes": size})
+        else:
+            print(f"written: {out}")

@@ -36,14 +36,14 @@ def systems(
     as_json: Json = False,
 ) -> None:
     """Rank systems with the ties that the data cannot separate, and say whether scores transfer between benchmarks."""
-    from scalefit.errors import UsageError
+    from scalefit.output import make_folder
+    from scalefit.places import check_folder
     from scalefit.planning.ranking import rank_systems, study_transfer
     from scalefit.table.systems import read_systems
 
     if out is not None:
         require_plotting()
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"--out {out}: a file; name a directory.")
+        check_folder(out)
     read = read_systems(table)
     ranked = rank_systems(read, benchmark)
     transfers = study_transfer(read, source)
@@ -51,7 +51,7 @@ def systems(
     if out is not None:
         from scalefit.gallery import draw_systems
 
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         made = draw_systems(read, out, transfers)
     if as_json:
         print_json(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,9 @@ from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_f
 from scalefit.fitting.fit import Fit, Specification
 from scalefit.fitting.lines import Noise
 from scalefit.laws import get_law
-from scalefit.provenance import as_plain, replace_file, versions
+from scalefit.output import as_plain, write_text
+from scalefit.places import FILE, find_place
+from scalefit.provenance import sha256_of_file, versions
 from scalefit.table.prepare import FitData
 
 FORMAT, VERSION = "scalefit-fit", 1
@@ -117,7 +120,7 @@ def _seal(record: Mapping[str, Any]) -> str:
 
 
 def save_fits(fits: Sequence[Fit], path: str | Path, origin: dict[str, Any] | None = None) -> None:
-    """Write fits beside `path`, then rename."""
+    """Write fits to a file, a FIFO or an open stream."""
     text = json.dumps(
         {
             "format": FORMAT,
@@ -128,7 +131,37 @@ def save_fits(fits: Sequence[Fit], path: str | Path, origin: dict[str, Any] | No
         },
         indent=1,
     )
-    replace_file(path, lambda target: Path(target).write_text(text + "\n", encoding="utf-8"))
+    write_text(path, text + "\n", stream=True)
+
+
+def origin_of(table: str | Path, out: str | Path) -> dict[str, str]:
+    """Return which table a fit in the file `out` is of: its path seen from there, and the hash of its content."""
+    place = find_place(out)
+    folder = Path.cwd() if place.streams else place.target.parent
+    path = Path(os.path.relpath(Path(table).resolve(), folder)).as_posix()
+    return {"path": path, "sha256": sha256_of_file(table)}
+
+
+def what_would_be_lost(out: str | Path, origin: Mapping[str, str]) -> str | None:
+    """Return in words what lies where a table's fit is to be written, if it is no fit of the same table.
+
+    The same table has the same path, whatever it holds by now, or the same content.
+    """
+    place = find_place(out)
+    if place.kind != FILE or not place.target.stat().st_size:
+        return None
+    try:
+        content = json.loads(place.target.read_text(encoding="utf-8"))
+        known = content["format"] == FORMAT
+    except (ValueError, KeyError, TypeError, RecursionError):
+        known = False
+    if not known:
+        return "something that is no fit of scalefit's"
+    theirs = content.get("origin")
+    if not isinstance(theirs, dict) or "path" not in theirs:
+        return "a fit that does not say of which table"
+    same = any(theirs.get(name) == origin[name] for name in ("path", "sha256"))
+    return None if same else f"the fit of another table, {theirs['path']}"
 
 
 def load_fits(path: str | Path) -> list[Fit]:

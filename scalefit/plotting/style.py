@@ -17,7 +17,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scalefit.provenance import replace_file, write_json
+from scalefit.output import write_file, write_json
 from scalefit.units import format_quantity
 
 Colour = tuple[float, float, float]
@@ -100,11 +100,11 @@ def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
     """Write NAME.png, NAME.pdf and NAME.json, the numbers drawn; return their paths."""
     made = []
     for suffix in ("png", "pdf"):
-        target = path.with_suffix(f".{suffix}")
+        target = path.with_name(f"{path.name}.{suffix}")  # not with_suffix: a series' name may have dots in it
         metadata = {"Software": "scalefit"} if suffix == "png" else {"Creator": "scalefit", "CreationDate": None}
-        replace_file(target, partial(figure.savefig, format=suffix, metadata=metadata))
+        write_file(target, partial(figure.savefig, format=suffix, metadata=metadata))
         made.append(target)
     plt.close(figure)
-    made.append(path.with_suffix(".json"))
+    made.append(path.with_name(f"{path.name}.json"))
     write_json(made[-1], numbers, DIGITS)
     return made

@@ -7,16 +7,14 @@ random states need no place: every draw is decided by seed, purpose and step) an
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scalefit.provenance import replace_file
+from scalefit.errors import OutputError
+from scalefit.output import append_text, write_file, write_text
 from scalefit.runner.advantage import Dynamics
 from scalefit.runner.train import Run, RunState
 
@@ -35,14 +33,12 @@ def save_checkpoint(run: Run, folder: Path) -> None:
     if run.reference is not None:
         content["reference"] = run.reference.model.state_dict()
     try:
-        replace_file(folder / CHECKPOINT, lambda target: torch.save(content, target))
+        write_file(folder / CHECKPOINT, lambda target: torch.save(content, target))
     except RuntimeError as error:
-        # torch reports a failed write as a RuntimeError without the reason.
-        full = shutil.disk_usage(folder).free < 2 * sum(weight.nbytes for weight in content["model"].values()) + (
-            1 << 20
-        )
-        code = errno.ENOSPC if full else errno.EIO
-        raise OSError(code, os.strerror(code), str(folder / CHECKPOINT)) from error
+        # torch reports a failed write without its reason; a full disk is told by `write_file`, what is left is the disk's.
+        raise OutputError(
+            f"{folder / CHECKPOINT}: cannot be written ({str(error).splitlines()[0]}); look at the disk."
+        ) from error
 
 
 def load_checkpoint(run: Run, folder: Path) -> str | None:
@@ -71,19 +67,15 @@ def load_checkpoint(run: Run, folder: Path) -> str | None:
 
 def append_row(folder: Path, row: dict[str, Any]) -> None:
     """Add a row and sync it to disk."""
-    with open(folder / ROWS, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_text(folder / ROWS, json.dumps(row) + "\n")
 
 
 def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write all rows anew, for a run that resumes earlier than its last row."""
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    replace_file(folder / ROWS, lambda target: Path(target).write_text(text, encoding="utf-8"))
+    write_text(folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def finish(folder: Path, record: dict[str, Any]) -> None:
     """Mark a run as ended and drop its checkpoint."""
-    replace_file(folder / DONE, lambda target: Path(target).write_text(json.dumps(record), encoding="utf-8"))
+    write_text(folder / DONE, json.dumps(record))
     (folder / CHECKPOINT).unlink(missing_ok=True)

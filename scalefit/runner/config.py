@@ -338,8 +338,11 @@ def find_run(path: Path, run_id: str) -> RunSpec:
         If the grid has no such run.
     """
     if path.suffix == ".json":
+        from scalefit.runner.config_check import check_names
+
         raw = json.loads(path.read_text(encoding="utf-8"))
         config: Config = _build(Config, {name: value for name, value in raw.items() if name != "digest"}, str(path))
+        check_names(config, str(path))
     else:
         config = read_config(path)
     found = {spec.run_id: spec for spec in config.runs()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scalefit.errors import UsageError, nearest
+from scalefit.names import faults_of_names
 from scalefit.runner.choices import (
     ADVANTAGE_NAMES,
     ENGINE_NAMES,
@@ -69,14 +70,33 @@ def check(config: Config, where: str = "configuration") -> None:
     faults += _faults_of_engine(config)
     if not config.policy.sizes:
         faults.append("[[policy.sizes]] is missing: give at least one model")
-    names = [size.name for size in config.policy.sizes]
-    faults += [
-        f"[[policy.sizes]] name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
-    ]
+    faults += _faults_of_names(config)
     for size in config.policy.sizes:
         faults += _faults_of_size(config.policy.kind, size, config.sweep.series)
     if faults:
         raise UsageError(f"{where}: {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n  " + "\n  ".join(faults))
+
+
+def check_names(config: Config, where: str) -> None:
+    """Refuse names of which no run's folder could be made; a run's name holds those of its size, series and fragment."""
+    faults = _faults_of_names(config)
+    if faults:
+        raise UsageError(f"{where}: {faults[0]}.")
+
+
+def _faults_of_names(config: Config) -> list[str]:
+    names = [size.name for size in config.policy.sizes]
+    faults = [
+        f"[[policy.sizes]] name {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    faults += [f"[[policy.sizes]] name {fault}" for fault in faults_of_names(names)]
+    sweep = config.sweep
+    faults += [
+        f"[sweep] {name} = {list(values)} holds a value twice"
+        for name in ("series", "seeds", "group_size", "reuse", "fragment", "depth")
+        if len(set(values := getattr(sweep, name))) < len(values)
+    ]
+    return faults or [f"the run {fault}" for fault in faults_of_names(spec.run_id for spec in config.runs())]
 
 
 def _faults_of_numbers(config: Config) -> list[str]:

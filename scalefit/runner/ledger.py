@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scalefit.output import make_folder
 from scalefit.runner.config import RunSpec
 
 ATTEMPTS = 2
@@ -87,7 +88,7 @@ class Ledger:
         self.attempts[spec.run_id] = self.attempts.get(spec.run_id, 0) + 1
         self.under_way[spec.run_id] = ""
         folder = self.folder / spec.run_id
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         return spec, json.dumps({"spec": dataclasses.asdict(spec), "folder": str(folder.resolve())})
 
     def hear(self, said: dict[str, Any]) -> bool:

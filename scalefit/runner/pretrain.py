@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from scalefit.provenance import replace_file
+from scalefit.locks import locked
+from scalefit.output import make_folder, write_file
 from scalefit.runner.config import PretrainConfig, SizeConfig
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import END, NanoPolicy
@@ -58,8 +58,8 @@ def base_policy(
         ]
     )
     path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.with_suffix(".lock")):
+    make_folder(path.parent)
+    with locked(path):
         if path.exists():
             with contextlib.suppress(Exception):  # a damaged cache entry is made again
                 policy.model.load_state_dict(torch.load(path, weights_only=True))
@@ -75,15 +75,8 @@ def base_policy(
         if tokens:
             first = (3 * config.seed + stage) << 40  # no stage and no seed sees another's stretch of text
             _train(policy, task, tokens, noise, config.batch, rate, first, report)
-        replace_file(path, lambda target: torch.save(policy.model.state_dict(), target))
+        write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
     return policy
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with open(path, "w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _train(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,9 @@ from typing import Any
 import pandas as pd
 
 from scalefit.errors import UsageError
+from scalefit.locks import locked
+from scalefit.output import make_folder, write_text
+from scalefit.places import check_writable
 from scalefit.provenance import versions
 from scalefit.runner.config import Config
 from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
@@ -61,13 +63,13 @@ def run_sweep(
         raise UsageError(f"--out {out}: the table is written as Parquet; name it {out.stem}.parquet.")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: no directory {out.parent}; make it first.")
+    check_writable(out)
     folder = parts_of(out)
     _refuse_other(config, out, folder)
-    folder.mkdir(exist_ok=True)
-    with _lock(folder, out):
-        (folder / "configuration.json").write_text(
-            json.dumps({"digest": config.digest(), **dataclasses.asdict(config)}, indent=1), encoding="utf-8"
-        )
+    with _alone(out):
+        make_folder(folder)
+        settings = {"digest": config.digest(), **dataclasses.asdict(config)}
+        write_text(folder / "configuration.json", json.dumps(settings, indent=1))
         outcome = Outcome()
         waiting = []
         for spec in config.runs():
@@ -108,12 +110,12 @@ def _refuse_other(config: Config, out: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path, out: Path) -> Iterator[None]:
-    with open(folder / "lock", "w", encoding="ascii") as file:
+def _alone(out: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another scalefit run is writing {out}; wait for it or give another --out.") from None
+            held.enter_context(locked(out, wait=False))
+        except BlockingIOError as error:
+            raise UsageError(f"{error.strerror}; wait for it or give another --out.") from None
         yield
 
 

@@ -6,7 +6,6 @@ It stops by itself when the sweep that started it is gone. Everything it prints 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import ScalefitError
+from scalefit.locks import locked
 from scalefit.runner.config import from_plain
 
 
@@ -48,6 +48,7 @@ def main() -> None:
     say = speak()
     import torch
 
+    from scalefit.runner.checkpoint import ROWS
     from scalefit.runner.engines import ENGINES
 
     say("ready")
@@ -57,9 +58,8 @@ def main() -> None:
         torch.set_num_threads(spec.config.threads)
         folder = Path(order["folder"])
         try:
-            with open(folder / "lock", "w", encoding="ascii") as lock:
-                # Where a worker was lost with its starter, it may still be ending its step.
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Where a worker was lost with its starter, it may still be ending its step.
+            with locked(folder / ROWS):
                 ENGINES[spec.config.engine](spec, folder, say)
         except (ScalefitError, OSError, MemoryError) as error:
             say("failed", run=spec.run_id, text=f"{type(error).__name__ if not str(error) else error}")

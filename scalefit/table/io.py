@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from scalefit.errors import TableError
-from scalefit.provenance import replace_file
+from scalefit.output import write_file
+from scalefit.places import Place, check_writable, find_place
 from scalefit.table.cast import cast_columns
 from scalefit.table.checks import find_faults
 from scalefit.table.faults import Fault
@@ -157,8 +158,26 @@ def add_runs(runs: RunTable, more: RunTable) -> RunTable:
 
 
 def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[str, Any] | None = None) -> None:
-    """Write a runs table beside `path`, then rename; CSV and JSONL keep metadata in a first comment or none."""
-    path = Path(path)
+    """Write a runs table, in the format of the name's ending.
+
+    Parameters
+    ----------
+    runs : RunTable or DataFrame
+        What to write; a frame is validated first.
+    path : str or Path
+        CSV and JSONL go to a FIFO or an open stream too, as CSV where it has no ending. CSV keeps the metadata in a
+        first comment, JSONL keeps none.
+    metadata : dict, optional
+        Added to the table's own.
+
+    Raises
+    ------
+    TableError
+        If the ending is not known, or the frame is no runs table.
+    OutputError
+        If it cannot be written.
+    """
+    ending = table_ending(path)
     if not isinstance(runs, RunTable):
         runs = as_runs(runs, metadata)
     text = {name: str for name in _TEXT if name in runs.frame}
@@ -167,23 +186,68 @@ def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[s
     meta["units"] = {name: COLUMNS[name].unit for name in frame.columns if name in COLUMNS}
 
     def write(target: str) -> None:
-        if path.suffix == ".parquet":
+        if ending == ".parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
 
             table = pa.Table.from_pandas(frame, preserve_index=False)
             table = table.replace_schema_metadata({**(table.schema.metadata or {}), META: json.dumps(meta).encode()})
             pq.write_table(table, target, compression="zstd", row_group_size=1 << 20, write_page_checksum=True)
-        elif path.suffix == ".csv":
+        elif ending == ".csv":
             with open(target, "w", newline="", encoding="utf-8") as file:
                 file.write(f"# scalefit: {json.dumps(meta)}\n")
                 frame.to_csv(file, index=False)
-        elif path.suffix == ".jsonl":
-            frame.to_json(target, orient="records", lines=True, double_precision=15)
         else:
-            raise TableError(f"{path}: unknown ending {path.suffix!r}; use {', '.join(FORMATS)}.")
+            frame.to_json(target, orient="records", lines=True, double_precision=15)
 
-    replace_file(path, write)
+    write_file(path, write, stream=ending != ".parquet")
+
+
+def table_ending(path: str | Path, known: Sequence[str] = FORMATS) -> str:
+    """Return the ending that picks a table's format, .csv for a stream without one; raises TableError if unknown."""
+    ending = Path(path).suffix
+    if not ending and find_place(path).streams:
+        return ".csv"
+    if ending not in known:
+        raise TableError(f"{path}: unknown ending {ending!r}; use {', '.join(known)}.")
+    return ending
+
+
+def check_table(path: str | Path, known: Sequence[str] = FORMATS) -> Place:
+    """Say before any work whether a table can be written there; raises TableError or OutputError."""
+    return check_writable(path, stream=table_ending(path, known) != ".parquet")
+
+
+def add_runs_to(path: str | Path, more: RunTable, tell: Callable[[str], None] = lambda said: None) -> RunTable:
+    """Add runs to the table in a file, which is made if need be; of several processes at once each adds its own.
+
+    Parameters
+    ----------
+    path : str or Path
+        The table.
+    more : RunTable
+        The runs to add.
+    tell : callable
+        Told for whom one waits, if another process is writing the table.
+
+    Returns
+    -------
+    RunTable
+        The table as it is now.
+
+    Raises
+    ------
+    TableError
+        If both hold a run of the same id or count by different conventions; the file is left as it was.
+    OutputError
+        If it cannot be written.
+    """
+    from scalefit.locks import locked
+
+    with locked(path, tell):
+        runs = add_runs(read_runs(path), more) if Path(path).exists() else more
+        write_runs(runs, path)
+    return runs
 
 
 def _meta_faults(metadata: Any) -> tuple[dict[str, Any], list[Fault]]:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import TableError, nearest
-from scalefit.provenance import replace_file
+from scalefit.output import write_file
 from scalefit.table.faults import Fault
+from scalefit.table.io import table_ending
 from scalefit.table.load import read_frame
 from scalefit.table.passes import binomial_interval
 
@@ -109,14 +110,11 @@ def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
 
 
 def write_systems(table: SystemTable, path: str | Path) -> None:
-    """Write a table beside `path`, then rename."""
-    path = Path(path)
-    if path.suffix not in (".parquet", ".csv"):
-        raise TableError(f"{path}: unknown ending {path.suffix!r}; use .parquet or .csv.")
-    if path.suffix == ".parquet":
-        replace_file(path, lambda target: table.frame.to_parquet(target, index=False))
+    """Write a table as Parquet or CSV, by the name's ending; CSV goes to a FIFO or an open stream too."""
+    if table_ending(path, (".parquet", ".csv")) == ".parquet":
+        write_file(path, lambda target: table.frame.to_parquet(target, index=False))
     else:
-        replace_file(path, lambda target: table.frame.to_csv(target, index=False))
+        write_file(path, lambda target: table.frame.to_csv(target, index=False), stream=True)
 
 
 def _error(faults: list[Fault], path: str) -> TableError:

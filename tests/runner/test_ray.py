@@ -37,10 +37,10 @@ def worker_of(folder):
     """The process that holds a run's lock, and the Ray worker that started it."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if any(os.readlink(link) == str(folder / "lock") for link in (entry / "fd").iterdir()):
+            if any(os.readlink(link) == str(folder / ".rows.jsonl.lock") for link in (entry / "fd").iterdir()):
                 parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
                 return {"its process": int(entry.name), "its Ray worker": parent}
-    raise AssertionError(f"nobody holds {folder / 'lock'}")
+    raise AssertionError(f"nobody holds {folder}'s lock")
 
 
 @pytest.mark.parametrize("victim", ["its process", "its Ray worker"])

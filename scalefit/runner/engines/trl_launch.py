@@ -7,7 +7,6 @@ rollouts, uniform groups are not skipped, and FLOPs of passes are 2 N tokens for
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import shlex
@@ -19,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import ScalefitError
+from scalefit.locks import locked
+from scalefit.output import make_folder
+from scalefit.places import require
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines import Say
 from scalefit.runner.engines.watch import Watch
@@ -226,16 +228,15 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
 
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
-    with open(folder / "trl.lock", "w", encoding="ascii") as lock, open(folder / LOG, "ab") as log:
-        # The child keeps the lock while it lives, so a trainer whose starter was killed is never joined by another.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # The child keeps the lock while it lives, so a trainer whose starter was killed is never joined by another.
+    with locked(folder / LOG) as lock, open(require(folder / LOG).target, "ab") as log:
         process = subprocess.Popen(
             launch_command(spec, folder.parent / "configuration.json", folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
-            pass_fds=(lock.fileno(),),
+            pass_fds=(lock,),
             preexec_fn=_die_with_parent,
         )
         try:
@@ -264,7 +265,7 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     start = folder / START
     if (start / "whole").exists():
         return
-    start.mkdir(exist_ok=True)
+    make_folder(start)
     make_policy(spec, make_task(spec.task), alive).export(start)
     (start / "whole").touch()
 

@@ -24,6 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Traine
 from trl import GRPOConfig, GRPOTrainer
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.output import make_folder
 from scalefit.runner.checkpoint import append_row, finish, write_rows
 from scalefit.runner.config import RunSpec, find_run
 from scalefit.runner.data import evaluation_examples, training_examples
@@ -278,7 +279,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the run's folder, seen by all nodes")
     given = parser.parse_args()
     spec = find_run(given.config, given.run)
-    given.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(given.folder)
     train(dataclasses.replace(spec, config=dataclasses.replace(spec.config, engine="trl")), given.folder)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

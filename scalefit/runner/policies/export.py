@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scalefit.output import write_file, write_text
 from scalefit.runner.policies.nano import EPS, ROTARY_BASE, Nano
 from scalefit.runner.policies.nano_policy import ALPHABET_AT, END, MAX_LENGTH, PAD
 
@@ -89,30 +90,21 @@ def export_llama(model: Nano, alphabet: str, folder: Path, head_channels: int) -
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     config = llama_config(model, head_channels)
-    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    write_text(folder / "config.json", json.dumps(config, indent=1))
     weights = {
         name: weight.detach().clone().contiguous()
         for name, weight in llama_weights(model, head_channels)
         if name != "lm_head.weight"
     }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_file(folder / "model.safetensors", lambda part: save_file(weights, part, metadata={"format": "pt"}))
     special = {"<pad>": PAD, "<end>": END}
     characters = {character: ALPHABET_AT + at for at, character in enumerate(alphabet)}
     tokenizer = Tokenizer(models.WordLevel({**special, **characters}, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(list(special))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "pad_token": "<pad>",
-                "eos_token": "<end>",
-                "padding_side": "left",
-            }
-        ),
-        encoding="utf-8",
-    )
+    write_file(folder / "tokenizer.json", tokenizer.save)
+    about = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>", "eos_token": "<end>"}
+    write_text(folder / "tokenizer_config.json", json.dumps({**about, "padding_side": "left"}))
     generation = {"eos_token_id": END, "pad_token_id": PAD}
-    (folder / "generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
+    write_text(folder / "generation_config.json", json.dumps(generation))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.output import write_file
 from scalefit.runner.memory import BYTES_A_WEIGHT, shortage
 from scalefit.runner.rollouts import Rollouts
 
@@ -205,7 +206,7 @@ class HfPolicy:
         self.tokenizer.save_pretrained(folder)
         tied = "lm_head.weight" if config.tie_word_embeddings else ""
         weights = {name: weight.contiguous() for name, weight in self.exported_weights() if name != tied}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        write_file(folder / "model.safetensors", lambda part: save_file(weights, part, metadata={"format": "pt"}))
 
     def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
         """Yield the checkpoint's weights by name as they are now."""
