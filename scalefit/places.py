@@ -117,7 +117,8 @@ def require(path: str | Path, *, stream: bool = False) -> Place:
         found = "a file, not a directory," if folder.exists() else "no directory"
         raise OutputError(f"{place}: {found} {folder}; make it first.")
     if place.kind == FILE and not os.access(place.target, os.W_OK):
-        raise explain(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), path)
+        read_only = os.statvfs(place.target).f_flag & os.ST_RDONLY
+        raise explain(OSError(code := errno.EROFS if read_only else errno.EACCES, os.strerror(code)), path)
     return place
 
 

@@ -1,10 +1,14 @@
 """Shared fixtures: the paper's table and its published fits."""
 
+import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
+import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,6 +49,48 @@ def small_disk(tmp_path):
         pytest.skip("needs the right to mount a tmpfs")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
+
+
+def make_device(path, kind):
+    """Make a device node of one's own, never to be confused with the machine's; skip where that is not allowed."""
+    mode, major, minor = {"null": (stat.S_IFCHR, 1, 3), "full": (stat.S_IFCHR, 1, 7), "block": (stat.S_IFBLK, 7, 250)}[
+        kind
+    ]
+    try:
+        os.mknod(path, 0o666 | mode, os.makedev(major, minor))
+    except PermissionError:
+        pytest.skip("needs the right to make a device node")
+
+
+class Reader(threading.Thread):
+    """Reads a FIFO for as long as a block lasts, whether or not anybody writes."""
+
+    def __init__(self, fifo):
+        super().__init__(daemon=True)
+        self.fifo = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.content, self.over = b"", threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *error):
+        self.over.set()
+        self.join()
+        os.close(self.fifo)
+
+    def run(self):
+        """Read until the block has ended and nothing is left."""
+        while True:
+            over = self.over.is_set()
+            block = b""
+            with contextlib.suppress(BlockingIOError):
+                block = os.read(self.fifo, 1 << 16)
+            self.content += block
+            if over and not block:
+                return
+            if not block:
+                time.sleep(0.002)
 
 
 def scalefit(*arguments, cwd, timeout=300):

@@ -16,6 +16,7 @@ from scipy.stats import sem
 
 import scalefit as sf
 from scalefit.errors import UsageError
+from scalefit.locks import locked
 from scalefit.planning.recipes import paired_problems
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
@@ -172,6 +173,27 @@ def test_full_disk_keeps_what_was_made(tiny, tmp_path, reference, small_disk):
     pd.testing.assert_frame_equal(rows(small_disk / "runs.parquet"), reference, check_exact=True)
 
 
+def test_a_sweep_through_a_link_writes_the_table_there(tiny, tmp_path, reference):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "runs.parquet").symlink_to("far/table")
+    made = run("tiny.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "runs.parquet").is_symlink()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["table"]
+    pd.testing.assert_frame_equal(rows(tmp_path / "runs.parquet"), reference, check_exact=True)
+    left = [path.name for path in tmp_path.rglob(".*")]
+    assert left == [], "locks are gone in the end"
+
+
+def test_a_sweep_and_who_else_writes_the_table_keep_apart(tiny, tmp_path):
+    with locked(tmp_path / "runs.parquet"):
+        made = run("tiny.toml", cwd=tmp_path)
+    assert made.returncode == 2
+    assert f"process {os.getpid()} on " in made.stderr
+    assert "is writing runs.parquet; wait for it or give another --out" in made.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+
+
 def test_divergence_is_marked_and_the_sweep_goes_on(tiny, tmp_path):
     sizes = '[[policy.sizes]]\nname = "wild"\nd_model = 16\nlayers = 2\nheads = 2\npretrain_learning_rate = 0.01\nlearning_rate = 1e38\n'
     tiny.write_text(TINY.replace("[pretrain]", sizes + "[pretrain]", 1))
@@ -200,6 +222,8 @@ def test_divergence_is_marked_and_the_sweep_goes_on(tiny, tmp_path):
         ("kl = 0.0", "kl = -1.0", "must be at least 0"),
         ("learning_rate = 1e-3", "learning_rate = 0.0", "must be greater than 0"),
         ("seeds = [0]", "seeds = []", "seeds is empty"),
+        ("seeds = [0]", "seeds = [0, 0]", "holds a value twice"),
+        ('name = "7k"', 'name = "../../esc"', "a name is no path"),
         ("[task]", "[task", "not TOML"),
     ],
 )
