@@ -282,6 +282,7 @@ TRL = "eval_rewards/acc/mean"
         (two(VERL, 0.42, 2.1), r"goes from 0.42 to 2.1.*--scale 0:3"),
         (two(VERL, 0.2, 0.4, **{"critic/score/min": -1, "critic/score/max": 1}), r"rewards that go from -1 to 1.*critic/score/max.*--scale -1:1"),
         (two(VERL, 0.2, 0.4, **{"critic/score/min": 0, "critic/score/max": 3}), "--scale 0:3"),
+        (two("val/ce", 4.1, 2.9), "a loss in nats is no pass@1"),
         (two("val-core/b/acc/mean@1", 31.0, 0.9), r"per cent\? say so with --scale 0:100"),
         (two(TRL, 0.2, 0.4, **{"rewards/acc/mean": 1.4}), r"go from 1.4 to 1.4.*--scale 0:2"),
         (two(TRL, 0.2, 0.4, **{"rewards/acc/mean": 0.4, "rewards/acc/std": 0.8}), r"paying about 2, .*--scale 0:2"),
@@ -289,11 +290,11 @@ TRL = "eval_rewards/acc/mean"
 )  # fmt: skip
 def test_scores_are_refused_by_name_with_the_way_out(tmp_path, rows, words):
     path = lines(tmp_path / "run.jsonl", rows)
-    with pytest.raises(UsageError, match=words):
-        sf.import_runs(None, path, FACTS)
     name = next(name for name in rows[0] if name != "step")
-    with pytest.raises(UsageError, match=name.replace("@", ".")):
-        sf.import_runs(None, path, FACTS, metric=name)
+    for metric in (None, name) if name != "val/ce" else (name,):
+        with pytest.raises(UsageError, match=words) as error:
+            sf.import_runs(None, path, FACTS, metric=metric)
+        assert name in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -449,6 +450,7 @@ GOOD = [json.dumps({"step": step, "val-core/a/acc/mean@1": 0.5}) for step in ran
         ('{"step": "2026-11-25", "val-core/a/acc/mean@1": 0.5}', "has step '2026-11-25', which is no count"),
         ('{"step": true, "val-core/a/acc/mean@1": 0.5}', "which is no count"),
         ('{"val-core/a/acc/mean@1": 0.5}', "has no step"),
+        ('{"step": 9, "val-core/a/acc/mean@1": "31%"}', "holds '31%' for val-core/a/acc/mean@1, which is no number"),
         ('{"step": 9, "val-core/a/acc/mean@1": NaN}', "has no finite number for val-core/a/acc/mean@1"),
         ('{"step": 9, "val-core/a/acc/mean@1": 1e400}', "has no finite number"),
         ("\x00\x00\x00", "is cut or no JSON object"),
@@ -561,6 +563,15 @@ def test_event_files_follow_one_another_in_time_not_by_name(tmp_path):
     found = sf.import_runs(None, tmp_path / "r", FACTS)
     is_curve(found)
     assert any("step 20 is followed by another value of validation/accuracy" in note for note in found.notes)
+
+
+def test_two_runs_in_one_folder_are_no_restart(tmp_path):
+    events(tmp_path, filename_suffix=".a")
+    events(tmp_path, curve={0: 0.75, 10: 0.9}, filename_suffix=".b")
+    with pytest.raises(TableError, match="two runs in one folder"):
+        sf.import_runs(None, tmp_path, FACTS)
+    (one,) = tmp_path.glob("*.a")
+    is_curve(sf.import_runs(None, one, FACTS))
 
 
 def test_folders_of_event_files_are_runs(tmp_path):
@@ -757,3 +768,21 @@ def test_the_readmes_commands_run(tmp_path):
 
 def as_toml(facts):
     return "".join(f'{name} = "{value}"\n' for name, value in facts.items())
+
+
+def test_four_processes_that_add_at_once_end_with_all_runs(tmp_path):
+    for at in range(4):
+        FORMATS["Tinker"][0](tmp_path).rename(tmp_path / f"run{at}.jsonl")
+    command = [str(Path(sys.executable).parent / "scalefit"), "import"]
+    for round_ in range(3):
+        (tmp_path / "runs.parquet").unlink(missing_ok=True)
+        made = [
+            subprocess.Popen([*command, f"run{at}.jsonl", *SET, "--add"], cwd=tmp_path, stderr=subprocess.PIPE)
+            for at in range(4)
+        ]
+        assert [process.wait(120) for process in made] == [0] * 4, [process.stderr.read() for process in made]
+        found = sf.read_runs(tmp_path / "runs.parquet").frame["run_id"]
+        assert set(found) == {f"run{at}" for at in range(4)}, round_
+        for process in made:
+            process.stderr.close()
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]

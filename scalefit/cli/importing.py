@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, parse_where, print_json
+from scalefit.cli.options import Json, parse_where, print_json, said_beside
 
 if TYPE_CHECKING:
     from scalefit.table.importers import Imported
@@ -59,8 +59,9 @@ def import_log(
 ) -> None:
     """Read training logs (verl, TRL, W&B, TensorBoard, ms-swift, NeMo-RL, prime-rl, Tinker, Trackio, ...) or plain columns, and write their evaluations as a runs table."""
     from scalefit.errors import TableError, UsageError
+    from scalefit.places import FILE
     from scalefit.table.importers import import_runs
-    from scalefit.table.io import add_runs, read_runs, write_runs
+    from scalefit.table.io import add_runs_to, check_table, write_runs
     from scalefit.table.summary import summarise
 
     kind, paths = _kind_and_paths(kind, paths)
@@ -71,7 +72,8 @@ def import_log(
             )
         _import_systems(paths, out, as_json)
         return
-    if out.exists() and not add:
+    place = check_table(out)
+    if place.kind == FILE and not add:
         raise UsageError(f"--out {out} exists; add the run to it with --add, or name another file.")
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
@@ -87,13 +89,16 @@ def import_log(
         yes=yes,
         progress=_Bar(),
     )
-    runs = add_runs(read_runs(out), found.runs) if out.exists() else found.runs
-    write_runs(runs, out)
-    said = summarise(runs)
-    if as_json:
-        print_json({"out": str(out), "rows": len(found.runs.frame), "notes": found.notes, "table": said})
-        return
-    _tell(found, out, said["rows"] if add else None)
+    if add:
+        runs = add_runs_to(out, found.runs, lambda said: print(said, file=sys.stderr, flush=True))
+    else:
+        write_runs(runs := found.runs, out)
+    with said_beside(place):
+        said = summarise(runs)
+        if as_json:
+            print_json({"out": str(out), "rows": len(found.runs.frame), "notes": found.notes, "table": said})
+        else:
+            _tell(found, out, said["rows"] if add else None)
 
 
 def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
@@ -129,22 +134,26 @@ def _tell(found: Imported, out: Path, rows: int | None) -> None:
 def _import_systems(paths: list[str], out: Path, as_json: bool) -> None:
     """Write a table of systems with the exact interval of every score."""
     from scalefit.errors import UsageError
+    from scalefit.places import FILE
+    from scalefit.table.io import check_table
     from scalefit.table.systems import read_systems, write_systems
 
     if len(paths) != 1:
         raise UsageError("import systems reads one file.")
-    if out.exists():
+    place = check_table(out, (".parquet", ".csv"))
+    if place.kind == FILE:
         raise UsageError(f"--out {out} exists; name another file.")
     table = read_systems(paths[0])
     write_systems(table, out)
-    if as_json:
-        print_json(
-            {"out": str(out), "rows": len(table.frame), "systems": table.systems, "benchmarks": table.benchmarks}
+    with said_beside(place):
+        if as_json:
+            print_json(
+                {"out": str(out), "rows": len(table.frame), "systems": table.systems, "benchmarks": table.benchmarks}
+            )
+            return
+        print(
+            f"{out}: {len(table.frame)} scores of {len(table.systems)} systems on {', '.join(table.benchmarks)}, each with its 95 % interval"
         )
-        return
-    print(
-        f"{out}: {len(table.frame)} scores of {len(table.systems)} systems on {', '.join(table.benchmarks)}, each with its 95 % interval"
-    )
 
 
 class _Bar:

@@ -208,10 +208,13 @@ def _read_parquet(source: Source) -> Iterator[Any]:
 
 
 def _read_folder(source: Source) -> Iterator[Any]:
-    """Read a folder of Parquet parts as one table."""
-    parts = sorted(path for path in source.path.rglob("*.parquet") if not path.name.startswith((".", "_")))
-    if not parts:
-        raise TableError(f"a directory without .parquet parts; name the file in it ({', '.join(FORMATS)})")
+    """Read a folder of Parquet parts as one table; with anything else in it, it is a place where tables lie."""
+    inside = sorted(path for path in source.path.rglob("*") if path.is_file())
+    parts = [path for path in inside if path.suffix == ".parquet" and not path.name.startswith((".", "_"))]
+    others = [path for path in inside if path not in set(parts) and not path.name.startswith((".", "_"))]
+    if not parts or others:
+        what = f"with {others[0].name} and others beside .parquet files" if parts else "without .parquet parts"
+        raise TableError(f"a directory {what}; name the file in it ({', '.join(FORMATS)})")
     for part in parts:
         try:
             yield _parquet(part, source)

@@ -120,8 +120,12 @@ class Collected:
             role = self.roles.get(name)
             if role is None:
                 role = self.roles[name] = self._role(name)
-            if not role.idle and (value := number(raw)) is not None:
+            if role.idle or raw is None:
+                continue
+            if (value := number(raw)) is not None:
                 wanted.append((name, role, value))
+            elif role.evaluation:
+                self.log.leave_out(row.where, f"holds {raw!r:.30} for {name}, which is no number")
         if not wanted:
             return
         step = self._step(row, any(role.evaluation for _, role, _ in wanted))

@@ -48,7 +48,9 @@ def _rows(files: list[Path], log: Log, progress: Progress) -> Iterator[Row]:
             "TensorBoard files need its own reader; install it with: pip install 'scalefit-rl[import]'."
         ) from None
     total, done = sum(file.stat().st_size for file in files), 0
+    begun: dict[str, int] = {}
     for file in sorted(files, key=lambda one: (_begins(one), one.name)):
+        first: dict[str, int] = {}
         for event in _events(file, log):
             values: dict[str, Any] = {}
             for value in event.summary.value:
@@ -60,8 +62,16 @@ def _rows(files: list[Path], log: Log, progress: Progress) -> Iterator[Row]:
                         values[value.tag] = float(tensor_util.make_ndarray(value.tensor))
                     except (TypeError, ValueError):
                         log.leave_out(f"{file.name}, step {event.step}", f"holds no number for {value.tag}")
+            for tag in values:
+                first.setdefault(tag, int(event.step))
+                if first[tag] <= begun.get(tag, -1):
+                    raise TableError(
+                        f"{log.path}: {file.name} begins {tag} at step {first[tag]}, as an earlier file does: two runs in one folder, "
+                        "or one begun anew? Name the file that counts, or give each run a folder."
+                    )
             if values:
                 yield Row(f"{file.name}, step {event.step}", {**values, STEP: int(event.step)})
+        begun = {**first, **begun}
         done += file.stat().st_size
         progress(done, total)
 

@@ -13,6 +13,8 @@ SLACK = 1e-6
 """How far beyond 0 and 1 a mean in single precision may lie."""
 PAYS_MORE, PAYS_LESS = 1.5, 0.7
 """Bounds of what a right answer seems to pay, from mean and spread; of few rollouts the spread is an estimate."""
+NATS = 12.0
+"""The most that a language model's loss can be [nats]: that of a vocabulary of 160,000 tokens read at random."""
 _NATS = re.compile(r".*(?:loss|perplexity|ppl|nll|cross_entropy)(?:[^a-z].*)?", re.IGNORECASE)
 
 
@@ -104,6 +106,8 @@ def why_no_share(name: str, values: Extent, rewards: Rewards | None, scale: Scal
     if _NATS.fullmatch(name):
         return f"{name} is a loss, and pass@1 is asked for (the runs table's loss is 1 - pass@1); name another metric"
     if values.beyond and rewards is None and values.low >= 0 and 3 < values.high <= 100:
+        if values.high <= NATS:
+            return f"{name} goes from {values}: a loss in nats is no pass@1; per cent say so with --scale 0:100, a score with --scale LOW:HIGH, {way_out}"
         return f"{name} goes from {values}: per cent? say so with --scale 0:100, {way_out}"
     what, guess = "", ""
     if values.beyond:
