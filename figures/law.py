@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
 import scalefit as sf
 from scalefit.gallery import draw_gallery
+from scalefit.output import write_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +17,8 @@ def main() -> None:
     runs = sf.read_runs(ROOT / "data" / "paper" / "runs.parquet")
     with tempfile.TemporaryDirectory() as folder:
         draw_gallery(runs, Path(folder), {"series": "base"})
-        shutil.copy(Path(folder) / "law_base_samples.png", ROOT / "figures" / "law.png")
+        picture = (Path(folder) / "law_base_samples.png").read_bytes()
+    write_file(ROOT / "figures" / "law.png", lambda part: Path(part).write_bytes(picture))
 
 
 if __name__ == "__main__":

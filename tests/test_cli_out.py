@@ -171,6 +171,7 @@ def test_a_full_stdout_is_told_without_a_traceback(inputs, small_disk):
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
             check=False,
         )
     assert found.returncode == 1

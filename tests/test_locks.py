@@ -1,9 +1,11 @@
 """The lock around reading, changing and writing back: nobody's runs are lost, and nothing stale stands in the way."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pandas as pd
@@ -71,6 +73,7 @@ def test_one_waits_and_says_for_whom(tmp_path):
     adder = start(ADD, table, "a")
     adder.stdin.write("\n")
     adder.stdin.flush()
+    assert select.select([adder.stderr], [], [], 60)[0], "not told"
     said = adder.stderr.readline()
     assert f"waiting for process {holder.pid} on " in said
     assert "runs.csv" in said
@@ -81,6 +84,31 @@ def test_one_waits_and_says_for_whom(tmp_path):
     adder.communicate(timeout=60)
     assert adder.returncode == 0
     assert os.listdir(tmp_path) == ["runs.csv"]
+
+
+def test_who_waited_holds_the_lock_that_others_see(tmp_path):
+    """Its holder removes the lock's file, so whoever waited on that one must not take it for the lock."""
+    table = tmp_path / "runs.csv"
+    waits, has, over = threading.Event(), threading.Event(), threading.Event()
+
+    def wait():
+        with locked(table, lambda said: waits.set()):
+            has.set()
+            over.wait(60)
+
+    waiter = threading.Thread(target=wait)
+    with locked(table):
+        waiter.start()
+        assert waits.wait(60)
+        time.sleep(0.1)  # into the kernel's queue
+    assert has.wait(60)
+    try:
+        with pytest.raises(BlockingIOError), locked(table, wait=False):
+            pass
+    finally:
+        over.set()
+        waiter.join()
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_killed_holder_blocks_nobody(tmp_path):

@@ -168,6 +168,8 @@ def test_a_reader_that_leaves_is_told(tmp_path):
 
 WRITE = "import sys; from scalefit.output import write_text; print('head'); write_text(sys.argv[1], 'body\\n', stream=True); print('tail')"
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/thread-self/fd/1", "link"])
 @pytest.mark.parametrize("kind", ["pipe", "file", "appended file"])
@@ -177,7 +179,7 @@ def test_stdout_is_written_to_and_not_replaced(tmp_path, name, kind):
     there = tmp_path / "there.txt"
     there.write_text("old\n")
     before = there.stat().st_ino
-    run = partial(subprocess.run, [sys.executable, "-c", WRITE, name], cwd=tmp_path, check=True)
+    run = partial(subprocess.run, [sys.executable, "-c", WRITE, name], cwd=tmp_path, env=BUFFERED, check=True)
     if kind == "pipe":
         assert run(stdout=subprocess.PIPE).stdout == b"head\nbody\ntail\n"
         return

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from scalefit.output import make_folder
+
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "data" / "paper" / "runs.parquet"
 BEGAN = time.monotonic()
@@ -43,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"))
     out = parser.parse_args().out
-    out.mkdir(exist_ok=True)
+    make_folder(out)
     say("The paper's curves: Qwen2.5 0.5B to 72B, fitted, predicted for 100B, every size held out in turn")
     scalefit("check", PAPER)
     scalefit("fit", PAPER, "--where", "series=base", "--out", out / "paper.json")
