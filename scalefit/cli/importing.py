@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from scalefit.cli.options import Json, parse_where, print_json, said_beside
 
 if TYPE_CHECKING:
+    from scalefit.places import Place
     from scalefit.table.importers import Imported
 
 _SHOW = 100 << 20
@@ -59,9 +61,8 @@ def import_log(
 ) -> None:
     """Read training logs (verl, TRL, W&B, TensorBoard, ms-swift, NeMo-RL, prime-rl, Tinker, Trackio, ...) or plain columns, and write their evaluations as a runs table."""
     from scalefit.errors import TableError, UsageError
-    from scalefit.places import FILE
     from scalefit.table.importers import import_runs
-    from scalefit.table.io import add_runs_to, check_table, write_runs
+    from scalefit.table.io import FORMATS, add_runs_to, write_runs
     from scalefit.table.summary import summarise
 
     kind, paths = _kind_and_paths(kind, paths)
@@ -72,9 +73,7 @@ def import_log(
             )
         _import_systems(paths, out, as_json)
         return
-    place = check_table(out)
-    if place.kind == FILE and not add:
-        raise UsageError(f"--out {out} exists; add the run to it with --add, or name another file.")
+    place = _place(out, FORMATS, add)
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}
@@ -89,16 +88,34 @@ def import_log(
         yes=yes,
         progress=_Bar(),
     )
-    if add:
-        runs = add_runs_to(out, found.runs, lambda said: print(said, file=sys.stderr, flush=True))
-    else:
-        write_runs(runs := found.runs, out)
+    runs = add_runs_to(out, found.runs, _wait) if add else found.runs
+    if not add:
+        write_runs(runs, out)
+    said = summarise(runs)
     with said_beside(place):
-        said = summarise(runs)
         if as_json:
             print_json({"out": str(out), "rows": len(found.runs.frame), "notes": found.notes, "table": said})
         else:
             _tell(found, out, said["rows"] if add else None)
+
+
+def _place(out: Path, known: Sequence[str], add: bool = False) -> Place:
+    """Return where a new table goes, or the one to add to, before anything is read."""
+    from scalefit.errors import UsageError
+    from scalefit.places import FILE
+    from scalefit.table.io import check_table
+
+    place = check_table(out, known)
+    if add and place.streams:
+        raise UsageError(f"--out {out}: {place.kind}; --add needs a regular file.")
+    if place.kind == FILE and not add:
+        way = "add the run to it with --add, or name" if ".jsonl" in known else "name"
+        raise UsageError(f"--out {out} exists; {way} another file.")
+    return place
+
+
+def _wait(said: str) -> None:
+    print(f"scalefit: {said}", file=sys.stderr, flush=True)
 
 
 def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
@@ -134,15 +151,11 @@ def _tell(found: Imported, out: Path, rows: int | None) -> None:
 def _import_systems(paths: list[str], out: Path, as_json: bool) -> None:
     """Write a table of systems with the exact interval of every score."""
     from scalefit.errors import UsageError
-    from scalefit.places import FILE
-    from scalefit.table.io import check_table
     from scalefit.table.systems import read_systems, write_systems
 
     if len(paths) != 1:
         raise UsageError("import systems reads one file.")
-    place = check_table(out, (".parquet", ".csv"))
-    if place.kind == FILE:
-        raise UsageError(f"--out {out} exists; name another file.")
+    place = _place(out, (".parquet", ".csv"))
     table = read_systems(paths[0])
     write_systems(table, out)
     with said_beside(place):
