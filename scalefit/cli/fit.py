@@ -130,6 +130,8 @@ def _cells(estimate: Any) -> list[str]:
         return ["not determined", "", ""]
 
     def text(value: float) -> str:
+        if abs(value) == float("inf"):
+            return "no bound"
         return format_quantity(value) if abs(value) >= 1e4 else f"{value:.4g}"
 
     return [text(estimate.value), text(estimate.low), text(estimate.high)]

@@ -90,7 +90,7 @@ def find_shape_fault(record: dict[str, Any], law: Law) -> str | None:
     names = BoundLaw(law, np.unique(np.array(data["params"], float))).names
     if size != len(names):
         return f"theta has {size} numbers, law {law.name!r} on these sizes has {len(names)} parameters ({', '.join(names)})"
-    if list(record["parameters"]) != list(names):
+    if set(record["parameters"]) != set(names):
         return (
             f"parameters are {', '.join(record['parameters'])}, law {law.name!r} on these sizes has {', '.join(names)}"
         )

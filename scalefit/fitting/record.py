@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from scalefit.places import FILE, find_place
 from scalefit.provenance import sha256_of_file, versions
 from scalefit.table.prepare import FitData
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 FORMAT, VERSION = "scalefit-fit", 1
 
 
@@ -226,7 +228,13 @@ def parse_strictly(text: str) -> Any:
             raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.40} is there twice")
         return found
 
-    return json.loads(text, parse_float=number, parse_int=whole, parse_constant=constant, object_pairs_hook=once)
+    found = json.loads(text, parse_float=number, parse_int=whole, parse_constant=constant, object_pairs_hook=once)
+    if _HALF.search(text):
+        try:
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("text in it holds half a character") from None
+    return found
 
 
 def pick_series(fits: Sequence[Fit], series: str | None, path: str | Path) -> Fit:

@@ -42,7 +42,7 @@ def check(config: Config, where: str = "configuration") -> None:
     ]
     faults += [f"{key} = {value!r}: {nearest(value, known)}" for key, value, known in named if value not in known]
     faults += _faults_of_numbers(config)
-    if config.grpo.prompts % config.grpo.mini_batch:
+    if config.grpo.mini_batch > 0 and config.grpo.prompts % config.grpo.mini_batch:
         faults.append(
             f"[grpo] prompts = {config.grpo.prompts} is not divisible by mini_batch = {config.grpo.mini_batch}; choose one of "
             + ", ".join(str(n) for n in range(1, config.grpo.prompts + 1) if config.grpo.prompts % n == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from scalefit.table.faults import Fault, rows_of
 from scalefit.table.schema import COLUMNS, Column
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBERS = (int, float, str, Decimal, np.integer, np.floating, type(None), type(pd.NA), type(pd.NaT))
 _LARGEST = 2.0**63
 _KINDS = {"b": "a truth value", "M": "a date", "m": "a duration", "c": "a complex number"}
@@ -52,11 +54,11 @@ def cast_text(values: pd.Series, column: Column) -> tuple[pd.Series, list[Fault]
     empty = (values.isna() | values.isin(blank)).to_numpy(bool)
     if empty.any():
         faults.append(Fault(column.name, rows_of(empty), "is empty", f"give each row its {column.unit}"))
-    odd = {name for name in values.cat.categories if not str(name).isprintable() and str(name).strip()}
+    odd = {name for name in values.cat.categories if _CONTROL.search(str(name))} - blank
     if odd:
         wrong = values.isin(odd).to_numpy(bool)
         if wrong.any():
-            what = f"holds {_shown(values[wrong].iloc[0])}, with characters that cannot be printed"
+            what = f"holds {_shown(values[wrong].iloc[0])}, with control characters"
             faults.append(Fault(column.name, rows_of(wrong), what, "write plain text"))
     return values, faults
 

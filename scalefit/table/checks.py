@@ -63,7 +63,7 @@ def _range_faults(column: Column, values: NDArray[Any], told: set[int]) -> list[
         if wrong.any():
             faults.append(Fault(column.name, rows_of(wrong), "is not a finite number", "fill it or drop the rows"))
     if column.low is not None:
-        low = values <= column.low if column.above else values < column.low
+        low = (values <= column.low if column.above else values < column.low) & np.isfinite(values)
         if low.any():
             sign = "greater than" if column.above else "at least"
             fix = f"it must be {sign} {column.low:g} [{column.unit}]"

@@ -20,8 +20,10 @@ _NATS = (1.0, 12.0)
 def explain_range(values: NDArray[np.float64]) -> str:
     """Return what losses of which some lie outside 0 to 1 look like, and the way out."""
     values = values[np.isfinite(values)]
-    turned = 1 - values if values.min() < 0 else values
     share = "it must be a share of problems, 0 to 1 [1 - pass@1]"
+    if not len(values):
+        return share
+    turned = 1 - values if values.min() < 0 else values
     if turned.max() <= 2 and turned.min() > -1:
         return share
     middle = np.median(turned)

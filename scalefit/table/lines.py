@@ -89,7 +89,8 @@ def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
     try:
         if not block.isascii():
             block.decode("utf-8")
-        strings = _strings_of(block[: ends[0] if len(ends) else None], text)
+        first = json.loads(block[: ends[0] if len(ends) else None])
+        strings = [name for name, value in first.items() if isinstance(value, str) and name in text]
         found = pj.read_json(
             pa.BufferReader(block),
             pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -99,14 +100,16 @@ def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
         return None
     if found.num_rows != len(starts):
         return None
+    # Columns whose kind is given come first; the file has its own order.
+    found = found.select(
+        [
+            *(name for name in first if name in found.column_names),
+            *(name for name in found.column_names if name not in first),
+        ]
+    )
     while any(pa.types.is_struct(kind) for kind in found.schema.types):
         found = found.flatten()
     return found if len(set(found.column_names)) == len(found.column_names) else None
-
-
-def _strings_of(line: bytes, text: frozenset[str]) -> list[str]:
-    first = json.loads(line)
-    return [name for name, value in first.items() if isinstance(value, str) and name in text]
 
 
 def _by_hand(block: bytes, first: int, damage: Damage) -> Any | None:
