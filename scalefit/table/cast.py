@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scalefit.table.faults import Fault, rows_of
-from scalefit.table.schema import COLUMNS, Column
+from scalefit.table.schema import COLUMNS, MISSING, Column
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NUMBERS = (int, float, str, Decimal, np.integer, np.floating, type(None), type(pd.NA), type(pd.NaT))
@@ -135,6 +135,9 @@ def _parse(values: pd.Series) -> tuple[pd.Series, np.ndarray, str]:
     if not isinstance(number.dtype, np.dtype):
         number = pd.Series(number.to_numpy(float, na_value=np.nan), values.index)
     wrong = other | (number.isna() & values.notna()).to_numpy(bool)
+    for row in np.flatnonzero(wrong).tolist():
+        value = values.iloc[row]
+        wrong[row] = not (isinstance(value, str) and value.strip() in MISSING)
     return number, wrong, _shown(values[wrong].iloc[0]) if wrong.any() else ""
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from scalefit.errors import TableError
+from scalefit.table.schema import MISSING
 
 MARK = "# scalefit: "
 """Start of a first line that holds a table's metadata."""
-_MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "-"]
 _COMMA = re.compile(r"(?:^|;)\s*-?\d+,\d+\s*(?=;|$)", re.MULTILINE)
 Damage = Callable[[int, str], None]
 
@@ -101,7 +101,7 @@ def as_numbers(cells: Any, decimal: str = ".") -> Any:
         plain = pc.if_else(
             pc.match_substring_regex(plain, r"^-?[\d.]*,\d+$"), pc.replace_substring(plain, ",", "."), plain
         )
-    plain = pc.if_else(pc.is_in(plain, pa.array(_MISSING)), pa.scalar(None, pa.string()), plain)
+    plain = pc.if_else(pc.is_in(plain, pa.array(MISSING)), pa.scalar(None, pa.string()), plain)
     for kind in (pa.int64(), pa.float64()):
         try:
             return pc.cast(plain, kind)

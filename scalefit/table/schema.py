@@ -51,3 +51,6 @@ COLUMNS = {
 
 METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "loss_convention", "origin")
 """`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used."""
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "-")
+"""How files write a number that is not there; in a column of text they are names."""

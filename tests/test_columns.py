@@ -1,0 +1,298 @@
+"""Maps: expressions within bounds, wide tables, and damage that is counted and named."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scalefit as sf
+from scalefit.errors import TableError, UsageError
+from scalefit.table.importers.expression import Expression
+from tests.conftest import scalefit
+
+MAP = """
+[columns]
+step = "step"
+samples = "step * 64"
+loss = "1 - acc"
+[constants]
+run_id = "r"
+series = "base"
+params = 1.5e9
+eval = "val"
+"""
+
+
+def bring(tmp_path, text, name="log.csv", map_text=MAP, code=0):
+    (tmp_path / "map.toml").write_text(map_text)
+    (tmp_path / name).write_text(text)
+    found = scalefit("import", "columns", name, "--map", "map.toml", "--json", cwd=tmp_path)
+    assert found.returncode == code, found.stderr
+    assert "Traceback" not in found.stderr
+    assert (tmp_path / "runs.parquet").exists() == (code == 0)
+    return json.loads(found.stdout) if code == 0 else found.stderr
+
+
+# Expressions.
+
+TERMS = st.recursive(
+    st.sampled_from(["a", "b", "2", "0.5", "-3.0"]),
+    lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*"]), inner),
+    max_leaves=12,
+)
+
+
+@given(TERMS, st.floats(-100, 100), st.floats(-100, 100))
+def test_expressions_are_python_s_arithmetic(text, a, b):
+    found = Expression(text)({"a": np.array([a]), "b": np.array([b])})
+    assert float(np.ravel(found)[0]) == pytest.approx(eval(text, {}, {"a": a, "b": b}), rel=1e-12, abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("9**9**9", math.inf),
+        ("0**-1", math.inf),
+        ("1/0", math.inf),
+        ("(-1)**0.5", math.nan),
+        ("2**-1", 0.5),
+        ("10**300*10**300", math.inf),
+    ],
+)
+def test_powers_are_computed_in_floats(text, value):
+    found = float(Expression(text)({}))
+    assert found == value or (math.isnan(found) and math.isnan(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1" + "0" * 400, "beyond a float"),
+        ("+".join(["a"] * 5000), "the most are 2000"),
+        ("+".join(["a"] * 200), "nested deeper than 100"),
+        ("-" * 150 + "a", "nested deeper than 100"),
+        ("(" * 300 + "a" + ")" * 300, "is no expression"),
+        ("a.real", "it holds a Attribute"),
+        ("a if a else b", "not arithmetic"),
+        ("'x' * 9", "not arithmetic"),
+        ("True + 1", "not arithmetic"),
+        ("1j", "not arithmetic"),
+        ("a\x00", "is no expression"),
+        ("", "is no expression"),
+    ],
+)  # fmt: skip
+def test_what_is_no_expression(text, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        Expression(text)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["31.0", "42.0", "0.9"], ["'loss', 2 rows (0, 1): holds -30", "1 minus a percentage?", "accuracy / 100"]),
+        (["31%", "42%", "50%"], ["column 'acc' holds '31%', not a number", "remove the %"]),
+        (["2020-01-01", "2020-01-02", "x"], ["column 'acc' holds '2020-01-01', not a number"]),
+        (["-0.5", "0.2", "1.7"], ["'loss', row 0: holds 1.5", "'loss', row 2: holds -0.7", "0 to 1"]),
+    ],
+)
+def test_cells_of_another_kind(cells, words, tmp_path):
+    text = "step,acc\n" + "\n".join(f"{at},{cell}" for at, cell in enumerate(cells))
+    said = bring(tmp_path, text, code=1)
+    for word in words:
+        assert word in said
+
+
+def test_nats_are_called_nats(tmp_path):
+    said = bring(tmp_path, "step,nll\n0,4.1\n10,2.9\n", map_text=MAP.replace("1 - acc", "nll"), code=1)
+    assert "a cross-entropy in nats?" in said
+    assert "percent" not in said
+
+
+def test_an_expression_that_is_not_finite_names_the_row(tmp_path):
+    said = bring(tmp_path, "step,acc\n0,0.5\n1,0\n", map_text=MAP.replace("1 - acc", "0.1 / acc"), code=1)
+    assert "loss = '0.1 / acc' is inf for acc = 0 (row 1); mend the map" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[columns]", "[[columns]]", "columns is [{"),
+        ('run_id = "r"', "run_id = 3", "run_id is 3; write text in quotes"),
+        ("params = 1.5e9", 'params = "1.5B"', "params is '1.5B'; write a number"),
+        ("params = 1.5e9", "params = true", "params is True"),
+        ('loss = "1 - acc"', "loss = [1]", "loss is [1]; write an expression"),
+        ('step = "step"', 'step = "step"\nseries = "acc + 1"', "series is under [columns] and [constants]"),
+        ('run_id = "r"\n', "", None),
+        ("[constants]", "[metadata]\norigin = 5\n[constants]", "origin is 5; write text"),
+        ('loss = "1 - acc"', 'loss = "1 - acuracy"', "has no column 'acuracy'"),
+        ('loss = "1 - acc"', 'loss = "1 - acc"\neval = "2 * acc"', "eval is under"),
+    ],
+)
+def test_maps_that_make_no_sense(old, new, words, tmp_path):
+    if words is None:
+        assert bring(tmp_path, "step,acc\n1,0.3\n", map_text=MAP.replace(old, new))["table"]["groups"][0]["runs"] == 1
+        return
+    code = 1 if "no column" in words else 2
+    assert words in bring(tmp_path, "step,acc\n1,0.3\n", map_text=MAP.replace(old, new), code=code)
+
+
+# Damage in a log is counted and named; the rest is kept.
+
+
+def test_damaged_lines_of_jsonl_are_left_out(tmp_path):
+    lines = [json.dumps({"step": step, "acc": 0.1 * step}) for step in range(1, 8)]
+    lines[1], lines[4], lines[6] = lines[1][:9], "nonsense", '{"step": ' + "[" * 50_000
+    found = bring(tmp_path, "\n".join(lines), "log.jsonl")
+    assert found["rows"] == 4
+    (cut, deep) = found["notes"]
+    assert "line 2: is cut or no JSON" in cut
+    assert "and so 1 more (lines 5)" in cut
+    assert "line 7: is nested too deeply" in deep
+
+
+def test_damaged_cells_and_rows_of_csv_are_left_out(tmp_path):
+    found = bring(tmp_path, "step,acc,note\n1,0.1,a\n2,.,b\n3,0.3\n4,0.4,d\nx,0.5,e\n6,,f\n")
+    assert found["rows"] == 2
+    notes = "\n".join(found["notes"])
+    assert "line 4: has 2 cells where 3 belong" in notes
+    assert "1 rows are left out: column 'acc' holds '.', not a number (row 1)" in notes
+    assert "1 rows are left out: column 'step' holds 'x', not a number (row 3)" in notes
+    assert "1 rows without a loss are left out" in notes
+
+
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.tsv", "log.json", "parts", "log.jsonl", "log.parquet"])
+def test_every_format_by_one_map(name, tmp_path):
+    frame = pd.DataFrame({"step": [1, 2, 3], "acc": [0.1, 0.25, 0.5]})
+    (tmp_path / "map.toml").write_text(MAP)
+    path = tmp_path / name
+    if name == "parts":
+        path.mkdir()
+        frame.iloc[:2].to_parquet(path / "0.parquet")
+        frame.iloc[2:].to_parquet(path / "1.parquet")
+    elif name.endswith("json") or name.endswith("jsonl"):
+        frame.to_json(path, orient="records", lines=name.endswith("jsonl"))
+    elif name.endswith("parquet"):
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if name.endswith("tsv") else ",")
+    assert scalefit("import", "columns", name, "--map", "map.toml", cwd=tmp_path).returncode == 0
+    assert sf.read_runs(tmp_path / "runs.parquet").frame["loss"].tolist() == [0.9, 0.75, 0.5]
+
+
+def test_semicolons_and_decimal_commas(tmp_path):
+    bring(tmp_path, "step;acc\n1;0,1\n2;0,25\n")
+    assert sf.read_runs(tmp_path / "runs.parquet").frame["loss"].tolist() == [0.9, 0.75]
+
+
+def test_nested_fields_have_dotted_names(tmp_path):
+    text = '{"step":0,"data":{"val-core/a/acc/mean@1":0.3}}\n{"step":1,"data":{"val-core/a/acc/mean@1":0.35}}\n'
+    said = bring(tmp_path, text, "log.jsonl", code=1)
+    assert "has no column 'acc'" in said
+    assert "data.val-core/a/acc/mean@1" in said
+    bring(tmp_path, text, "log.jsonl", MAP.replace("1 - acc", "1 - `data.val-core/a/acc/mean@1`"))
+    assert sf.read_runs(tmp_path / "runs.parquet").frame["loss"].tolist() == [0.7, 0.65]
+
+
+def test_ids_of_a_file_stay_text(tmp_path):
+    text = "run,step,acc\n001,1,0.1\n01,1,0.2\n1,1,0.3\n"
+    found = bring(
+        tmp_path, text, map_text=MAP.replace('run_id = "r"', "").replace("[columns]", '[columns]\nrun_id = "run"')
+    )
+    assert found["table"]["groups"][0]["runs"] == 3
+
+
+# Wide tables.
+
+MELT = """
+[melt]
+columns = "acc_{series}_{params}"
+value = "accuracy"
+[columns]
+step = "step"
+samples = "step * 64"
+loss = "1 - accuracy"
+[constants]
+eval = "math"
+"""
+WIDE = "step,acc_base_0.5B,acc_base_7B,acc_my_tuned_7B,lr\n0,0.1,0.2,0.3,1\n10,0.15,,0.35,1\n20,0.2,0.35,0.45,1\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_wide_table_melts_by_one_map(suffix, tmp_path):
+    (tmp_path / "m.toml").write_text(MELT)
+    (tmp_path / "wide.csv").write_text(WIDE)
+    frame = pd.read_csv(tmp_path / "wide.csv")
+    if suffix == "jsonl":
+        frame.to_json(tmp_path / "wide.jsonl", orient="records", lines=True)
+    elif suffix == "parquet":
+        frame.to_parquet(tmp_path / "wide.parquet")
+    found = scalefit("import", "columns", f"wide.{suffix}", "--map", "m.toml", "--out", "r.parquet", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    rows = sf.read_runs(tmp_path / "r.parquet").frame.set_index(["run_id", "step"]).sort_index()
+    assert len(rows) == 8
+    assert set(rows.index.get_level_values(0)) == {"acc_base_0.5B", "acc_base_7B", "acc_my_tuned_7B"}
+    assert rows.loc[("acc_base_0.5B", 10), "loss"] == pytest.approx(0.85)
+    assert rows.loc[("acc_base_0.5B", 10), "params"] == 0.5e9
+    assert rows.loc[("acc_my_tuned_7B", 20), "series"] == "my_tuned"
+    assert rows.loc[("acc_my_tuned_7B", 20), "samples"] == 1280
+    assert "melted" not in rows
+
+
+def test_one_column_a_run_as_dashboards_export_it(tmp_path):
+    text = '"Step","run-a - val/acc","run-a - val/acc__MIN","run-b - val/acc"\n"0","0.31","0.31","0.2"\n"10","0.42","0.42",""\n'
+    melt = '[melt]\ncolumns = "{run_id} - val/acc"\nvalue = "acc"\n' + MAP.replace('run_id = "r"\n', "").replace(
+        '"step', '"Step'
+    )
+    found = bring(tmp_path, text, map_text=melt)
+    assert found["rows"] == 3
+    assert set(sf.read_runs(tmp_path / "runs.parquet").frame["run_id"]) == {"run-a", "run-b"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('value = "accuracy"\n', "", "[melt] has columns"),
+        ("acc_{series}_{params}", "acc_", "name one to 4 facts"),
+        ("acc_{series}_{params}", "{series}{params}", "something must stand between two facts"),
+        ("acc_{series}_{params}", "{series}_{series}", "each once"),
+        ("acc_{series}_{params}", "pass_{series}_{params}", "matches no column"),
+        ('value = "accuracy"', 'value = "lr"', "the file has a column 'lr' too"),
+        ('value = "accuracy"', "value = 1", "columns and value are text"),
+        ("acc_{series}_{params}", "acc_{series}_{1x}", "name one to 4 facts|bad character|melt"),
+        ("[melt]", "melt = 3\n[x]", "melt is 3|x"),
+    ],
+)
+def test_melts_that_make_no_sense(old, new, words, tmp_path):
+    import re
+
+    said = bring(tmp_path, WIDE, map_text=MELT.replace(old, new), code=2)
+    assert re.search(words.replace("[melt]", r"\[melt\]"), said), said
+
+
+@settings(max_examples=30)
+@given(
+    series=st.lists(st.from_regex(r"[a-z]{1,4}(_[a-z]{1,3})?", fullmatch=True), min_size=1, max_size=3, unique=True),
+    sizes=st.lists(st.integers(1, 900), min_size=1, max_size=3, unique=True),
+)
+def test_any_grid_of_columns_comes_back(series, sizes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wide")
+    cells = {(name, size): (at + 1) / 20 for at, (name, size) in enumerate((n, s) for n in series for s in sizes)}
+    wide = pd.DataFrame({"step": [1], **{f"acc_{name}_{size}M": [value] for (name, size), value in cells.items()}})
+    wide.to_csv(folder / "wide.csv", index=False)
+    (folder / "m.toml").write_text(MELT)
+    frame = sf.import_runs("columns", folder / "wide.csv", map_path=folder / "m.toml").runs.frame
+    found = {(row.series, round(row.params / 1e6)): 1 - row.loss for row in frame.itertuples()}
+    assert found == pytest.approx(cells)
+
+
+def test_a_file_of_nothing_but_damage(tmp_path):
+    said = bring(tmp_path, "nonsense\nmore\n", "log.jsonl", code=1)
+    assert "no rows in it" in said
+    assert "line 1: is cut or no JSON" in said
+    with pytest.raises(TableError, match="no rows"):
+        sf.import_runs("columns", tmp_path / "log.jsonl", map_path=tmp_path / "map.toml")
