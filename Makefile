@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-tables fuzz clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading fuzz clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -60,9 +60,9 @@ bench-decisions: $(VENV)/.test-installed
 bench-beyond: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/beyond.py
 
-# A million rows of JSON lines against polars, each reading in a process of its own.
-bench-tables: $(VENV)/.test-installed
-	$(BIN)/python benchmarks/tables.py --out benchmarks/tables.json
+# A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
+bench-reading: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/reading.py
 
 # Damaged inputs of every kind; each that fails is printed with how to repeat it.
 fuzz: $(VENV)/.test-installed

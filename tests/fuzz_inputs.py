@@ -100,7 +100,7 @@ def _offline(rows: list[dict[str, float]]) -> bytes:
             item = record.history.item.add()
             item.key, item.value_json = name, json.dumps(value)
         body = record.SerializeToString()
-        out += struct.pack("<IHB", zlib.crc32(body), len(body), 1) + body
+        out += struct.pack("<IHB", zlib.crc32(b"\x01" + body), len(body), 1) + body
     return out
 
 

@@ -61,7 +61,8 @@ def _range_faults(column: Column, values: NDArray[Any], told: set[int]) -> list[
         wrong = ~np.isfinite(values) if needed else np.isinf(values)
         wrong[list(told)] = False
         if wrong.any():
-            faults.append(Fault(column.name, rows_of(wrong), "is not a finite number", "fill it or drop the rows"))
+            fix = "fill it or drop the rows" if needed else "it is left out where the column is used"
+            faults.append(Fault(column.name, rows_of(wrong), "is not a finite number", fix, warning=not needed))
     if column.low is not None:
         low = (values <= column.low if column.above else values < column.low) & np.isfinite(values)
         if low.any():

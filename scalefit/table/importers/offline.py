@@ -1,7 +1,7 @@
 """W&B's offline runs: a log of records in LevelDB's block format, each a protocol buffer of the wandb package.
 
 Source: LevelDB's log format (blocks of 32 KiB; header of checksum, length and type), with W&B's own 7-byte file header
-and the plain CRC-32 of type and body as checksum.
+and as checksum the plain CRC-32 of type and body (as W&B writes it), or of the body alone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def records(path: Path, log: Log, progress: Progress) -> Iterator[tuple[int, byt
             if len(head) < _HEADER or len(body) < length:
                 log.notes.append(f"{path}: breaks off at byte {at} of {total}; what is before is whole")
                 return
-            if not 1 <= kind <= _LAST or length > left - _HEADER or zlib.crc32(bytes([kind]) + body) != checksum:
+            fits = checksum in (zlib.crc32(bytes([kind]) + body), zlib.crc32(body))
+            if not 1 <= kind <= _LAST or length > left - _HEADER or not fits:
                 log.leave_out(f"the record at byte {at}", "is broken (its checksum does not fit)")
                 parts = []
                 if not 1 <= kind <= _LAST or length > left - _HEADER:
