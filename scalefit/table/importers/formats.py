@@ -86,7 +86,7 @@ def _is_delimited(path: Path, head: bytes) -> bool:
 
 def _delimited_runs(path: Path, progress: Progress) -> list[Log]:
     """Return the runs of delimited text: one, or one for each `run - metric` of a chart downloaded from W&B's page."""
-    header = text.header_of(path)
+    header, _, _ = text.header_of(path)
     if header == _DOWNLOAD:
         return [_download(path, progress)]
     pages = {name: _PAGE.fullmatch(name) for name in header}

@@ -16,12 +16,14 @@ from typing import IO, Any
 import orjson
 
 from scalefit.errors import TableError
+from scalefit.table.delimited import read_head
 from scalefit.table.importers.log import STEP, Log, Progress, Row, flat
 
 _TOLD = 1000
 """Lines between two words on progress."""
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
 _WORST = "is cut or no JSON object"
+_HEAD = 1 << 16
 GZIP = b"\x1f\x8b"
 
 
@@ -170,65 +172,63 @@ def last_state(folder: Path, log: Log) -> Path:
     return max(found, key=lambda one: (one[0], one[1] == own))[1]
 
 
-def delimiter_of(header: str) -> str:
-    """Return what separates a header's columns: comma, semicolon or tab, whichever is most there."""
-    counts = Counter({mark: header.count(mark) for mark in (",", ";", "\t")})
-    return counts.most_common(1)[0][0]
+def header_of(path: Path) -> tuple[list[str], str, int]:
+    """Return the column names of delimited text, what separates them, and how many lines are before the rows.
+
+    Raises
+    ------
+    TableError
+        If there are none, or one stands twice.
+    """
+    try:
+        head = head_of(path, _HEAD).removeprefix(b"\xef\xbb\xbf")
+        begins = head.lstrip()
+        blank = head[: len(head) - len(begins)].count(b"\n")
+        metadata, mark, raw = read_head(begins, ".tsv" if ".tsv" in path.suffixes else "")
+    except TableError as error:
+        raise TableError(f"{path}: {str(error).removeprefix(f'{path}: ').rstrip('.')}.") from None
+    names = [name.strip() for name in raw]
+    if not any(names):
+        raise TableError(f"{path}: its first line names no columns.")
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise TableError(f"{path}: column {twice[0]!r} stands twice; keep one of them.")
+    return names, mark, blank + (2 if metadata else 1)
 
 
 def delimited(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
-    """Yield the rows of delimited text as text by column; rows of another length than the header are left out."""
+    """Yield the rows of delimited text as text by column; rows of another length than the header are left out.
+
+    Unlike a table's reader (`scalefit.table.load`), which refuses what is damaged, it keeps what is whole.
+    """
     total = path.stat().st_size
+    names, mark, before = header_of(path)
     with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
-        names, mark = _header(file, path)
+        for _ in range(before):
+            file.readline()
         reader = csv.reader(file, delimiter=mark)
         while True:
+            where = f"line {reader.line_num + before + 1}"
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except PACKING:
-                log.leave_out(f"what follows line {reader.line_num + 1}", "cannot be unpacked")
+                log.leave_out(f"what follows {where}", "cannot be unpacked")
                 return
             except csv.Error as error:
-                log.leave_out(f"line {reader.line_num + 1}", f"is no row ({error})")
+                log.leave_out(where, f"is no row ({error})")
                 continue
             if not cells:
                 continue
             if len(cells) != len(names):
-                log.leave_out(
-                    f"line {reader.line_num + 1}", f"has {len(cells)} fields where the header has {len(names)}"
-                )
+                log.leave_out(where, f"has {len(cells)} fields where the header has {len(names)}")
                 continue
             if mark != ",":
                 cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
             if reader.line_num % _TOLD == 0:
                 progress(min(raw.tell(), total), total)
-            yield Row(
-                f"line {reader.line_num + 1}", {n: cell for n, cell in zip(names, cells, strict=True) if cell != ""}
-            )
-
-
-def header_of(path: Path) -> list[str]:
-    """Return the column names of delimited text; raises TableError where there are none."""
-    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
-        return _header(file, path)[0]
-
-
-def _header(file: io.TextIOWrapper, path: Path) -> tuple[list[str], str]:
-    """Read on to the first line that is not blank; return its names and what separates them."""
-    try:
-        while not (header := file.readline()).strip():
-            if not header:
-                raise TableError(f"{path}: no rows in it.")
-        mark = delimiter_of(header)
-        names = [name.strip() for name in next(csv.reader([header], delimiter=mark))]
-    except (csv.Error, *PACKING) as error:
-        raise TableError(f"{path}: its first line is no header ({error}).") from None
-    twice = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twice:
-        raise TableError(f"{path}: column {twice[0]!r} stands twice; keep one of them.")
-    return names, mark
+            yield Row(where, {name: cell for name, cell in zip(names, cells, strict=True) if cell != ""})
 
 
 def put_config(log: Log, values: Any) -> None:
