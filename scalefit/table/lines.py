@@ -11,16 +11,19 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 
 _BLOCK = 4 << 20
-_AHEAD = 2
-"""Blocks that are parsed at a time."""
+_WORKERS, _AHEAD = 2, 4
+"""Blocks that are parsed at a time, and that are read ahead so that no parser waits."""
 _NEWLINE, _BRACE = b"\n{"
 _DEEPEST = 16
 """Levels of nesting that are still made columns; what is deeper makes a line damaged."""
+_PLAIN = 1000
+"""Bytes of a line too short to nest as deep as crashes Arrow's parser."""
 _LONGEST = 64 << 20
 """Bytes of a line; a longer one is no row of a table."""
 
@@ -28,37 +31,54 @@ Damage = Callable[[int, str], None]
 """Called with a line's number and what is wrong with it."""
 
 
-def read_lines(file: IO[bytes], text: frozenset[str], damage: Damage, told: Callable[[int], None]) -> Iterator[Any]:
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of the rows: columns (all where None), and which of them are text whatever they look like."""
+
+    columns: frozenset[str] | None
+    text: frozenset[str]
+
+    def kinds(self, first: dict[str, Any]) -> tuple[Any, str]:
+        """Return the schema that Arrow is given, and what it does with other columns, from a block's first row."""
+        import pyarrow as pa
+
+        strings = [(name, pa.string()) for name, value in first.items() if isinstance(value, str) and name in self.text]
+        nested = any(isinstance(value, dict) for value in first.values())
+        if self.columns is None or (nested and any("." in name for name in self.columns)):
+            return pa.schema(strings), "infer"
+        kinds = {name: pa.string() if name in self.text else pa.float64() for name in self.columns}
+        return pa.schema(kinds.items()), "ignore"
+
+
+def read_lines(
+    file: IO[bytes], asked: Asked, damage: Damage, told: Callable[[int, dict[str, Any]], None]
+) -> Iterator[Any]:
     """Yield `pyarrow.Table`s of the rows of a JSONL file, nested objects under dotted names.
 
     Parameters
     ----------
-    text : frozenset of str
-        Columns whose strings stay strings, however much they look like dates.
     damage : callable
         Called for every line that is no row; the others are kept.
     told : callable
-        Called with the bytes read so far.
+        Called with the bytes read so far and the names in the block's first row.
     """
-    first, done = 1, 0
-    with ThreadPoolExecutor(_AHEAD) as pool:
+    number, done = 1, 0
+    with ThreadPoolExecutor(_WORKERS) as pool:
         # Arrow parses without Python's lock: while a block is waited for, the next is read and parsed.
         ahead: deque[tuple[bytes, Future[Any]]] = deque()
         blocks = _blocks(file)
         while True:
             while len(ahead) < _AHEAD and (block := next(blocks, None)) is not None:
-                ahead.append((block, pool.submit(_by_arrow, block, text)))
+                ahead.append((block, pool.submit(_by_arrow, block, asked)))
             if not ahead:
                 return
             block, parsing = ahead.popleft()
-            found = parsing.result()
-            parsed = found is not None
-            if not parsed:
-                found = _by_hand(block, first, damage)
+            parsed = parsing.result()
+            found, first = parsed if parsed is not None else (_by_hand(block, number, damage), {})
             done += len(block)
-            first += found.num_rows if parsed else block.count(b"\n")
-            told(done)
-            del block, parsing
+            number += block.count(b"\n") if parsed is None else parsed[0].num_rows
+            told(done, first)
+            del block, parsing, parsed
             if found is not None and found.num_rows:
                 yield found
 
@@ -71,8 +91,8 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
         mark = b""
 
 
-def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
-    """Parse a block at once; None where it is not plainly a table's."""
+def _by_arrow(block: bytes, asked: Asked) -> tuple[Any, dict[str, Any]] | None:
+    """Parse a block at once, with its first row; None where it is not plainly a table's."""
     import pyarrow as pa
     import pyarrow.json as pj
 
@@ -82,34 +102,42 @@ def _by_arrow(block: bytes, text: frozenset[str]) -> Any | None:
     starts = starts[starts < len(bytes_)]
     if not (bytes_[starts] == _BRACE).all():
         return None
-    if block.count(b"{") + block.count(b"[") > len(starts) + _DEEPEST and any(
-        line.count(b"{") + line.count(b"[") > _DEEPEST for line in block.split(b"\n")
-    ):
+    if np.diff(np.r_[starts, len(bytes_)]).max() > _PLAIN and _deepest(block) > _DEEPEST:
         return None
     try:
         if not block.isascii():
             block.decode("utf-8")
         first = json.loads(block[: ends[0] if len(ends) else None])
-        strings = [name for name, value in first.items() if isinstance(value, str) and name in text]
+        schema, others = asked.kinds(first)
         found = pj.read_json(
             pa.BufferReader(block),
             pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
-            pj.ParseOptions(explicit_schema=pa.schema([(name, pa.string()) for name in strings])),
+            pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior=others),
         )
-    except (pa.ArrowException, ValueError):
+    except (pa.ArrowException, ValueError, RecursionError):
         return None
     if found.num_rows != len(starts):
         return None
-    # Columns whose kind is given come first; the file has its own order.
-    found = found.select(
-        [
-            *(name for name in first if name in found.column_names),
-            *(name for name in found.column_names if name not in first),
-        ]
-    )
-    while any(pa.types.is_struct(kind) for kind in found.schema.types):
+    # Columns whose kind is given come first, there or not; the file has its own order.
+    there = [name for name in found.column_names if name in first or found[name].null_count < found.num_rows]
+    found = found.select([*(name for name in first if name in there), *(name for name in there if name not in first)])
+    for _ in range(_DEEPEST):
+        if not any(pa.types.is_struct(kind) for kind in found.schema.types):
+            break
         found = found.flatten()
-    return found if len(set(found.column_names)) == len(found.column_names) else None
+    else:
+        return None
+    if len({*found.column_names}) < found.num_columns:
+        return None
+    for at, name in enumerate(found.column_names):
+        if name in asked.text and pa.types.is_string(found.schema.field(at).type):
+            found = found.set_column(at, name, found[name].dictionary_encode())
+    return found, flatten(first)
+
+
+def _deepest(block: bytes) -> int:
+    """Return at most how deep the lines of a block are nested."""
+    return max(line.count(b"{") + line.count(b"[") for line in block.split(b"\n"))
 
 
 def _by_hand(block: bytes, first: int, damage: Damage) -> Any | None:

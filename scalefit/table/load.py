@@ -17,7 +17,7 @@ import pandas as pd
 from scalefit.errors import TableError
 from scalefit.table.delimited import read_cells, read_head
 from scalefit.table.faults import Fault
-from scalefit.table.lines import as_arrow, flatten, parse_json, read_lines
+from scalefit.table.lines import Asked, as_arrow, flatten, parse_json, read_lines
 
 META = b"scalefit"
 _HEAD = 1 << 16
@@ -162,10 +162,14 @@ def _read_delimited(source: Source) -> Iterator[Any]:
 
 def _read_lines(source: Source) -> Iterator[Any]:
     total = source.path.stat().st_size
+
+    def told(done: int, first: dict[str, Any]) -> None:
+        source.names.update(dict.fromkeys(first))
+        source.told(min(done, total), total)
+
     with _open(source.path) as file:
-        yield from map(
-            source_columns(source), read_lines(file, source.text, source.note, lambda done: source.told(done, total))
-        )
+        asked = Asked(source.columns, source.text)
+        yield from map(source_columns(source), read_lines(file, asked, source.note, told))
 
 
 def _read_json(source: Source) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from scalefit.errors import TableError, UsageError, nearest
 from scalefit.table.cast import cast_number, cast_text
@@ -78,13 +79,24 @@ def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunT
     damage = [str(fault) for fault in source.faults()]
     if source.names and (absent := sorted(given.wanted - set(source.names))):
         raise TableError(f"{path} has no column {', '.join(map(repr, absent))}; {nearest(absent[0], source.names)}")
-    if not frames or not (made := pd.concat(frames, ignore_index=True)).size:
+    if not frames or not (made := _below_one_another(frames)).size:
         raise TableError("\n  ".join([f"{path}: no rows in it.", *damage]))
     noted = [f"{path}: {said}" for said in damage]
     noted += [f"{len(rows)} rows are left out: {what} (row {rows[0]})" for what, rows in notes.items()]
     frame = _complete(made, given, path, noted)
     runs = as_runs(frame, {"origin": f"columns of {path}", **given.metadata}, str(path))
     return runs, noted
+
+
+def _below_one_another(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the parts as one frame, text as categories throughout, which costs a fraction of its memory."""
+    names = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    out: dict[str, Any] = {}
+    for name in names:
+        parts = [frame[name] for frame in frames]
+        text = all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts)
+        out[name] = union_categoricals(parts) if text else pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(out)
 
 
 def _complete(frame: pd.DataFrame, given: ColumnMap, path: Path, noted: list[str]) -> pd.DataFrame:
