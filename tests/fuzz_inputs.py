@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tests.log_files import FORMATS, events
+
 
 @cache
 def frame() -> pd.DataFrame:
@@ -80,6 +82,12 @@ def logs() -> dict[str, bytes]:
         "wandb.csv": pd.DataFrame(flat).to_csv(index=False).encode(),
         "wandb.jsonl": "".join(json.dumps(row) + "\n" for row in flat).encode(),
     }
+    with tempfile.TemporaryDirectory() as folder:
+        for at, (write, _) in enumerate(FORMATS.values()):
+            if write is not events:
+                (place := Path(folder, str(at))).mkdir()
+                path = write(place)
+                found[f"{at}-{path.name}"] = path.read_bytes()
     if find_spec("wandb"):
         found["run.wandb"] = _offline(flat)
     if find_spec("tensorboard"):
