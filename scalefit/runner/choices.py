@@ -5,6 +5,7 @@ A test holds these against the registries themselves.
 
 TASK_NAMES = ("arithmetic", "logic", "reasoning-gym", "problems")
 KINDS = ("nano", "hf")
+EXTRACTIONS = ("strict", "flexible")
 SERIES = ("base", "instruct")
 ORDERS = ("curriculum", "shuffled")
 SCHEDULES = ("constant", "linear", "cosine")

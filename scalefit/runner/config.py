@@ -19,6 +19,8 @@ from scalefit.errors import UsageError, nearest
 
 FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
+FREE_TEXT_FORMAT = 2
+"""The same where answers are read from free text: by the tasks `problems` and `reasoning-gym`, and from `hf` policies."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class LevelConfig:
 class TaskConfig:
     """Where problems come from; `order` is that of training: curriculum (easy to hard) or shuffled.
 
-    `levels` are those of arithmetic, `families` those of reasoning-gym, `path` and `eval_path` files of problems;
+    `levels` are those of arithmetic, `families` those of reasoning-gym, `path` and `eval_path` files of problems, whose
+    answers are read by `extraction`: strict (what the last mark of an answer holds) or flexible (else the last number);
     `fragment`, proof `depth`, `decoys`, number of `letters` and `pretrain_depth` (0: `depth`), up to which pre-training goes, of logic.
     """
 
@@ -49,6 +52,7 @@ class TaskConfig:
     decoys: int = 1
     letters: int = 26
     pretrain_depth: int = 0
+    extraction: str = "strict"
 
 
 @dataclass(frozen=True)
@@ -293,7 +297,9 @@ class RunSpec:
 
 
 def _digest(settings: Any) -> str:
-    text = json.dumps([FORMAT, _chosen(settings)], sort_keys=True)
+    config = settings.config if isinstance(settings, RunSpec) else settings
+    free_text = config.task.name in ("problems", "reasoning-gym") or config.policy.kind == "hf"
+    text = json.dumps([FREE_TEXT_FORMAT if free_text else FORMAT, _chosen(settings)], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 

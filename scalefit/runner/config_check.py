@@ -7,6 +7,7 @@ from scalefit.names import faults_of_names
 from scalefit.runner.choices import (
     ADVANTAGE_NAMES,
     ENGINE_NAMES,
+    EXTRACTIONS,
     KINDS,
     NORMALISATIONS,
     ORDERS,
@@ -29,6 +30,7 @@ def check(config: Config, where: str = "configuration") -> None:
     named = [
         ("[task] name", config.task.name, TASK_NAMES),
         ("[task] order", config.task.order, ORDERS),
+        ("[task] extraction", config.task.extraction, EXTRACTIONS),
         ("engine", config.engine, ENGINE_NAMES),
         ("[policy] kind", config.policy.kind, KINDS),
         ("[policy] sampler", config.policy.sampler, SAMPLER_NAMES),
@@ -60,6 +62,8 @@ def check(config: Config, where: str = "configuration") -> None:
         faults.append(
             "[task] name = 'problems': nano models are not pre-trained on files of problems; use [policy] kind = 'hf'"
         )
+    if config.task.extraction != "strict" and config.task.name != "problems":
+        faults.append(f"[task] extraction is for the task 'problems', not {config.task.name!r}")
     most = max(config.eval.samples, config.eval.end_samples)
     faults += [
         f"[eval] pass_at = {k} needs as many samples a problem, there are {most}; raise samples, or end_samples for the first and the last evaluation"

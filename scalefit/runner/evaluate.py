@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from scalefit.runner.config import EvalConfig
 from scalefit.runner.policies.policy import Policy, Sampler
-from scalefit.runner.tasks.task import Example, Task
+from scalefit.runner.scoring import flexible_loss, score_groups
+from scalefit.runner.tasks.task import Example, Score, Task
 from scalefit.table.passes import COLUMN, RATES, binomial_interval, pass_at_k
 
 CHUNK = 64
@@ -32,6 +33,8 @@ class Evaluation:
         trials, which bounds the error of pass@1 averaged over any number of samples a problem.
     response_length, truncated, unparsed : float
         Mean tokens; share of answers cut by the limit; share that could not be read.
+    flexible_loss : float or None
+        The loss if, where an answer could not be read, its last number counted; None for tasks without that rule.
     """
 
     pass_rate: np.ndarray
@@ -40,11 +43,17 @@ class Evaluation:
     response_length: float
     truncated: float
     unparsed: float
+    flexible_loss: float | None = None
 
     @property
     def loss(self) -> float:
         """1 - pass@1."""
         return 1.0 - float(self.pass_rate.mean())
+
+    @property
+    def flexible_column(self) -> dict[str, float]:
+        """What a row says about the flexible rule; nothing for tasks without it."""
+        return {} if self.flexible_loss is None else {"flexible_loss": self.flexible_loss}
 
 
 def pass_columns(pass_rate: NDArray[Any], samples: int, settings: EvalConfig) -> dict[str, Any]:
@@ -67,23 +76,25 @@ def evaluate(
     generator: torch.Generator,
 ) -> Evaluation:
     """Sample each problem `samples` times and score the answers."""
-    rates, lengths, truncated, unparsed = [], 0, 0, 0
+    lengths, truncated = 0, 0
+    found: list[list[Score]] = []
     for at in range(0, len(examples), CHUNK):
         part = examples[at : at + CHUNK]
         rollouts = sampler.sample(
-            [example.prompt for example in part],
+            [example.shown for example in part],
             samples,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             generator=generator,
         )
-        for example, answers in zip(part, policy.texts(rollouts), strict=True):
-            scores = [task.score(answer, example) for answer in answers]
-            rates.append(sum(score.reward for score in scores) / samples)
-            unparsed += sum(not score.parsed for score in scores)
+        found += score_groups(task, part, policy.texts(rollouts))
         lengths += int(rollouts.mask_PGT.sum())
         truncated += int((~rollouts.ended_PG).sum())
     total = len(examples) * samples
-    rate = np.array(rates)
+    rate = np.array([sum(score.reward for score in scores) / samples for scores in found])
+    scores = [score for group in found for score in group]
+    unparsed = sum(not score.parsed for score in scores)
     low, high = binomial_interval((1.0 - float(rate.mean())) * len(examples), len(examples))
-    return Evaluation(rate, float(low), float(high), lengths / total, truncated / total, unparsed / total)
+    return Evaluation(
+        rate, float(low), float(high), lengths / total, truncated / total, unparsed / total, flexible_loss(scores)
+    )

@@ -28,6 +28,7 @@ from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, toke
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.samplers import make_sampler
+from scalefit.runner.scoring import score_groups
 from scalefit.runner.tasks.task import Task
 
 TOKENS_A_PASS = 2048
@@ -114,7 +115,7 @@ class Run:
         batch = self.examples[step * config.prompts : (step + 1) * config.prompts]
         begin = time.perf_counter()
         rollouts = self.sampler.sample(
-            [example.prompt for example in batch],
+            [example.shown for example in batch],
             self.spec.group_size,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
@@ -123,10 +124,7 @@ class Run:
         if not math.isfinite(rollouts.entropy):
             raise Diverged
         sampled = time.perf_counter()
-        scores = [
-            [self.task.score(answer, example) for answer in answers]
-            for example, answers in zip(batch, policy.texts(rollouts), strict=True)
-        ]
+        scores = score_groups(self.task, batch, policy.texts(rollouts))
         reward_PG = torch.tensor([[score.reward for score in group] for group in scores])
         scored = time.perf_counter()
         settings = self.spec.config.advantage
@@ -264,6 +262,7 @@ class Run:
                 "response_length": found.response_length,
                 "truncated": found.truncated,
                 "unparsed": found.unparsed,
+                **found.flexible_column,
                 **pass_columns(found.pass_rate, samples, settings),
                 **self.diagnostics,
             }

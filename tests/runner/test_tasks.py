@@ -1,8 +1,6 @@
 """Tasks: right answers by another evaluator, pure draws, disjoint splits, and a test for each known trap."""
 
 import json
-import signal
-import threading
 
 import pytest
 from hypothesis import given
@@ -12,10 +10,8 @@ from scalefit.errors import UsageError
 from scalefit.runner.choices import TASK_NAMES
 from scalefit.runner.config import TaskConfig
 from scalefit.runner.tasks import TASKS, make_task
-from scalefit.runner.tasks.answers import as_integer, final_answer
 from scalefit.runner.tasks.arithmetic import Arithmetic, Level
 from scalefit.runner.tasks.gym import ReasoningGym
-from scalefit.runner.tasks.judge import Judge
 from scalefit.runner.tasks.problems import Problems
 from scalefit.runner.tasks.task import Example, Score, distinct
 
@@ -108,29 +104,6 @@ def test_unknown_family_names_the_nearest():
         ReasoningGym(("chain_sums",))
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        (r"so \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
-        (r"\boxed{1} or rather \boxed{2}", "2"),
-        ("work\n#### 72", "72"),
-        ("The answer is: 5\nbecause", "5"),
-        ("5", "5"),
-        (r"\boxed{3", r"\boxed{3"),
-    ],
-)
-def test_final_answer(text, answer):
-    assert final_answer(text) == answer
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1,234", 1234), ("$-5.", -5), ("72.00", 72), ("7+5", None), ("1e5", None), ("1,23", None), ("", None)],
-)
-def test_as_integer(text, value):
-    assert as_integer(text) == value
-
-
 @pytest.fixture
 def problems(tmp_path):
     path = tmp_path / "problems.jsonl"
@@ -139,61 +112,9 @@ def problems(tmp_path):
     return Problems(str(path))
 
 
-def score(problems, gold, response):
-    return problems.score(response, Example("q", gold, 0))
-
-
-@pytest.mark.parametrize(
-    ("gold", "response", "reward"),
-    [
-        ("12", r"\boxed{12}", 1),
-        ("12", "7+5", 0),  # an expression is no answer, whatever it evaluates to
-        ("1", "1e5", 0),  # read as 1 by math-verify
-        (r"\frac{1}{2}", r"\boxed{\frac12}", 1),
-        (r"\frac{1}{2}", "0.5", 1),
-        (r"\frac{1}{2}", r"\dfrac{2}{4}", 1),
-        (r"\frac{1}{2}", r"\frac{1}{3}", 0),
-        (r"\frac{7}{12}", r"\frac{1}{3}+\frac{1}{4}", 0),  # the question echoed
-        (r"\sqrt{2}", r"\sqrt{2}", 1),
-        (r"\sqrt{2}", r"\boxed{\sqrt{3}} \boxed{\sqrt{2}}", 1),
-        (r"\sqrt{2}", r"\boxed{\sqrt{2}} \boxed{\sqrt{3}}", 0),  # two boxes are no set of both
-        ("0.5", "5e-1", 1),
-        (r"x^2+1", "1+x^2", 1),
-    ],
-)
-def test_problems_are_judged(problems, gold, response, reward):
-    assert score(problems, gold, response).reward == reward
-
-
 @pytest.mark.parametrize("junk", JUNK)
 def test_junk_scores_nothing(problems, junk):
-    assert score(problems, r"\frac{1}{2}", junk).reward == 0
-
-
-def test_an_answer_that_takes_too_long_is_killed():
-    judge = Judge(limit=1.0)
-    assert judge.ask(kind="math", gold="1/2", answer="9^{9^{9^9}}") in (None, False)
-    assert judge.ask(kind="math", gold="1/2", answer="0.5") is True
-    # A scorer that hangs for certain: the process is stopped before it can answer.
-    judge._process.send_signal(signal.SIGSTOP)
-    assert judge.ask(kind="math", gold="1/2", answer="0.5") is None
-    assert judge.killed >= 1
-    assert judge.ask(kind="math", gold="1/2", answer="0.5") is True
-    judge.close()
-
-
-def test_judging_works_outside_the_main_thread_and_leaves_alarms_alone(problems):
-    found = []
-    signal.alarm(1000)
-    try:
-        thread = threading.Thread(target=lambda: found.append(score(problems, r"\frac{1}{2}", "0.5")))
-        thread.start()
-        thread.join()
-        left = signal.alarm(0)
-    finally:
-        signal.alarm(0)
-    assert found == [Score(1.0, True)]
-    assert left > 900
+    assert problems.score(junk, Example("q", r"\frac{1}{2}", 0)).reward == 0
 
 
 def test_problem_files(tmp_path, problems):

@@ -11,6 +11,7 @@ from scalefit.runner.engines import Say
 from scalefit.runner.engines.watch import Watch
 from scalefit.runner.policies import make_policy
 from scalefit.runner.tasks import make_task
+from scalefit.runner.tasks.judge import judges
 from scalefit.runner.train import Run
 
 
@@ -18,6 +19,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
     alive = Watch(spec, say)
     task = make_task(spec.task)
+    judges().widen(spec.config.threads)
     run = Run(spec, task, make_policy(spec, task, alive))
     try:
         refused = load_checkpoint(run, folder)

@@ -31,11 +31,15 @@ from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.evaluate import pass_columns
 from scalefit.runner.flops import paper_flops
+from scalefit.runner.policies.policy import chat_turns
+from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks import make_task
-from scalefit.runner.tasks.task import Example, Task
+from scalefit.runner.tasks.task import Example, Score, Task
 from scalefit.table.passes import binomial_interval
 
 TRAIN, EVAL = "train", "eval"
+Answer = tuple[int, Score, int, bool]
+"""An answer of an evaluation: place of the problem, score, tokens, and whether it was cut."""
 WHOLE = "whole"
 DIAGNOSTICS = {"entropy": "entropy", "kl": "kl", "grad_norm": "gradient_norm", "frac_reward_zero_std": "uniform_groups"}
 """What TRL logs, and the column it becomes."""
@@ -52,7 +56,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             TRAIN: training_examples(task, spec),
             EVAL: evaluation_examples(task, spec.config.eval.problems),
         }
-        self.answers: list[tuple[int, float, bool, int, bool]] = []
+        self.answers: list[Answer] = []
         self.reward_sum, self.reward_count = 0.0, 0
         self.logged: dict[str, float] = {}
         self.non_embedding = count_params(source)
@@ -82,22 +86,22 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def _prompt(self, example: Example) -> str | list[dict[str, str]]:
         instruction = self.spec.config.policy.instruction
-        text = f"{example.prompt}\n{instruction}" if instruction else example.prompt
-        return [{"role": "user", "content": text}] if self.chat else text
+        if self.chat:
+            return chat_turns(example.shown, instruction)
+        return f"{example.prompt}\n{instruction}" if instruction else example.prompt
 
     def reward(
         self, completions: list[Any], completion_ids: list[list[int]], at: list[int], split: list[str], **rest: Any
     ) -> list[float]:
         """Score completions; those of the evaluation are kept."""
         factor, found = reward_factor(self.spec), []
-        for completion, tokens, index, where in zip(completions, completion_ids, at, split, strict=True):
-            text = completion if isinstance(completion, str) else completion[0]["content"]
-            score = self.task.score(text, self.examples[where][index])
+        texts = [[one if isinstance(one, str) else one[0]["content"]] for one in completions]
+        asked = [self.examples[where][index] for index, where in zip(at, split, strict=True)]
+        scores = [group[0] for group in score_groups(self.task, asked, texts)]
+        for score, tokens, index, where in zip(scores, completion_ids, at, split, strict=True):
             found.append(factor * score.reward)
             if where == EVAL:
-                self.answers.append(
-                    (index, score.reward, score.parsed, len(tokens), tokens[-1] not in self.eos_token_ids)
-                )
+                self.answers.append((index, score, len(tokens), tokens[-1] not in self.eos_token_ids))
             else:
                 self.reward_sum += score.reward
                 self.reward_count += 1
@@ -143,10 +147,10 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         options.clear()
         options.update(kept)
 
-    def _row(self, answers: list[tuple[int, float, bool, int, bool]], sums: list[tuple[float, int]]) -> dict[str, Any]:
+    def _row(self, answers: list[Answer], sums: list[tuple[float, int]]) -> dict[str, Any]:
         """Return a row of the runs table; problems that the ranks answered twice, to fill a batch, count once."""
         spec, samples = self.spec, self.spec.config.eval.samples
-        by_problem: dict[int, list[tuple[int, float, bool, int, bool]]] = {}
+        by_problem: dict[int, list[Answer]] = {}
         for answer in answers:
             mine = by_problem.setdefault(answer[0], [])
             if len(mine) < samples:
@@ -156,7 +160,8 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             raise ScalefitError(
                 f"{len(kept)} answers to {len(self.examples[EVAL])} problems, {samples} each, came back."
             )
-        right = sum(answer[1] for answer in kept) / len(kept)
+        right = sum(answer[1].reward for answer in kept) / len(kept)
+        flexible = flexible_loss([answer[1] for answer in kept])
         low, high = map(float, binomial_interval((1 - right) * len(self.examples[EVAL]), len(self.examples[EVAL])))
         step = whole_steps(self.state.global_step, spec)
         tokens, size = float(self.state.num_input_tokens_seen), float(self.non_embedding)
@@ -167,7 +172,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             "flops_training": 3 * forward,
         }
         rewarded = sum(count for _, count in sums)
-        rates = [sum(answer[1] for answer in by_problem[at]) / samples for at in sorted(by_problem)]
+        rates = [sum(answer[1].reward for answer in by_problem[at]) / samples for at in sorted(by_problem)]
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
         return {
             "run_id": spec.run_id,
@@ -190,9 +195,10 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             "loss": 1 - right,
             "loss_low": low,
             "loss_high": high,
-            "response_length": sum(answer[3] for answer in kept) / len(kept),
-            "truncated": sum(answer[4] for answer in kept) / len(kept),
-            "unparsed": sum(not answer[2] for answer in kept) / len(kept),
+            "response_length": sum(answer[2] for answer in kept) / len(kept),
+            "truncated": sum(answer[3] for answer in kept) / len(kept),
+            "unparsed": sum(not answer[1].parsed for answer in kept) / len(kept),
+            **({} if flexible is None else {"flexible_loss": flexible}),
             **pass_columns(np.array(rates), samples, spec.config.eval),
             **reward,
             **self.logged,

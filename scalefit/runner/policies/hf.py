@@ -17,7 +17,9 @@ from torch import Tensor
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import write_file
 from scalefit.runner.memory import BYTES_A_WEIGHT, shortage
+from scalefit.runner.policies.policy import chat_turns, plain_text
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.tasks.task import Prompt
 
 
 class HfPolicy:
@@ -67,15 +69,15 @@ class HfPolicy:
         ends = ends if isinstance(ends, list) else [ends]
         self.ends: list[int] = sorted({end for end in (*ends, self.tokenizer.eos_token_id) if end is not None})
 
-    def _text(self, prompt: str) -> str:
-        text = f"{prompt}\n{self.instruction}" if self.instruction else prompt
+    def _text(self, prompt: Prompt) -> str:
         if not self.chat:
-            return text
-        turn = [{"role": "user", "content": text}]
-        found: str = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            text = plain_text(prompt)
+            return f"{text}\n{self.instruction}" if self.instruction else text
+        turns = chat_turns(prompt, self.instruction)
+        found: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         return found
 
-    def pack(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         rows = self.tokenizer([self._text(prompt) for prompt in prompts], add_special_tokens=not self.chat)["input_ids"]
         longest = max(map(len, rows))
@@ -86,7 +88,7 @@ class HfPolicy:
     @torch.no_grad()
     def sample(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         group_size: int,
         *,
         max_new_tokens: int,

@@ -11,7 +11,9 @@ from torch import Tensor
 from scalefit.errors import UsageError
 from scalefit.runner.policies.nano import Nano, NanoShape
 from scalefit.runner.policies.nano_sample import sample_nano
+from scalefit.runner.policies.policy import plain_text
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.tasks.task import Prompt
 
 PAD, END, ALPHABET_AT = 0, 1, 2
 MAX_LENGTH = 512
@@ -46,9 +48,9 @@ class NanoPolicy:
                 f"character {error.args[0]!r} of {text!r} is not in the policy's alphabet {self.alphabet!r}."
             ) from None
 
-    def pack(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
-        rows = [self.encode(prompt) for prompt in prompts]
+        rows = [self.encode(plain_text(prompt)) for prompt in prompts]
         longest = max(map(len, rows))
         pad = [longest - len(row) for row in rows]
         tokens = torch.tensor([[PAD] * extra + row for extra, row in zip(pad, rows, strict=True)])
@@ -56,7 +58,7 @@ class NanoPolicy:
 
     def sample(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         group_size: int,
         *,
         max_new_tokens: int,

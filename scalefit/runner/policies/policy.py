@@ -10,6 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.tasks.task import Prompt
+
+
+def plain_text(prompt: Prompt) -> str:
+    """Return a prompt as text; the turns of a chat follow one another without their roles."""
+    return prompt if isinstance(prompt, str) else "\n".join(content for _, content in prompt)
+
+
+def chat_turns(prompt: Prompt, instruction: str) -> list[dict[str, str]]:
+    """Return a prompt as the turns of a chat; the instruction ends the last of them."""
+    turns = (("user", prompt),) if isinstance(prompt, str) else prompt
+    *before, (role, content) = turns
+    last = f"{content}\n{instruction}" if instruction else content
+    return [{"role": role, "content": content} for role, content in (*before, (role, last))]
 
 
 class Sampler(Protocol):
@@ -17,7 +31,7 @@ class Sampler(Protocol):
 
     def sample(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         group_size: int,
         *,
         max_new_tokens: int,
@@ -51,7 +65,7 @@ class Policy(Sampler, Protocol):
     max_length: int
     """Longest prompt and response together [tokens]."""
 
-    def pack(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         ...
 

@@ -21,6 +21,7 @@ from scalefit.errors import ScalefitError
 from scalefit.runner.config import VllmConfig
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.tasks.task import Prompt
 
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256)
 """Channels a head that vLLM's attention on CPUs takes."""
@@ -105,7 +106,7 @@ class VllmSampler:
 
     def sample(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         group_size: int,
         *,
         max_new_tokens: int,

@@ -25,7 +25,7 @@ def _gym(config: TaskConfig) -> Task:
 def _problems(config: TaskConfig) -> Task:
     from scalefit.runner.tasks.problems import Problems
 
-    return Problems(config.path, config.eval_path)
+    return Problems(config.path, config.eval_path, config.extraction)
 
 
 def _logic(config: TaskConfig) -> Task:

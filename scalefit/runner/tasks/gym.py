@@ -7,15 +7,19 @@ here an answer is right or wrong.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from scalefit.errors import UsageError
-from scalefit.runner.tasks.answers import judged_as_integer
+from scalefit.runner.tasks.answers import LONGEST, final_answer
+from scalefit.runner.tasks.dress import bare
 from scalefit.runner.tasks.families import ITEMS, dataset
-from scalefit.runner.tasks.judge import judge
+from scalefit.runner.tasks.judge import judges
+from scalefit.runner.tasks.literals import number
 from scalefit.runner.tasks.task import Example, Score, belongs, random_stream
 
 PRINTABLE = "".join(map(chr, range(32, 127))) + "\n"
+_INTEGER = re.compile(r"[-+]?\d{1,40}")
 PATIENCE = 1000
 """Draws until a family without questions for a split is given up."""
 
@@ -27,6 +31,7 @@ class ReasoningGym:
     families: tuple[str, ...]
     name: str = "reasoning-gym"
     alphabet: str = PRINTABLE
+    judged: bool = True
 
     def __post_init__(self) -> None:
         if not self.families:
@@ -50,13 +55,17 @@ class ReasoningGym:
 
     def score(self, response: str, example: Example) -> Score:
         """Compare integers exactly; ask the family's own scorer, full marks only, for all else."""
-        answer, score = judged_as_integer(response, example.answer)
-        if score is not None:
-            return score
+        answer = final_answer(response)
+        if not answer or len(answer) > LONGEST:
+            return Score(0.0, False)
+        if _INTEGER.fullmatch(example.answer.strip()):
+            dressed = bare(answer)
+            given = number(dressed.math, worked_out=True) if dressed else None
+            return Score(float(given == int(example.answer)), given is not None)
         if answer == example.answer.strip():
             return Score(1.0, True)
         family, _, item = example.source.rpartition("/")
-        right = judge().ask(kind="gym", family=family, index=int(item), answer=answer)
+        right = judges().ask(kind="gym", family=family, index=int(item), answer=answer)
         return Score(float(bool(right)), right is not None)
 
     def corrupt(self, example: Example, index: int) -> str:

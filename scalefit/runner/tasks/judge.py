@@ -1,8 +1,10 @@
-"""Scorers that may hang, raise or burn memory, in a process that can be killed.
+"""Scorers that may hang, raise or burn memory, in processes that can be killed.
 
-math-verify's time-outs are signals: they work in the main thread only and cancel an alarm set outside, so it runs
-here in a process of its own, without its time-outs, and is killed when it takes too long. The same process serves
-reasoning-gym's scorers, some of which raise on junk.
+math-verify's time-outs are signals: they work in the main thread only and cancel an alarm set outside, so it runs in
+processes of its own, without its time-outs. Each is a warm supervisor that forks the process which judges: where an
+answer costs a judging process its life, the next one is there in milliseconds. They get no environment, bounded memory
+and processor time, and no network where the kernel allows that (`judging`). reasoning-gym's scorers, some of which raise
+on junk, run there too.
 """
 
 from __future__ import annotations
@@ -11,83 +13,103 @@ import atexit
 import contextlib
 import json
 import os
+import queue
 import selectors
 import subprocess
 import sys
-import time
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from scalefit.errors import ScalefitError
 
 LIMIT = 2.0
-"""Processor seconds that one answer may take; those of the clock depend on what else the machine does."""
+"""Processor seconds that one answer may take."""
 PATIENCE = 10.0
 """Seconds of the clock for each that the processor may take: a process that sleeps is stuck too."""
-START = 60.0
-"""Seconds that the process may take to start."""
-MEMORY = 4 << 30
-"""Address space of the process [bytes]."""
+START = 120.0
+"""Seconds of the clock that a supervisor may take to start; several may start at once on a busy machine."""
+MEMORY = 2 << 30
+"""Address space of a judging process [bytes]."""
+_MAIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from scalefit.runner.tasks.judging import serve; serve(*json.loads(sys.argv[2]))"
+)
+_KEPT = ("LD_LIBRARY_PATH", "SYSTEMROOT")
+"""What an interpreter may need to find its own libraries."""
 
 
 class Judge:
-    """The process, started when first asked and again after it was killed."""
+    """One supervisor, started when first asked and again after it was lost."""
 
     def __init__(self, limit: float = LIMIT) -> None:
         self.limit = limit
         self.killed = 0
+        self.network: bool | None = None
+        """Whether the judging process could reach a network; None before it was started."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
         atexit.register(self.close)
+
+    def start(self) -> None:
+        """Start the supervisor where there is none; `ask` waits until it is ready."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        where = [path or os.getcwd() for path in sys.path]
+        settings = [self.limit, PATIENCE * self.limit, MEMORY]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _MAIN, json.dumps(where), json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8"}
+            | {name: os.environ[name] for name in _KEPT if name in os.environ},
+        )
 
     def ask(self, **question: Any) -> bool | None:
         """Return the verdict, None where there was none in time or the scorer failed."""
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(question).encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            self.close()
-            return None
-        line = self._line(PATIENCE * self.limit, self.limit)
+        self._wait_until_ready()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # a supervisor that is gone gives no line either
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            self._process.stdin.flush()
+        line = self._line(2 * PATIENCE * self.limit)
         if line is None:
             self.killed += 1
             self.close()
             return None
-        verdict: bool | None = json.loads(line)["right"]
+        found = json.loads(line)
+        self.killed += bool(found["killed"])
+        verdict: bool | None = found["right"]
         return verdict
 
-    def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "scalefit.runner.tasks.judge"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        if self._line(START) is None:
+    def _wait_until_ready(self) -> None:
+        self.start()
+        if self._ready:
+            return
+        line = self._line(START)
+        if line is None:
             self.close()
             raise ScalefitError(
                 "the scoring process did not start; are math-verify and reasoning-gym whole? "
                 "pip install 'scalefit-rl[runner,tasks]'."
             )
+        self.network = json.loads(line)["network"]
+        self._ready = True
 
-    def _line(self, seconds: float, processor_seconds: float = float("inf")) -> bytes | None:
-        """Wait for a line; None when the process took too long, by the clock or of the processor."""
+    def _line(self, seconds: float) -> bytes | None:
+        """Wait for a line; None when the process took too long or is gone."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
-        begin, used = time.monotonic(), _processor_seconds(process.pid)
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            while not selector.select(0.1):
-                late = time.monotonic() - begin > seconds
-                if late or _processor_seconds(process.pid) - used > processor_seconds:
-                    return None
+            if not selector.select(seconds):
+                return None
         return process.stdout.readline() or None
 
     def close(self) -> None:
-        """Kill the process."""
+        """Kill the supervisor; the process that judges ends with it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -95,67 +117,54 @@ class Judge:
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
-            self._process = None
+            self._process, self._ready = None, False
 
 
-def _processor_seconds(pid: int) -> float:
-    """Return what a process has used of the processor; of the clock where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    except OSError:
-        return time.monotonic()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+class Judges:
+    """A pool of judges for the threads of one process; each answer takes one that is idle, the last used first.
+
+    Parameters
+    ----------
+    width : int
+        How many judge at once.
+    """
+
+    def __init__(self, width: int = 1) -> None:
+        self.pool: list[Judge] = []
+        self._idle: queue.LifoQueue[Judge] = queue.LifoQueue()
+        self.widen(width)
+
+    @property
+    def width(self) -> int:
+        """How many judge at once."""
+        return len(self.pool)
+
+    def widen(self, width: int) -> None:
+        """Make the pool at least so wide."""
+        for _ in range(width - len(self.pool)):
+            self.pool.append(Judge())
+            self._idle.put(self.pool[-1])
+
+    def ask(self, **question: Any) -> bool | None:
+        """Return the verdict on one question, waiting for a judge where all are at work."""
+        judge = self._idle.get()
+        try:
+            return judge.ask(**question)
+        finally:
+            self._idle.put(judge)
+
+    @property
+    def killed(self) -> int:
+        """Answers that cost a judging process its life."""
+        return sum(judge.killed for judge in self.pool)
+
+    def close(self) -> None:
+        """Let all judges go."""
+        for judge in self.pool:
+            judge.close()
 
 
 @lru_cache(maxsize=1)
-def judge() -> Judge:
-    """Return this process's judge."""
-    return Judge()
-
-
-def _math(gold: str, answer: str) -> bool:
-    from math_verify import parse, verify
-
-    def read(text: str) -> Any:
-        return parse(f"${text}$", parsing_timeout=None) or parse(text, parsing_timeout=None)
-
-    return bool(verify(read(gold), read(answer), timeout_seconds=None))
-
-
-@lru_cache(maxsize=64)
-def _family(name: str) -> Any:
-    from scalefit.runner.tasks.families import dataset
-
-    return dataset(name)
-
-
-def _gym(family: str, index: int, answer: str) -> bool:
-    entries = _family(family)
-    return bool(entries.score_answer(answer, entries[index]) >= 1.0)
-
-
-def _serve() -> None:
-    import logging
-    import resource
-
-    logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not look like a verdict
-    with contextlib.suppress(ImportError):
-        _math("1", "1")  # so that loading is not counted against the first answer
-    out.write('{"event": "ready"}\n')
-    out.flush()
-    for line in sys.stdin:
-        question = json.loads(line)
-        right: bool | None
-        try:
-            right = _math(**question) if question.pop("kind") == "math" else _gym(**question)
-        except Exception:  # a scorer may raise anything on what a model writes; that is no verdict
-            right = None
-        out.write(json.dumps({"right": right}) + "\n")
-        out.flush()
-
-
-if __name__ == "__main__":
-    _serve()
+def judges() -> Judges:
+    """Return this process's pool."""
+    return Judges()

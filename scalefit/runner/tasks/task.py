@@ -15,6 +15,9 @@ from typing import Protocol
 
 from scalefit.errors import UsageError
 
+Messages = tuple[tuple[str, str], ...]
+"""Turns of a chat: role and content of each."""
+Prompt = str | Messages
 _WORDS = struct.Struct("<16I")
 SPLITS = ("train", "eval", "pretrain")
 EVAL_SHARE = 0.1
@@ -26,7 +29,8 @@ class Example:
     """One problem: the prompt shown, the answer expected, how hard it is (larger: harder), where it came from.
 
     Pre-training teaches `worked`, the solution that ends in the answer, or else the answer itself; each of its `steps`
-    may be spoilt by noise.
+    may be spoilt by noise. A chat of several turns keeps them in `messages`, pairs of role and content; `prompt` is then
+    their text without roles.
     """
 
     prompt: str
@@ -35,14 +39,25 @@ class Example:
     source: str = ""
     worked: str = ""
     steps: int = 1
+    messages: Messages = ()
+
+    @property
+    def shown(self) -> Prompt:
+        """What the policy is given: the messages of a chat where there is more than one, else the prompt."""
+        return self.messages or self.prompt
 
 
 @dataclass(frozen=True)
 class Score:
-    """What an answer earned: reward 0 or 1, and whether it could be read at all."""
+    """What an answer earned: reward 0 or 1, and whether it could be read at all.
+
+    `flexible` is what it would earn if, where it could not be read, the last number in it were the answer; None for
+    tasks that know no such rule.
+    """
 
     reward: float
     parsed: bool
+    flexible: float | None = None
 
 
 class Task(Protocol):
