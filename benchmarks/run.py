@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import grading
 import numpy as np
 import runner
 
@@ -187,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results.json")
     parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--part", choices=("fitting", "reach", "runner", "all"), default="all")
+    parser.add_argument("--part", choices=("fitting", "reach", "runner", "grading", "all"), default="all")
     arguments = parser.parse_args()
     report = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     report["machine"] = {
@@ -201,6 +202,8 @@ def main() -> None:
         report["reach"] = reach()
     if arguments.part in ("runner", "all"):
         report["runner"] = runner.measure()
+    if arguments.part in ("grading", "all"):
+        report["grading"] = grading.measure()
     text = json.dumps(report, indent=2) + "\n"
     write_text(arguments.out, text)
 

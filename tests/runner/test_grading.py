@@ -3,6 +3,7 @@
 import json
 import signal
 import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -166,6 +167,33 @@ def test_grading_never_raises(parts):
         assert isinstance(grade(gold, final_answer(text), lambda gold, answer: None), Verdict)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 45 + "^=5",
+        "a b " * 200 + "^=5",
+        r"\boxed{" * 20000,
+        "<answer>" * 20000,
+        "the answer is " * 20000,
+        "answer of " + "x " * 50000,
+        "1,22" * 240,
+        r"5\text{ a}" * 100 + "x",
+        "x_" * 300 + "=5",
+        "m+" * 480 + "n=6",
+        r"\frac{1}" * 120,
+        "7 " + "cm" * 490,
+        "answer is \\[" + "x" * 100000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_reading_of_hostile_text_ends(text):
+    """Each of these took minutes with a pattern that looks back; there is no clock here, a relapse is a test that hangs."""
+    answer = final_answer(text)
+    last_number(text)
+    for gold in ("5", r"\sqrt{2}", "A", r"\text{Tuesday}"):
+        assert not grade(gold, answer, lambda gold, answer: None).right
+
+
 DRESSES = (
     "{}",
     "${}$",
@@ -326,6 +354,11 @@ def test_what_cannot_be_evaluated_is_not_sent(text):
         assert not grade(gold, text, refuse).right
 
 
+def test_an_answer_with_a_letter_of_its_own_is_not_sent():
+    assert grade(r"\sqrt{2}", "(a+b+c+d+e+f)^{40}", refuse) == WRONG
+    assert grade("5t", "5s", refuse) == WRONG
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -386,7 +419,8 @@ def test_a_judge_has_no_environment_and_bounded_memory(monkeypatch):
     reachable = any(not line.strip().startswith("lo:") for line in interfaces)
     assert judge.network or not reachable
     judge.close()
-    assert not Path(f"/proc/{worker}").exists() or b"" == Path(f"/proc/{worker}/cmdline").read_bytes()
+    while Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes():
+        time.sleep(0.05)  # it ends with the supervisor; a relapse is a test that hangs
 
 
 @pytest.mark.parametrize(

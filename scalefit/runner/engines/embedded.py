@@ -14,6 +14,8 @@ from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.judge import judges
 from scalefit.runner.train import Run
 
+UNSHIELDED = "answers were judged in processes that could reach the network, since this system gives them no namespace of their own"
+
 
 def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
@@ -44,5 +46,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
         status = run.go(after_row, after_step)
     finally:
         run.sampler.close()
+    if judges().network:
+        say("note", run=spec.run_id, text=UNSHIELDED)
     finish(folder, {"status": status, "steps": run.state.step, "digest": spec.digest(), "seconds": run.seconds})
     say("done", run=spec.run_id, status=status, step=run.state.step, loss=run.state.rows[-1]["loss"])

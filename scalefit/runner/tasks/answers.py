@@ -7,10 +7,15 @@ is". To read another mark, add it to `_marks`.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 LONGEST = 1000
 """Characters that a final answer may have."""
+MARKS = 20
+"""Marks of a kind that are looked at, from the last one back."""
+REACH = 4000
+"""Characters after words such as "the answer is" in which the answer ends."""
 _THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>")
 _THINKING = re.compile(r"<(?:think|thinking|thought|reasoning)>")
 _END_OF_TURN = re.compile(
@@ -18,7 +23,7 @@ _END_OF_TURN = re.compile(
     r"|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=[{\\\w.+-])")
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_TAG, _TAG_END = re.compile(r"<answer>", re.IGNORECASE), re.compile(r"</answer>", re.IGNORECASE)
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 _WORDS = re.compile(
     r"(?:\banswer|\b(?:correct|right)\s+(?:option|choice))\b(?:\s+(?:to|for|of)\s[^.:\n]{1,100}?)?[\s*_]*"
@@ -67,16 +72,26 @@ def _last_turn(text: str) -> str:
 def _marks(text: str) -> Iterator[tuple[str, str]]:
     """Yield every mark's kind and content, in the order in which the marks begin."""
     found = list(_boxes(text))
-    found += [(match.start(), "tag", match[1].strip()) for match in _TAG.finditer(text)]
-    found += [(match.start(), "hashes", match[1].strip()) for match in _HASHES.finditer(text)]
-    found += [(match.start(), "words", _sentence(text[match.end() :])) for match in _WORDS.finditer(text)]
+    for match in _last(_TAG, text):
+        end = _TAG_END.search(text, match.end())
+        if end:
+            found.append((match.start(), "tag", text[match.end() : end.start()].strip()))
+    found += [(match.start(), "hashes", match[1].strip()) for match in _last(_HASHES, text)]
+    found += [
+        (match.start(), "words", _sentence(text[match.end() : match.end() + REACH])) for match in _last(_WORDS, text)
+    ]
     for _, kind, content in sorted(found, key=lambda mark: mark[0]):
         yield kind, content
 
 
+def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """Return the last matches, of which only one can count; a response may hold tens of thousands."""
+    return list(deque(pattern.finditer(text), maxlen=MARKS))
+
+
 def _boxes(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield the boxes, the innermost of nested ones; one that is not closed holds itself, which is no value."""
-    for match in _BOX.finditer(text):
+    for match in _last(_BOX, text):
         if text[match.end()] != "{":
             run = re.match(r"\S*", text[match.end() :].partition("$")[0])
             yield match.start(), "box", run[0].rstrip(".,;") if run else ""

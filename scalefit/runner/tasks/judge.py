@@ -158,6 +158,11 @@ class Judges:
         """Answers that cost a judging process its life."""
         return sum(judge.killed for judge in self.pool)
 
+    @property
+    def network(self) -> bool:
+        """Whether one of the judges that were started could reach a network."""
+        return any(judge.network for judge in self.pool)
+
     def close(self) -> None:
         """Let all judges go."""
         for judge in self.pool:

@@ -170,7 +170,8 @@ def serve(limit: float, patience: float, memory: int) -> None:
         question = json.loads(line)
         family = question.get("family")
         if family and family not in loaded:
-            _family(family)  # before the fork, so that it is loaded once
+            with contextlib.suppress(Exception):  # told where it is asked for
+                _family(family)  # before the fork, so that it is loaded once
             loaded.add(family)
             worker.end()
         print(json.dumps(worker.ask(line)), file=out, flush=True)
@@ -219,8 +220,9 @@ class _Worker:
         """Return the verdict; where the process ended or slept over it, there is none and it is replaced."""
         if not self.pid:
             self.start()
-        os.write(self.questions, line.encode())
         answer = b""
+        with contextlib.suppress(BrokenPipeError):  # ended while idle; reading tells
+            os.write(self.questions, line.encode())
         with selectors.DefaultSelector() as selector:
             selector.register(self.verdicts, selectors.EVENT_READ)
             while not answer.endswith(b"\n"):

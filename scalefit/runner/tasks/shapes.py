@@ -11,7 +11,7 @@ from dataclasses import dataclass
 _NAME = (
     r"(?:\\text\{[^{}]*\}|\\(?:overline|vec|hat|bar)\{\w+\}|\\frac\{d\w?\}\{d\w\}"
     r"|\\(?:angle|measuredangle|triangle|alpha|beta|gamma|delta|theta|phi|varphi|lambda|mu|rho|sigma|omega|Delta|sin|cos|tan|ln|log)(?![a-zA-Z])"
-    r"|[a-zA-Z]+|_\{[\w+-]+\}|_\w|'|\s|\([\w\s,]*\)|\[[A-Z]+\]|\|[A-Z]{2}\|)+"
+    r"|[a-zA-Z]+|_\{[\w+-]+\}|_\w|'|\s|\([\w\s,]*\)|\[[A-Z]+\]|\|[A-Z]{2}\|)++"
 )
 _NAMED = re.compile(rf"(?=.*[a-zA-Z])(?!\s*\\?text\{{\s*\}}$){_NAME}")
 _SUM_OF_NAMES = re.compile(r"\s*\d*\s*[a-zA-Z]\s*(?:[+-]\s*\d*\s*[a-zA-Z]\s*)+")
