@@ -1,5 +1,6 @@
 """Small configurations, one thread, and a cache of base models shared by the whole session."""
 
+import json
 import os
 import subprocess
 import sys
@@ -61,3 +62,22 @@ def run(*arguments, cwd, **kwargs):
     return subprocess.run(
         command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, check=False, **kwargs
     )
+
+
+@pytest.fixture(scope="session")
+def problems(tmp_path_factory):
+    """The task on a small file; its score is that of any example."""
+    from scalefit.runner.tasks.problems import Problems
+
+    path = tmp_path_factory.mktemp("problems") / "problems.jsonl"
+    path.write_text("".join(json.dumps({"question": f"{n}?", "answer": n}) + "\n" for n in range(50)))
+    return Problems(str(path))
+
+
+@pytest.fixture(scope="session")
+def judge():
+    from scalefit.runner.tasks.judge import Judge
+
+    one = Judge()
+    yield one
+    one.close()

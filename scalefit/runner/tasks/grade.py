@@ -7,7 +7,7 @@ others go to the judge, where math-verify decides first and the rule about forms
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -109,7 +109,8 @@ def _same(gold: Shape, answer: Shape, question: _Question) -> bool | None:
     return True
 
 
-def _all(verdicts) -> bool | None:  # type: ignore[no-untyped-def]
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """Say whether all are right; a wrong one decides, else one without verdict."""
     unknown = False
     for verdict in verdicts:
         if verdict is False:

@@ -94,7 +94,13 @@ class Judge:
                 "the scoring process did not start; are math-verify and reasoning-gym whole? "
                 "pip install 'scalefit-rl[runner,tasks]'."
             )
-        self.network = json.loads(line)["network"]
+        found = json.loads(line)
+        if found["event"] == "failed":
+            self.close()
+            raise ScalefitError(
+                f"judging answers needs math-verify ({found['text']}); install it with: pip install 'scalefit-rl[runner]'."
+            )
+        self.network = found["network"]
         self._ready = True
 
     def _line(self, seconds: float) -> bytes | None:

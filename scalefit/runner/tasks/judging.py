@@ -161,8 +161,11 @@ def serve(limit: float, patience: float, memory: int) -> None:
     os.dup2(2, 1)  # what a library prints must not look like a verdict
     questions = os.fdopen(os.dup(0), "r", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    with contextlib.suppress(ImportError):
+    try:
         _warm()
+    except ImportError as error:
+        print(json.dumps({"event": "failed", "text": str(error)}), file=out, flush=True)
+        return
     worker = _Worker(limit, patience, memory)
     print(json.dumps({"event": "ready", "network": network}), file=out, flush=True)
     loaded: set[str] = set()

@@ -1,0 +1,195 @@
+"""The task `problems`: strict and flexible extraction in the table, files row by row, roles of chats."""
+
+import json
+
+import pytest
+
+from scalefit.errors import UsageError
+from scalefit.runner.config import Config, PolicyConfig, SizeConfig, TaskConfig
+from scalefit.runner.config_check import check
+from scalefit.runner.policies.policy import chat_turns, plain_text
+from scalefit.runner.scoring import flexible_loss
+from scalefit.runner.tasks.problem_files import load
+from scalefit.runner.tasks.problems import Problems
+from scalefit.runner.tasks.task import Example, Score
+from tests.runner.conftest import run
+from tests.runner.test_hf import make_llama
+
+
+def test_both_extractions_are_counted(problems):
+    flexible = Problems(problems.path, extraction="flexible")
+    example = Example("q", "7", 0)
+    for response, strict, lax in (
+        (r"so \boxed{7}", Score(1, True, 1), 1),
+        ("We add and find 3+4 = 7 apples in the bowl", Score(0, False, 1), 1),
+        ("We add and find 3+4 = 8 apples in the bowl", Score(0, False, 0), 0),
+        (r"7, no, \boxed{8}", Score(0, True, 0), 0),
+    ):
+        assert problems.score(response, example) == strict
+        assert flexible.score(response, example) == Score(lax, strict.parsed, strict.flexible)
+
+
+def test_flexible_loss():
+    assert flexible_loss([Score(0, False, 1.0), Score(1, True, 1.0), Score(0, True, 0.0), Score(0, True, 0.0)]) == 0.5
+    assert flexible_loss([Score(0, False), Score(1, True)]) is None, "tasks without the rule have no column"
+    assert flexible_loss([]) is None
+
+
+def test_extraction_is_checked():
+    sizes = (SizeConfig("tiny", model="somewhere"),)
+    with pytest.raises(UsageError, match="did you mean 'flexible'"):
+        check(Config(TaskConfig("problems", path="p.jsonl", extraction="flexibel"), PolicyConfig("hf", sizes=sizes)))
+    with pytest.raises(UsageError, match="extraction is for the task 'problems'"):
+        check(Config(TaskConfig(extraction="flexible"), PolicyConfig(sizes=(SizeConfig("tiny", 16, 1, 1),))))
+
+
+def test_digests_of_other_tasks_are_as_they_were():
+    """From the commit before extraction was added; what reads free text gives other rows and has another digest."""
+    nano = PolicyConfig(sizes=(SizeConfig("a", 16, 1, 1),))
+    assert Config(policy=nano).digest() == NANO_DIGEST
+    assert Config(TaskConfig("logic"), nano).digest() == LOGIC_DIGEST
+    strict, flexible = (Config(TaskConfig("problems", path="p", extraction=one)) for one in ("strict", "flexible"))
+    assert strict.digest() == Config(TaskConfig("problems", path="p")).digest() != flexible.digest()
+
+
+NANO_DIGEST, LOGIC_DIGEST = "cec1955ebf3105008c10586a", "3719976c67e0f4d463cb9eec"
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_rows_come_through_as_they_are(tmp_path):
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "Two?"},
+    ]
+    rows = [
+        {"question": "a", "answer": 3, "difficulty": "Level 3"},
+        {"question": "b", "answer": ["5"], "difficulty": 2},
+        {"question": "c", "answer": "1e400", "difficulty": "4.5"},
+        {"question": "d", "answer": 0.10, "difficulty": 1.0},
+        {"question": "e", "answer": 123456789012345678901234567890, "difficulty": "lvl 5"},
+        {"question": chat, "answer": "2", "difficulty": 0},
+    ]
+    path = write(tmp_path / "p.jsonl", *rows)
+    found = [Problems(path, path).draw("eval", at) for at in range(len(rows))]
+    assert [one.answer for one in found] == ["3", "5", "1e400", "0.1", "123456789012345678901234567890", "2"]
+    assert [one.difficulty for one in found] == [3, 2, 4.5, 1, 5, 0]
+    assert found[0].shown == "a"
+    assert found[5].shown == tuple((turn["role"], turn["content"]) for turn in chat)
+    assert found[5].prompt == "Be brief.\nOne?\n1\nTwo?"
+
+
+def test_parquet_integers_stay_integers_beside_a_null(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"question": ["a", "b"], "answer": [3, 4]}), path)
+    assert Problems(str(path), str(path)).draw("eval", 0).answer == "3"
+    pq.write_table(pa.table({"question": ["a", "b"], "answer": [3, None]}), path)
+    load.cache_clear()
+    with pytest.raises(UsageError, match=r"1 of 2 rows.*\n  row 2: the answer is missing"):
+        Problems(str(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"answer": None}, "the answer is missing"),
+        ({"answer": ""}, "the answer is empty"),
+        ({"answer": ["1", "2"]}, 'join values that are all asked for in one text, such as "1, 2"'),
+        ({"answer": True}, "neither text nor a number"),
+        ({"answer": {"ground_truth": None}}, "the answer is missing"),
+        ({"question": None}, "neither text nor a list of messages"),
+        ({"question": " "}, "the prompt is empty"),
+        ({"question": [{"role": "tool", "content": "x"}]}, "give each a role"),
+        ({"question": [{"role": "user", "content": None}]}, "give each a role"),
+        (
+            {"question": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]},
+            "an answer follows the user",
+        ),
+        ({"difficulty": "hard"}, "the difficulty is"),
+        ({"difficulty": None}, "the difficulty is null"),
+    ],
+)
+def test_rows_that_are_no_problems_are_named(tmp_path, row, reason):
+    whole = {"question": "q", "answer": "1", "difficulty": 1}
+    path = write(tmp_path / "p.jsonl", whole, {**whole, **row}, whole)
+    with pytest.raises(UsageError, match="row 2: ") as told:
+        Problems(path)
+    assert reason in str(told.value)
+    assert "1 of 3 rows" in str(told.value)
+
+
+CONFIG = """
+[task]
+name = "problems"
+path = "p.jsonl"
+eval_path = "p.jsonl"
+order = "shuffled"
+extraction = "{extraction}"
+[policy]
+kind = "hf"
+[[policy.sizes]]
+name = "tiny"
+model = "llama"
+[grpo]
+steps = 1
+prompts = 2
+mini_batch = 2
+max_new_tokens = 3
+kl = 0.0
+[eval]
+every = 1
+problems = 40
+samples = 4
+temperature = 1.0
+[sweep]
+group_size = [2]
+reuse = [1]
+"""
+
+
+def test_a_faulty_file_is_told_without_a_traceback(tmp_path):
+    write(tmp_path / "p.jsonl", {"question": "q", "answer": None})
+    (tmp_path / "c.toml").write_text(CONFIG.format(extraction="strict"))
+    found = run("c.toml", "--out", "runs.parquet", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "row 1: the answer is missing" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("extraction", ["strict", "flexible"])
+def test_the_table_counts_both_extractions(tmp_path, extraction):
+    """A model of random weights writes three characters of digits and signs: now and then one rule reads what the other does not."""
+    import pandas as pd
+
+    make_llama(tmp_path / "llama", 32)
+    train = write(tmp_path / "t.jsonl", *({"question": f"{n}-{n}=", "answer": 0} for n in range(8)))
+    write(tmp_path / "p.jsonl", *({"question": f"{n}+1=", "answer": n % 10} for n in range(40)))
+    text = CONFIG.format(extraction=extraction).replace('path = "p.jsonl"', f'path = "{train}"', 1)
+    (tmp_path / "c.toml").write_text(text)
+    found = run("c.toml", "--out", "runs.parquet", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    frame = pd.read_parquet(tmp_path / "runs.parquet")
+    assert len(frame) == 2
+    assert frame.unparsed.between(0.01, 0.99).all()
+    if extraction == "flexible":
+        assert (frame.flexible_loss == frame.loss).all()
+    else:
+        assert (frame.flexible_loss < frame.loss).all()
+
+
+def test_roles_reach_the_chat_template():
+    turns = (("system", "Be brief."), ("user", "Two?"))
+    assert chat_turns(turns, "Box it.") == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Two?\nBox it."},
+    ]
+    assert chat_turns("Two?", "") == [{"role": "user", "content": "Two?"}]
+    assert plain_text(turns) == "Be brief.\nTwo?"
