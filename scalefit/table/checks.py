@@ -61,8 +61,9 @@ def _range_faults(column: Column, values: NDArray[Any], told: set[int]) -> list[
         wrong = ~np.isfinite(values) if needed else np.isinf(values)
         wrong[list(told)] = False
         if wrong.any():
-            fix = "fill it or drop the rows" if needed else "it is left out where the column is used"
-            faults.append(Fault(column.name, rows_of(wrong), "is not a finite number", fix, warning=not needed))
+            lenient = not needed and column.kind == "number"
+            fix = "it is left out where the column is used" if lenient else "fill it or drop the rows"
+            faults.append(Fault(column.name, rows_of(wrong), "is not a finite number", fix, warning=lenient))
     if column.low is not None:
         low = (values <= column.low if column.above else values < column.low) & np.isfinite(values)
         if low.any():

@@ -214,7 +214,9 @@ class Collected:
         if step is not None and step == step and step == round(step) and 0 <= step < _LAST_STEP:
             return int(step)
         if evaluation:
-            what = "has no step" if raw is None else f"has step {raw!r:.20}, which is no count of updates"
+            what = f"has step {raw!r:.20}, which is no count of updates"
+            if raw is None or (step is not None and step != step):
+                what = "has no step" if raw is None else "has no finite step"
             self.log.leave_out(row.where, what)
         return None
 
