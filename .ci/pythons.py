@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = [
     f"tests/test_{name}.py"
-    for name in ("table", "laws", "units", "validation", "fitting", "cli", "cost", "horizon", "sharpening")
+    for name in "table columns reading fit_file output names locks laws units validation fitting cli cost horizon sharpening".split()
 ]
 
 
