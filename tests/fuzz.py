@@ -21,6 +21,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -169,8 +170,40 @@ def case_log(rng: random.Random) -> Case:
     return Case(name, {name: raw}, ("import", *filter(None, [kind]), name, "--out", "o.parquet", *FACTS, *metric))
 
 
+@cache
+def formats() -> dict[str, tuple[str, dict[str, bytes]]]:
+    """Whole logs of every format that is read, as the tests of reading them make them: what to name, and its files."""
+    from tests.test_logs import FORMATS
+
+    found = {}
+    for name, (make, _) in FORMATS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = make(Path(folder))
+            if path == Path(folder):  # Event files are called after the process; `logs` has some that are not.
+                continue
+            files = {str(at.relative_to(folder)): at.read_bytes() for at in Path(folder).rglob("*") if at.is_file()}
+            found[name] = str(Path(path).relative_to(folder)), files
+    return found
+
+
+def case_format(rng: random.Random) -> Case:
+    name = rng.choice(sorted(formats()))
+    path, files = formats()[name]
+    files = dict(files)
+    hurt = rng.choice(sorted(files))
+    suffix = Path(hurt).suffix
+    damage = {".jsonl": damage_json, ".json": damage_json, ".csv": damage_csv}.get(suffix, damage_bytes)
+    files[hurt] = (damage if rng.random() < 0.7 else damage_bytes)(files[hurt], rng)
+    command = ("import", path or ".", "--out", "o.parquet", *FACTS)
+    if rng.random() < 0.3:
+        text = f'paths = ["{path}"]\npattern = "{{series}}"\n[common]\nparams = "7B"\nprompts = 64\nflops = "none"\n'
+        files["runs.toml"] = damage_toml(text.encode(), rng)
+        command = ("import", "runs.toml", "--out", "o.parquet", *FACTS)
+    return Case(f"format {name}", files, command)
+
+
 KINDS: tuple[Callable[[random.Random], Case], ...] = (
-    case_parquet, case_csv, case_jsonl, case_fit, case_fit, case_map, case_map, case_config, case_systems, case_log, case_log,
+    case_parquet, case_csv, case_jsonl, case_fit, case_fit, case_map, case_map, case_config, case_systems, case_log, case_format, case_format,
 )  # fmt: skip
 
 
@@ -194,6 +227,7 @@ def _hang(number: int, stack: object) -> None:
 def run_case(case: Case, folder: Path) -> str | None:
     """Run a case's command in a folder that holds its files; return what went wrong."""
     for name, raw in case.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(raw)
     before = {str(path) for path in folder.rglob("*")}
     code, out, err = run_here(case.command, folder)
@@ -204,6 +238,8 @@ def run_case(case: Case, folder: Path) -> str | None:
         ours = [at for at in traceback.extract_tb(code.__traceback__) if "/scalefit/" in at.filename]
         at = ours[-1] if ours else last
         return f"{type(code).__name__}: {str(code)[:120]!r} in {Path(at.filename).name}:{at.lineno}"
+    if "Traceback" in err:
+        return f"a traceback on stderr: {err.strip().splitlines()[-1][:120]!r}"
     if code not in (0, 1, 2):
         return f"exit code {code}"
     left = sorted({str(path) for path in folder.rglob("*")} - before)

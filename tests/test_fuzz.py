@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.fuzz import KINDS, Case, Failure, case_log, make_case, run_case, run_here
+from tests.fuzz import KINDS, Case, Failure, case_format, case_log, make_case, run_case, run_here
 from tests.fuzz_inputs import FACTS, MAP, as_parquet, fit_file, frame, log_table, logs
 
 CASES, SEED = 300, 0
-LOGS = [at for at, kind in enumerate(KINDS) if kind is case_log]
+LOGS = [at for at, kind in enumerate(KINDS) if kind in (case_log, case_format)]
 
 
 def failures(numbers, folder):
@@ -65,6 +65,7 @@ def test_cases_repeat():
     [
         ("raise KeyError('x')", "KeyError"),
         ("while True: pass", "ran longer"),
+        ("import sys; sys.stderr.write('Traceback'); raise SystemExit(1)", "on stderr"),
         ("print('k(7B) = nan')", "printed nan"),
         ("open('left', 'w'); raise SystemExit(1)", "left"),
         ("raise SystemExit(1)", "without a reason"),

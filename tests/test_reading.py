@@ -257,6 +257,17 @@ def test_damage_is_told_with_its_place(name, tmp_path):
     assert len(str(caught.value)) < 1500
 
 
+def test_bytes_that_are_no_text_in_a_ragged_row_are_told(tmp_path):
+    """Arrow hands such a row to Python, which could not read it either; far behind the head that is looked at first."""
+    text = small(steps=5000).to_csv(index=False).encode()
+    for bad, words in ((b"\xed,", "codec can't decode"), (b"\x00", "null bytes")):
+        (tmp_path / "t.csv").write_bytes(text[:-20] + bad + text[-20:])
+        found = scalefit("check", "t.csv", cwd=tmp_path)
+        assert found.returncode == 1
+        assert words in found.stderr
+        assert "Traceback" not in found.stderr
+
+
 def test_blank_lines_and_nested_objects_of_jsonl(tmp_path):
     rows = [{**row, "more": {"a": 1, "b": {"c": "x"}}} for row in small().to_dict("records")]
     (tmp_path / "t.jsonl").write_text("\n\n" + "\n\n".join(map(json.dumps, rows)) + "\n\n")

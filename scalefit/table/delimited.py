@@ -5,7 +5,9 @@ Every cell is read as text and then made a number where the whole block is numbe
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -16,7 +18,27 @@ from scalefit.table.schema import MISSING
 MARK = "# scalefit: "
 """Start of a first line that holds a table's metadata."""
 _COMMA = re.compile(r"(?:^|;)\s*-?\d+,\d+\s*(?=;|$)", re.MULTILINE)
+_NULL = "it holds null bytes, so it is no text; write it again"
 Damage = Callable[[int, str], None]
+
+
+class _Text(io.RawIOBase):
+    """A file that is read on while it is UTF-8 without null bytes: Arrow takes other bytes, and trips over them later."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.decoder = file, codecs.getincrementaldecoder("utf-8")()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; raises UnicodeDecodeError or TableError where they are no text."""
+        raw = self.file.read(size)
+        self.decoder.decode(raw, final=not raw)
+        if b"\x00" in raw:
+            raise TableError(_NULL)
+        return raw
 
 
 def read_head(head: bytes, suffix: str) -> tuple[str, str, list[str]]:
@@ -35,7 +57,7 @@ def read_head(head: bytes, suffix: str) -> tuple[str, str, list[str]]:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError("it is UTF-16; write it as UTF-8")
     if b"\x00" in head:
-        raise TableError("it holds null bytes, so it is no text; write it again")
+        raise TableError(_NULL)
     first, _, rest = head.decode("utf-8-sig", "replace").partition("\n")
     metadata = ""
     if first.startswith(MARK):
@@ -78,7 +100,7 @@ def read_cells(
         ),
     }
     try:
-        with pc.open_csv(file, **options) as reader:
+        with pc.open_csv(_Text(file), **options) as reader:
             for batch in reader:
                 yield pa.table(
                     {

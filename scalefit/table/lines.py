@@ -7,7 +7,6 @@ null. So a block goes to it only after checks that cost little beside the parsin
 from __future__ import annotations
 
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -225,8 +224,6 @@ def _is_numbers(values: list[Any]) -> bool:
 def _as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
     return json.dumps(value)
 
 
