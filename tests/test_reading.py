@@ -231,6 +231,10 @@ DAMAGE = {
     "list.jsonl": (lambda text: "[1]\n" + text, "line 1: is no JSON object"),
     "null.jsonl": (lambda text: "null\n" + text, "line 1: is no JSON object"),
     "deep.jsonl": (lambda text: '{"a": ' + "[" * 100_000 + "\n" + text, "line 1: is nested too deeply"),
+    "deep and whole.jsonl": (
+        lambda text: text + '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n",
+        "line 13: is nested too deeply",
+    ),
     "deep objects.jsonl": (lambda text: '{"a": ' * 30 + "1" + "}" * 30 + "\n" + text, "line 1: is nested too deeply"),
     "twice.jsonl": (lambda text: text.replace('"loss":', '"loss":0.1,"loss":', 1), "line 1: names 'loss' twice"),
     "binary.jsonl": (lambda text: text.replace('"b"', '"\udcff"', 1), "line 7: is not UTF-8"),
