@@ -168,7 +168,15 @@ TYPES = {
 def test_what_is_no_number_is_named(name, column):
     value, words = TYPES[name]
     with pytest.raises(TableError) as caught:
-        sf.as_runs(small(**{column: pd.Series([value] * 12)}))
+        sf.as_runs(
+            small(
+                **{
+                    column: pd.Series(
+                        [value] * 12, dtype=object if isinstance(value, int) and value > 1 << 63 else None
+                    )
+                }
+            )
+        )
     assert words in str(caught.value)
     assert f"column '{column}', 12 rows (0, 1, 2, ...)" in str(caught.value)
     assert len(str(caught.value)) < 500

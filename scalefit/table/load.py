@@ -309,8 +309,11 @@ def _plain_kind(chunk: Any, text: bool) -> Any:
         kind = chunk.type
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
         return chunk.cast(pa.float64())
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_large_string(kind):
         chunk, kind = chunk.cast(pa.string()), pa.string()
+    if pa.types.is_string_view(kind):
+        # The oldest Arrow admitted has no kernel that casts them.
+        chunk, kind = pa.array(chunk.to_pylist(), pa.string()), pa.string()
     if text and pa.types.is_string(kind):
         return chunk.dictionary_encode()
     if text and (pa.types.is_integer(kind) or pa.types.is_null(kind)):
