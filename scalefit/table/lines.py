@@ -44,7 +44,9 @@ class Asked:
         strings = [(name, pa.string()) for name, value in first.items() if isinstance(value, str) and name in self.text]
         nested = any(isinstance(value, dict) for value in first.values())
         if self.columns is None or (nested and any("." in name for name in self.columns)):
-            return pa.schema(strings), "infer"
+            # What is said need not be found out: a float is always one, whatever else a number may become.
+            floats = [(name, pa.float64()) for name, value in first.items() if isinstance(value, float)]
+            return pa.schema(strings + floats), "infer"
         kinds = {name: pa.string() if name in self.text else pa.float64() for name in self.columns}
         return pa.schema(kinds.items()), "ignore"
 
