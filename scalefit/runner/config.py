@@ -328,10 +328,11 @@ def read_config(path: str | Path) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML ({str(error)[:200]}).") from error
-    config: Config = _build(Config, raw, str(path))
     from scalefit.runner.config_check import check
 
-    check(config, str(path))
+    misfits: list[str] = []
+    config: Config = _build(Config, raw, "", misfits)
+    check(config, str(path), misfits)
     return config
 
 
@@ -363,33 +364,55 @@ def from_plain(raw: dict[str, Any]) -> RunSpec:
     return spec
 
 
-def _build(kind: Any, raw: Any, where: str) -> Any:
-    """Turn plain TOML values into the annotated type, or say where they do not fit."""
+def _build(kind: Any, raw: Any, where: str, misfits: list[str] | None = None) -> Any:
+    """Turn plain TOML values into the annotated type.
+
+    What does not fit raises UsageError; with `misfits` it is told there, and what can be built is, defaults in its place.
+    """
+    if misfits is None:
+        misfits = []
+        built = _build(kind, raw, where, misfits)
+        if misfits:
+            raise UsageError(f"{misfits[0]}.")
+        return built
     if dataclasses.is_dataclass(kind):
-        if not isinstance(raw, dict):
-            raise UsageError(f"{where}: must be a section, not {raw!r}.")
-        types_of = typing.get_type_hints(kind)
-        known = [entry.name for entry in dataclasses.fields(kind)]
-        for name in raw:
-            if name not in known:
-                raise UsageError(f"{where}: unknown key {name!r}; {nearest(name, known)}")
-        missing = [
-            entry.name
-            for entry in dataclasses.fields(kind)
-            if entry.default is entry.default_factory is dataclasses.MISSING and entry.name not in raw
-        ]
-        if missing:
-            raise UsageError(f"{where}: missing {', '.join(missing)}.")
-        return kind(**{name: _build(types_of[name], value, f"{where} [{name}]") for name, value in raw.items()})  # type: ignore[operator]
+        return _build_section(kind, raw, where, misfits)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         if not isinstance(raw, list | tuple):
-            raise UsageError(f"{where}: must be a list, not {raw!r}.")
-        return tuple(_build(inner[0], value, where) for value in raw)
+            misfits.append(f"{where}: must be a list, not {raw!r:.60}")
+            return _MISFIT
+        built = [_build(inner[0], value, where, misfits) for value in raw]
+        return tuple(value for value in built if value is not _MISFIT)
     if origin is types.UnionType:
-        return None if raw is None else _build(inner[0], raw, where)
+        return None if raw is None else _build(inner[0], raw, where, misfits)
     if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
     if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
-        raise UsageError(f"{where}: must be of type {kind.__name__}, not {raw!r}.")
+        misfits.append(f"{where}: must be of type {kind.__name__}, not {raw!r:.60}")
+        return _MISFIT
     return raw
+
+
+def _build_section(kind: Any, raw: Any, where: str, misfits: list[str]) -> Any:
+    """Build a section of what fits; `_MISFIT` where a value that it needs is missing or does not fit."""
+    if not isinstance(raw, dict):
+        misfits.append(f"{where}: must be a section, not {raw!r:.60}")
+        return _MISFIT
+    types_of = typing.get_type_hints(kind)
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    values = {}
+    for name, value in raw.items():
+        inside = f"{where} [{name}]".strip()
+        if name not in fields:
+            misfits.append(f"{where + ': ' if where else ''}unknown key {name!r}; {nearest(name, fields)}")
+        elif (built := _build(types_of[name], value, inside, misfits)) is not _MISFIT:
+            values[name] = built
+    needed = [name for name, entry in fields.items() if entry.default is entry.default_factory is dataclasses.MISSING]
+    if missing := [name for name in needed if name not in raw]:
+        misfits.append(f"{where}: missing {', '.join(missing)}")
+    return _MISFIT if any(name not in values for name in needed) else kind(**values)
+
+
+_MISFIT: Any = object()
+"""In place of what could not be built."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scalefit.errors import UsageError, nearest
 from scalefit.names import faults_of_names
 from scalefit.runner.choices import (
@@ -23,10 +25,13 @@ from scalefit.runner.choices import (
 from scalefit.runner.config import Config, SizeConfig
 from scalefit.runner.memory import shortage, training_memory
 
+_MOST = 10_000
+"""Prompts a mini-batch up to which divisors are offered."""
 
-def check(config: Config, where: str = "configuration") -> None:
-    """Refuse values that make no sense; all faults at once."""
-    faults: list[str] = []
+
+def check(config: Config, where: str = "configuration", misfits: Sequence[str] = ()) -> None:
+    """Refuse values that make no sense; all faults at once, after `misfits`, those of keys and types."""
+    faults: list[str] = list(misfits)
     named = [
         ("[task] name", config.task.name, TASK_NAMES),
         ("[task] order", config.task.order, ORDERS),
@@ -47,7 +52,7 @@ def check(config: Config, where: str = "configuration") -> None:
     if config.grpo.mini_batch > 0 and config.grpo.prompts % config.grpo.mini_batch:
         faults.append(
             f"[grpo] prompts = {config.grpo.prompts} is not divisible by mini_batch = {config.grpo.mini_batch}; choose one of "
-            + ", ".join(str(n) for n in range(1, config.grpo.prompts + 1) if config.grpo.prompts % n == 0)
+            + ", ".join(str(n) for n in range(1, min(config.grpo.prompts, _MOST) + 1) if config.grpo.prompts % n == 0)
         )
     if 1 in config.sweep.group_size:
         faults.append(

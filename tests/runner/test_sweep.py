@@ -384,3 +384,22 @@ def test_what_an_evaluation_or_an_engine_cannot_do_is_refused(tiny, tmp_path):
     assert refused.returncode == 2
     for said in ("pass_at = 8 needs as many samples", "TRL has grpo, dr-grpo, rloo"):
         assert said in refused.stderr, refused.stderr
+
+
+def test_every_fault_of_a_configuration_at_once(tmp_path):
+    """Keys, types and values: who mends the file sees all of it."""
+    (tmp_path / "bad.toml").write_text(
+        '[grpo]\nstpes = 3\nschedule = "linaer"\nkl = -1\nprompts = "8"\n[policy]\nsizs = 1\n'
+    )
+    found = scalefit("run", "bad.toml", "--dry-run", cwd=tmp_path)
+    assert found.returncode == 2
+    for words in (
+        "6 faults",
+        "did you mean 'steps'",
+        "did you mean 'sizes'",
+        "prompts]: must be of type int, not '8'",
+        "did you mean 'linear'",
+        "kl = -1.0: must be at least 0",
+        "[[policy.sizes]] is missing",
+    ):
+        assert words in found.stderr, found.stderr
