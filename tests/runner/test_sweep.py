@@ -20,7 +20,7 @@ from scalefit.locks import locked
 from scalefit.planning.recipes import paired_problems
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
-from tests.conftest import listen_to_interrupts
+from tests.conftest import listen_to_interrupts, scalefit
 from tests.runner.conftest import TINY, command, run
 
 
