@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from scalefit.table.importers.facts import propose
 from scalefit.table.importers.log import number
 from scalefit.table.importers.values import Rewards
 from tests.conftest import ROOT
-from tests.log_files import CURVE, FORMATS, events, lines, trackio
+from tests.log_files import CURVE, FORMATS, array, events, lines, trackio
 
 FACTS = {"params": "7B", "prompts": "64", "group_size": "8", "series": "base", "flops": "none"}
 SET = [word for name, value in FACTS.items() for word in ("--set", f"{name}={value}")]
@@ -631,3 +632,257 @@ def test_four_processes_that_add_at_once_end_with_all_runs(tmp_path):
         for process in made:
             process.stderr.close()
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+# What a tester who meant harm had found.
+
+
+def table(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_last_row_cut_inside_a_number_is_left_out(tmp_path, name):
+    mark = "," if name.endswith("csv") else "\t"
+    text = "step,eval/acc\n0,0.3123\n10,0.3543\n20,0.4123".replace(",", mark)
+    for end in range(len(text) - 5, len(text)):
+        found = sf.import_runs(None, table(tmp_path / name, text[:end]), FACTS, metric="eval/acc")
+        assert list(found.runs.frame["step"]) == [0, 10]
+        assert any("line 4" in note for note in found.notes), found.notes
+    assert len(sf.import_runs(None, table(tmp_path / name, text), FACTS, metric="eval/acc").runs.frame) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "steps", "right"),
+    [
+        ('step,eval/acc\n"1,000",0.31\n"2,000",0.35\n', [1000, 2000], [0.31, 0.35]),
+        ("step;eval/acc\n1.000;0,31\n2.000;0,33\n10.000;0,36\n", [1000, 2000, 10000], [0.31, 0.33, 0.36]),
+        ("step;eval/acc\n1;0,31\n2;0,331\n", [1, 2], [0.31, 0.331]),
+    ],
+)
+def test_thousands_and_decimal_commas(tmp_path, text, steps, right):
+    frame = sf.import_runs(None, table(tmp_path / "a.csv", text), FACTS, metric="eval/acc").runs.frame
+    assert list(frame["step"]) == steps
+    assert list(frame["loss"]) == pytest.approx([1 - share for share in right])
+
+
+def test_a_quote_that_is_never_closed_costs_its_line(tmp_path):
+    text = 'step,eval/acc,note\n0,.25,"oops\n10,.375,x\n20,.5,"a\nb"\n'
+    found = sf.import_runs(None, table(tmp_path / "a.csv", text), FACTS, metric="eval/acc")
+    assert losses(found) == {10: 0.625, 20: 0.5}
+    assert any("line 2 opens a quote that is never closed" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("val-aux/aime/acc/std@32", "a spread"),
+        ("eval/aime/cons@64", "a spread"),
+        ("eval/pass_at_8", "a spread"),
+        ("eval/majority_vote", "a spread"),
+        ("eval/error_rate", "a share of wrong answers"),
+        ("val/wer", "a share of wrong answers"),
+        ("mean_reward", "a reward over training rollouts"),
+        ("objective/rlhf_reward", "a reward over training rollouts"),
+    ],
+)
+def test_names_that_are_no_pass_rate(tmp_path, name, words):
+    path = lines(tmp_path / "run.jsonl", two(name, 0.2, 0.3, **{"val-core/aime/acc/mean@32": 0.5}))
+    with pytest.raises(UsageError, match=words):
+        sf.import_runs(None, path, FACTS, metric=name)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"val-aux/m/reward/worst@8/mean": -0.8},
+        {"val-core/m/reward/best@8/mean": 1.6},
+    ],
+)
+def test_the_worst_and_the_best_answer_say_what_a_reward_can_be(tmp_path, beside):
+    path = lines(tmp_path / "run.jsonl", two("val-core/m/reward/mean@8", 0.3, 0.4, **beside))
+    with pytest.raises(UsageError, match="is the mean of rewards that go from"):
+        sf.import_runs(None, path, FACTS)
+
+
+def test_the_page_of_wandb_says_what_lies_behind_a_value(tmp_path):
+    name = "a - val-core/m/reward/mean@1"
+    text = f'"Step","{name}","{name}__MIN","{name}__MAX"\n"1","0.3","-0.5","0.4"\n"2","0.4","0.1","0.6"\n'
+    with pytest.raises(UsageError, match=r"goes from -0\.5 to 0\.6"):
+        sf.import_runs(None, table(tmp_path / "page.csv", text), FACTS)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+def test_a_column_of_runs_is_several_runs(tmp_path, kind):
+    rows = [
+        {"run_name": run, "step": at, "eval/acc": right}
+        for run in ("base-3B", "base-7B")
+        for at, right in CURVE.items()
+    ]
+    path = tmp_path / f"runs.{kind}"
+    if kind == "csv":
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        path.write_text(json.dumps(rows) if kind == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+    frame = sf.import_runs(None, path, FACTS, metric="eval/acc").runs.frame
+    assert frame.groupby("run_id", observed=True).size().to_dict() == {"base-3B": 3, "base-7B": 3}
+    late = [{"run": "a", "step": at, "eval/acc": 0.5} for at in range(2000)] + [
+        {"run": "b", "step": 0, "eval/acc": 0.5}
+    ]
+    with pytest.raises(TableError, match="names another run, 'b' after 'a'"):
+        sf.import_runs(None, lines(tmp_path / "late.jsonl", late), FACTS, metric="eval/acc")
+
+
+def test_a_console_that_was_resumed_goes_back(tmp_path):
+    records = [{"loss": 0.0, "reward": 0.5, "epoch": at / 100} for at in range(1, 11)]
+    records += [{"loss": 0.0, "reward": 0.5, "epoch": at / 100} for at in range(6, 21)]
+    text = "".join(f"{record}\n" for record in records) + "{'eval_rewards/acc/mean': 0.5, 'epoch': 0.2}\n"
+    found = sf.import_runs(None, table(tmp_path / "o.log", text), {**FACTS, "logging_steps": "1"})
+    assert losses(found) == {20: 0.5}
+    cut = table(tmp_path / "o.log", text + "{'eval_rewards/acc/mean': 0.4")
+    assert any(
+        "is a record that is cut" in note for note in sf.import_runs(None, cut, {**FACTS, "logging_steps": "1"}).notes
+    )
+
+
+def test_a_log_that_counts_from_zero_pays_after_it_evaluates(tmp_path):
+    rows = [
+        {"step": step, "prompt_length/mean": 10.0, "response_length/mean": 5.0, "val-core/a/acc/mean@1": 0.5}
+        for step in range(3)
+    ]
+    frame = sf.import_runs(None, lines(tmp_path / "run.jsonl", rows), FACTS).runs.frame
+    assert list(frame["samples"]) == [0, 64, 128]
+    assert list(frame["tokens"]) == [0, 15 * 512, 30 * 512]
+
+
+def test_a_hole_in_the_tokens_is_filled_and_told(tmp_path):
+    rows = [{"step": s, "val-core/a/acc/mean@1": 0.5, "perf/total_num_tokens": 100} for s in range(1, 41)]
+    del rows[20]["perf/total_num_tokens"]
+    found = sf.import_runs(None, lines(tmp_path / "run.jsonl", rows), {**FACTS, "flops": "6N"})
+    assert list(found.runs.frame["tokens"]) == [100.0 * step for step in range(1, 41)]
+    assert any("1 of 40 steps tell no tokens (21)" in note for note in found.notes)
+
+
+def test_console_logs_begin_with_anything(tmp_path):
+    config = {
+        "actor_rollout_ref": {"model": {"path": "Qwen/Qwen2.5-7B-Instruct"}, "rollout": {"n": 16}},
+        "data": {"train_batch_size": 1024},
+    }
+    import pprint
+
+    said = "".join(f"(TaskRunner pid=1) {line}\n" for line in pprint.pformat(config, width=40).splitlines())
+    body = "".join(f"step:{at} - val-core/a/acc/mean@1:{right}\n" for at, right in CURVE.items())
+    text = (
+        "[2025-11-01 10:00:00,123] [INFO] [real_accelerator.py:203] Setting ds_accelerator to cuda\n"
+        + said
+        + "\x00\n"
+        + body
+    )
+    path = table(tmp_path / "run.log", text)
+    with pytest.raises(UsageError, match=r"--set params=7B(.|\n)*--yes takes them"):
+        sf.import_runs(None, path, {"flops": "none"})
+    found = sf.import_runs(None, path, {"flops": "none"}, yes=True)
+    is_curve(found, "a")
+    assert set(found.runs.frame["group_size"]) == {16}
+    assert list(found.runs.frame["samples"]) == [1024 * at for at in CURVE]
+    told = sf.import_runs(None, path, {"flops": "none", "group_size": "8", "series": "x"}, yes=True)
+    assert any("--set group_size=8, but the log's own configuration says 16" in note for note in told.notes)
+
+
+def test_per_cent_of_a_known_accuracy_needs_the_scale_alone(tmp_path):
+    path = lines(tmp_path / "run.jsonl", two("val-core/m/acc/mean@1", 25.0, 50.0))
+    assert list(sf.import_runs(None, path, FACTS, scale="0:100").runs.frame["loss"]) == pytest.approx([0.75, 0.5])
+
+
+def test_other_files_of_a_runs_folder_are_no_runs(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    FORMATS["Tinker"][0](run)
+    (run / "config.json").write_text(json.dumps({"model_name": "Qwen/Qwen3-8B", "group_size": 16}))
+    (run / "logs.log").write_text("step:0 - other/thing:1\n")
+    given = {name: value for name, value in FACTS.items() if name != "group_size"}
+    found = sf.import_runs(None, tmp_path, given)
+    assert set(found.runs.frame["run_id"]) == {"run"}
+    assert set(found.runs.frame["group_size"]) == {16}
+    lines(run / "metrics.jsonl", two("eval/acc", 0.25, 0.5))
+    assert list(sf.import_runs(None, tmp_path, FACTS, metric="eval/acc").runs.frame["loss"]) == [0.75, 0.5]
+
+
+def test_the_last_line_of_ms_swift_holds_a_history(tmp_path):
+    path = FORMATS["ms-swift"][0](tmp_path)
+    path.write_text(path.read_text() + json.dumps({"log_history": [], "best_metric": None}) + "\n")
+    is_curve(sf.import_runs(None, path, FACTS), "eval")
+
+
+def test_a_run_of_wandb_that_was_resumed_is_one(tmp_path):
+    pytest.importorskip("wandb")
+    from tests.fuzz_inputs import _offline
+
+    for at, steps in enumerate(([0, 10], [10, 20])):
+        place = tmp_path / f"offline-run-2025110{at}_100000-abc123"
+        place.mkdir()
+        rows = [{"_step": step, "val-core/a/acc/mean@1": CURVE[step]} for step in steps]
+        (place / "run-abc123.wandb").write_bytes(_offline(rows))
+    is_curve(sf.import_runs(None, tmp_path, FACTS), "a")
+    is_curve(sf.import_runs(None, str(tmp_path / "offline-run-*"), FACTS), "a")
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for series in ("base", "instruct"):
+        (tmp_path / "x" / series / "0.5B").mkdir(parents=True)
+        FORMATS["Tinker"][0](tmp_path / "x" / series / "0.5B")
+    (tmp_path / "runs.toml").write_text('paths = ["x"]\npattern = "{series}/{params}/metrics"\n')
+    given = {name: FACTS[name] for name in ("prompts", "group_size", "flops")}
+    frame = sf.import_runs(None, tmp_path / "runs.toml", given).runs.frame
+    assert set(frame["run_id"]) == {"base-0.5B", "instruct-0.5B"}
+    assert set(frame["series"]) == {"base", "instruct"}
+
+
+def test_damage_does_not_cost_what_is_whole(tmp_path):
+    whole = array(tmp_path).read_text()
+    (tmp_path / "history.json").write_text(whole[:-20])
+    found = sf.import_runs(None, tmp_path / "history.json", FACTS)
+    assert losses(found) == {0: 0.75, 10: 0.625}
+    assert any("what follows entry 1 is cut or broken" in note for note in found.notes)
+    state(tmp_path / "t" / "checkpoint-10", history(10), 10)
+    state(tmp_path / "t" / "checkpoint-20", history(20), 20)
+    broken = tmp_path / "t" / "checkpoint-20" / "trainer_state.json"
+    broken.write_text(broken.read_text()[:50])
+    found = sf.import_runs(None, tmp_path / "t", FACTS)
+    assert losses(found) == {0: 0.75, 10: 0.625}
+    assert any("checkpoint-20/trainer_state.json is cut or broken" in note for note in found.notes)
+
+
+def test_messages_say_what_is_the_matter(tmp_path):
+    path = lines(tmp_path / "run.jsonl", [{"eval/acc": 0.3, "eval/format_reward": 0.9}])
+    with pytest.raises(TableError, match=r"has it, but no value of it is a number at a step(.|\n)*line 1 has no step"):
+        sf.import_runs(None, path, FACTS, metric="eval/acc")
+    with pytest.raises(UsageError, match="did you mean 'eval/acc'"):
+        sf.import_runs(None, path, FACTS, metric="eval/ac")
+    with pytest.raises(TableError, match="eval/acc"):
+        sf.import_runs(
+            None, lines(tmp_path / "run.jsonl", two("eval/acc", 0.3, 0.4, **{"eval/format_reward": 0.9})), FACTS
+        )
+    (tmp_path / "README.md").write_text("# A project\n")
+    with pytest.raises(TableError, match="no record of a step in it"):
+        sf.import_runs(None, tmp_path / "README.md", {})
+    (tmp_path / "wide.log").write_bytes("step:0 - a:1\n".encode("utf-16"))
+    with pytest.raises(TableError, match="it is UTF-16"):
+        sf.import_runs(None, tmp_path / "wide.log", FACTS)
+    (tmp_path / "long.log").write_text("step:0 - val-core/a/acc/mean@1:0.5\nstep:1 - " + 100_000 * ":" + "\n")
+    assert max(map(len, sf.import_runs(None, tmp_path / "long.log", FACTS).notes), default=0) < 1000
+    frame = pd.DataFrame(
+        {"run_id": "a", "series": "b", "params": 7e9, "step": [1, 2], "samples": 1, "eval": "e", "loss": 0.5}
+    )
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    with pytest.raises(TableError, match="a runs table, it seems"):
+        sf.import_runs(None, tmp_path / "runs.csv", FACTS)
+
+
+def test_flops_that_could_not_be_counted_are_not_claimed(tmp_path):
+    rows = two("val-core/a/acc/mean@1", 0.25, 0.5)
+    found = sf.import_runs(None, lines(tmp_path / "run.jsonl", rows), {**FACTS, "flops": "6N"})
+    assert found.runs.metadata["flops_convention"] == "not counted"
+    assert any("no tokens and no FLOPs" in note for note in found.notes)
+    assert not sf.import_runs(None, tmp_path / "run.jsonl", FACTS).notes

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
-from scalefit.table.importers.assemble import Choice, Run, assemble
+from scalefit.table.importers.assemble import PEEK, Choice, NoEvaluation, NoMetric, Run, assemble
 from scalefit.table.importers.columns import import_columns
 from scalefit.table.importers.dialects import DIALECTS, Dialect
 from scalefit.table.importers.facts import FLOPS, check_names
-from scalefit.table.importers.formats import open_logs
-from scalefit.table.importers.log import Progress
+from scalefit.table.importers.formats import open_logs, same_run
+from scalefit.table.importers.log import Log, Progress, split_runs
 from scalefit.table.importers.manifest import Entry, read_manifest
 from scalefit.table.importers.values import parse_scale
 from scalefit.table.io import RunTable, as_runs
@@ -102,8 +103,7 @@ def import_runs(
         raise UsageError(f"--map is for import columns; import {kind} knows its columns.")
     check_names(given or {})
     entries = [entry for one in paths for entry in _entries(one)]
-    runs = _read(entries, kind, given or {}, choice, progress)
-    return _together(runs)
+    return _together(*_read(entries, kind, given or {}, choice, progress))
 
 
 def _entries(path: str | Path) -> list[Entry]:
@@ -121,26 +121,55 @@ def _entries(path: str | Path) -> list[Entry]:
 
 def _read(
     entries: Sequence[Entry], kind: str | None, given: Mapping[str, str], choice: Choice, progress: Progress
-) -> list[Run]:
-    """Assemble every run of every entry; with several, one that holds no evaluation is told and left out."""
+) -> tuple[list[Run], list[str]]:
+    """Assemble every run of every entry; of several, those without an evaluation or the metric are told and left out."""
     expected = _CONTAINERS.get(kind or "") or _NEEDS.get(kind or "") or "log that is known"
-    opened = [(entry, log) for entry in entries for log in open_logs(entry.path, progress, expected)]
+    opened = _resumed([(entry, log) for entry in entries for log in open_logs(entry.path, progress, expected)])
+    opened = [(entry, one) for entry, log in opened for one in (split_runs(log, PEEK) if log.rowwise else [log])]
     if len(opened) > 1 and "run_id" in given:
         raise UsageError(
             f"--set run_id: there are {len(opened)} runs; name each in a manifest, or import them one by one."
         )
+    _tell_apart([log for _, log in opened])
     runs, without = [], []
     for entry, log in opened:
         facts = {**given, **entry.facts_of(log)}
         try:
             runs.append(assemble(log, _dialect(entry.kind or kind), facts, entry.choice(choice)))
-        except TableError as error:
+        except (NoEvaluation, NoMetric) as error:
             without.append(error)
     if not runs:
         raise without[0]
-    if without:
-        runs[0] = replace(runs[0], notes=(*runs[0].notes, *(f"left out: {error}" for error in without)))
-    return runs
+    return runs, [f"left out: {error}" for error in without]
+
+
+def _resumed(opened: Sequence[tuple[Entry, Log]]) -> list[tuple[Entry, Log]]:
+    """Make one log of files of one run that was resumed."""
+    first: dict[str, Log] = {}
+    found = []
+    for entry, log in opened:
+        key = same_run(log)
+        if key is None or first.setdefault(key, log) is log:
+            found.append((entry, log))
+        else:
+            first[key].rows = chain(first[key].rows, log.rows)
+            first[key].parts.append(log)
+    return found
+
+
+def _tell_apart(logs: Sequence[Log]) -> None:
+    """Give runs of one name and different places the names of their folders too."""
+    by_name: dict[str, list[Log]] = {}
+    for log in logs:
+        by_name.setdefault(log.run_id, []).append(log)
+    for name, some in by_name.items():
+        if len({log.path for log in some}) < len(some) or len(some) == 1:
+            continue
+        parts = [Path(log.path).resolve().parts for log in some]
+        shared = next(at for at, every in enumerate(zip(*parts, strict=False)) if len(set(every)) > 1)
+        for log, own in zip(some, parts, strict=True):
+            folders = [part for part in own[shared:-1] if part != name]
+            log.run_id = "-".join([*folders, name])
 
 
 def _dialect(kind: str | None) -> Dialect | None:
@@ -149,7 +178,7 @@ def _dialect(kind: str | None) -> Dialect | None:
     return DIALECTS.get(kind or "")
 
 
-def _together(runs: Sequence[Run]) -> Imported:
+def _together(runs: Sequence[Run], left_out: Sequence[str]) -> Imported:
     """Return all runs as one table; they must be told apart and count alike."""
     names = [run.facts["run_id"] for run in runs]
     for run, name in zip(runs, names, strict=True):
@@ -176,6 +205,7 @@ def _together(runs: Sequence[Run]) -> Imported:
             notes.append(
                 f"all {len(runs)} runs were given the same params, {runs[0].facts['params']:g}; a manifest gives each its own"
             )
+    notes += left_out
     frame = pd.concat([run.frame for run in runs], ignore_index=True)
     return Imported(
         as_runs(frame, metadata, runs[0].path), tuple(dict.fromkeys(notes)), tuple(dict(run.facts) for run in runs)

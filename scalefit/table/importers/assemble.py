@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ from scalefit.table.importers.dialects import (
     STEPS,
     Dialect,
     Kind,
+    configured_by,
+    is_error,
     is_evaluation,
     is_no_mean,
     is_training,
@@ -25,14 +28,24 @@ from scalefit.table.importers.dialects import (
     recognise,
 )
 from scalefit.table.importers.facts import resolve
-from scalefit.table.importers.log import RECORDS, Log, Row, number
+from scalefit.table.importers.log import PAGE_BOUNDS, RECORDS, RUNS, Log, Row, number
 from scalefit.table.importers.values import Extent, Rewards, Scale, doubts, why_no_share
 
-_PEEK = 1000
+PEEK = 1000
 """Rows that are looked at before missing facts are asked for; configurations come first in every format."""
 _LAST_STEP = 1 << 53
+_HOLES = 0.05
+"""Share of steps whose tokens may be missing and are filled."""
 _OF_TOTAL = re.compile(r"(\d{1,15})/\d+")
 _SHOWN = 20
+
+
+class NoEvaluation(TableError):
+    """A log without an evaluation; of several logs it is left out."""
+
+
+class NoMetric(UsageError):
+    """A log without the metric that was named; of several logs it is left out."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ class _Role:
     length: bool = False
     evaluation: tuple[str, str, Kind] | None = None
     reward: str = ""
+    bounds: tuple[str, str] | None = None
     extent_of: str | None = None
     mean_of: str | None = None
 
@@ -104,9 +118,10 @@ class Collected:
         self.extents: dict[tuple[str, str], Extent] = {}
         self.rewards: dict[str, Rewards] = {}
         self._newest: dict[str, int] = {}
+        self._run: dict[str, str] = {}
         self._last = -1
-        self._ranges = [(_template(name), name) for name in dialect.ranges]
-        self._spreads = [_template(name) for name in dialect.spreads]
+        self._ranges = [re.compile(pattern) for pattern in dialect.ranges]
+        self._spreads = [re.compile(pattern) for pattern in dialect.spreads]
 
     @property
     def names(self) -> set[str]:
@@ -114,7 +129,13 @@ class Collected:
         return set(self.roles)
 
     def add(self, row: Row) -> None:
-        """Take in a row; what has no place in the run is left out and told."""
+        """Take in a row; what has no place in the run is left out and told, and what is of another run refused."""
+        for column in RUNS:
+            run = row.values.get(column)
+            if isinstance(run, str) and self._run.setdefault(column, run) != run:
+                raise TableError(
+                    f"{self.log.path}: {row.where}: column {column!r} names another run, {run[:40]!r} after {self._run[column][:40]!r}; give each run a file."
+                )
         wanted = []
         for name, raw in row.values.items():
             role = self.roles.get(name)
@@ -153,6 +174,8 @@ class Collected:
         for column, rank in role.columns:
             if column not in kept.columns or rank <= kept.columns[column][0]:
                 kept.columns[column] = rank, value
+        if role.bounds is not None:
+            self.extents.setdefault(role.bounds, Extent()).add(value)
         if role.extent_of is not None:
             rewards = self.rewards.setdefault(role.extent_of, Rewards())
             rewards.extent.add(value)
@@ -183,8 +206,10 @@ class Collected:
                 evaluation = ("training" if found[0] == "training" else groups.get("eval") or "eval", name, found[0])
         elif name == self.choice.name:
             evaluation = ("training" if self.choice.training_metric else name, name, "further")
-        extent_of = mean_of = None
-        for pattern, _ in self._ranges:
+        extent_of = mean_of = bounds = None
+        if name.endswith(PAGE_BOUNDS) and (base := self._role(name[: -len(PAGE_BOUNDS[0])])).evaluation:
+            bounds = base.evaluation[:2]
+        for pattern in self._ranges:
             if match := pattern.fullmatch(name):
                 extent_of = match.groupdict().get("reward") or ""
         for pattern in self._spreads:
@@ -197,6 +222,7 @@ class Collected:
             name in dialect.lengths,
             evaluation,
             reward,
+            bounds,
             extent_of,
             mean_of,
         )
@@ -231,10 +257,6 @@ class Collected:
             )
 
 
-def _template(name: str) -> re.Pattern[str]:
-    return re.compile(re.escape(name).replace(r"\{reward\}", r"(?P<reward>[^/]+)"))
-
-
 def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: Choice) -> Run:
     """Make rows of a log, one for every evaluation.
 
@@ -253,7 +275,10 @@ def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: C
         If there is no evaluation in the log.
     """
     if not log.configured:
-        resolve(log, kind or OTHER, given)  # what nothing in the log will say is asked for before it is read
+        # What nothing that is still to come will say is asked for before the log is read.
+        said = list(log.notes)
+        resolve(log, kind or configured_by(log.config) or OTHER, given, yes=choice.yes)
+        log.notes = said
     first = _peek(log.rows)
     dialect = kind or recognise(name for row in first for name in row.values) or OTHER
     facts = resolve(log, dialect, given, yes=choice.yes)
@@ -272,12 +297,14 @@ def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: C
     found = _choose(collected)
     frame = pd.DataFrame(_rows(collected, found, facts))
     if frame.empty:
-        raise TableError("\n  ".join([f"{log.path}: no evaluation is left in it.", *log.all_notes()]))
+        raise NoEvaluation("\n  ".join([f"{log.path}: no evaluation is left in it.", *log.all_notes()]))
     for name in ("params", "series", "group_size", "eval_size", "seed", "reuse"):
         if name in facts:
             frame[name] = facts[name]
     if "tokens" in frame and facts["flops"] == "6N":
         frame["flops"] = 6.0 * facts["params"] * frame["tokens"]
+    if "flops" not in frame:
+        facts["flops"] = "none"
     return Run(frame, facts, dialect.name, log.path, _what_loss_is(found, choice), tuple(log.all_notes()))
 
 
@@ -285,7 +312,7 @@ def _peek(rows: Iterator[Row]) -> list[Row]:
     first: list[Row] = []
     for row in rows:
         first.append(row)
-        if len(first) == _PEEK:
+        if len(first) == PEEK:
             break
     return first
 
@@ -313,39 +340,76 @@ def _rows(
 
 
 def _tokens(collected: Collected, facts: Mapping[str, Any]) -> dict[int, float] | None:
-    """Return tokens so far by step; None, and a note, where the log does not count them from the first step on."""
-    dialect, steps, log = collected.dialect, collected.steps, collected.log
-    so_far = not dialect.tokens_add_up and any(kept.tokens is not None for kept in steps.values())
-    rollouts = facts["prompts"] * facts["group_size"]
-    found, total, before, whole = {}, 0.0, 0.0, so_far or _from_the_first_step(steps)
-    for step in sorted(steps):
-        kept = steps[step]
-        value = None if kept.tokens is None else kept.tokens[1]
-        if so_far:
-            if value is not None and before + value < total:
-                log.notes.append(
-                    f"{log.path}: the count of tokens begins anew at step {step}; it is carried on from what was there before"
+    """Return tokens so far by step; None, and a note where FLOPs were asked for, where the log does not count them."""
+    dialect, steps = collected.dialect, collected.steps
+    so_far = {step: kept.tokens[1] for step, kept in steps.items() if kept.tokens is not None}
+    found: dict[int, float] | None
+    if not dialect.tokens_add_up and so_far:
+        found = _carried_on(so_far, collected)
+    else:
+        found = _summed(_per_step(collected, facts["prompts"] * facts["group_size"]), collected)
+    if found is None and facts["flops"] != "none":
+        counted = dialect.tokens[0] if dialect.tokens else "a count of tokens"
+        collected.log.notes.append(f"{counted} is not there for every step from the first: no tokens and no FLOPs")
+    return found
+
+
+def _carried_on(so_far: Mapping[int, float], collected: Collected) -> dict[int, float]:
+    """Return a counter at every step; where it begins anew it goes on from what was there."""
+    found, total, before = {}, 0.0, 0.0
+    for step in sorted(collected.steps):
+        if step in so_far:
+            if before + so_far[step] < total:
+                collected.log.notes.append(
+                    f"{collected.log.path}: the count of tokens begins anew at step {step}; it is carried on from what was there before"
                 )
                 before = total
-            total = before + value if value is not None else total
-        else:
-            if value is None and dialect.token_parts and len(kept.parts) == len(dialect.token_parts):
-                value = sum(kept.parts.values())
-            if value is None and dialect.lengths and len(kept.lengths) == len(dialect.lengths):
-                value = sum(kept.lengths.values()) * rollouts
-            whole = whole and (step == 0 or value is not None)
-            total += value or 0.0
+            total = before + so_far[step]
         found[step] = total
-    if whole and total > 0:
-        return found
-    counted = dialect.tokens[0] if dialect.tokens else "a count of tokens"
-    log.notes.append(f"{counted} is not there for every step from the first: no tokens and no FLOPs")
-    return None
+    return found
 
 
-def _from_the_first_step(steps: Mapping[int, _Step]) -> bool:
-    trained = [step for step in sorted(steps) if step > 0]
-    return trained == list(range(1, len(trained) + 1))
+def _per_step(collected: Collected, rollouts: float) -> dict[int, float]:
+    """Return the tokens of each step that tells them, by itself, by parts, or by lengths and rollouts."""
+    dialect, found = collected.dialect, {}
+    for step, kept in collected.steps.items():
+        if kept.tokens is not None:
+            found[step] = kept.tokens[1]
+        elif dialect.token_parts and len(kept.parts) == len(dialect.token_parts):
+            found[step] = sum(kept.parts.values())
+        elif dialect.lengths and len(kept.lengths) == len(dialect.lengths):
+            found[step] = sum(kept.lengths.values()) * rollouts
+    return found
+
+
+def _summed(of_step: dict[int, float], collected: Collected) -> dict[int, float] | None:
+    """Return the sum of tokens before each evaluation; None where too many steps do not tell theirs.
+
+    A log that counts its steps from 0 evaluates before it trains, so that what a step costs comes after its evaluation.
+    A few steps that are missing or broken are taken to cost what the middle one does, which is told.
+    """
+    last = max(collected.steps)
+    from_zero = 0 in of_step
+    needed = range(0, last) if from_zero else range(1, last + 1)
+    holes = [step for step in needed if step not in of_step]
+    if not any(of_step.get(step) for step in needed) or len(holes) > _HOLES * len(needed):
+        return None
+    if holes:
+        middle = median(of_step.values())
+        of_step = {**of_step, **dict.fromkeys(holes, middle)}
+        shown = ", ".join(map(str, holes[:3])) + (", ..." if len(holes) > 3 else "")
+        collected.log.notes.append(
+            f"{collected.log.path}: {len(holes)} of {len(needed)} steps tell no tokens ({shown}); they are taken to cost what the middle step does, {middle:.4g}"
+        )
+    found, total = {}, 0.0
+    for step in range(0, last + 1):
+        if not from_zero:
+            total += of_step.get(step, 0.0) if step else 0.0
+        if step in collected.steps:
+            found[step] = total
+        if from_zero:
+            total += of_step.get(step, 0.0)
+    return found
 
 
 def _choose(collected: Collected) -> dict[tuple[str, str], Scale | None]:
@@ -363,7 +427,8 @@ def _choose(collected: Collected) -> dict[tuple[str, str], Scale | None]:
     found, refused = {}, []
     for key in sorted(candidates):
         kind = collected.kinds[key]
-        scale = choice.scale if choice.scale is not None and (kind != "accuracy" or choice.name is not None) else None
+        scaled = kind != "accuracy" or choice.name is not None or collected.extents[key].beyond
+        scale = choice.scale if scaled else None
         rewards = None if kind == "accuracy" else collected.rewards.get(collected.reward_of[key], Rewards())
         if kind == "further":
             rewards = None
@@ -401,14 +466,33 @@ def _unnamed(collected: Collected) -> set[tuple[str, str]]:
     right |= {key for key, kind in collected.kinds.items() if kind == "score" and key[0] not in measured}
     if right:
         return right
+    stepless = sorted(
+        name
+        for name in collected.names
+        if (one := meaning(collected.dialect, name)) and one[0] in ("accuracy", "score")
+    )
+    if stepless:
+        raise NoEvaluation(
+            "\n  ".join(
+                [
+                    f"{log.path}: {', '.join(stepless[:_SHOWN])} is there, but no value of it is a number at a step.",
+                    *log.all_notes(),
+                ]
+            )
+        )
     further = sorted(name for (_, name), kind in collected.kinds.items() if kind == "further")
-    shown = ", ".join(further[:_SHOWN] or sorted(name for name in collected.names if not is_no_mean(name))[:_SHOWN])
+    others = sorted(name for name in collected.names if not is_no_mean(name) and name not in further)
+    shown = ", ".join([*further, *others][:_SHOWN])
+    if {"run_id", "series", "loss"} <= collected.names:
+        raise NoEvaluation(
+            f"{log.path}: a runs table, it seems, and no log; use it as it is (scalefit check {log.path})."
+        )
     if collected.dialect is OTHER:
-        raise TableError(
+        raise NoEvaluation(
             f"{log.path}: its metrics ({shown or 'none'}) are none that {', '.join(DIALECTS)} write; name the one that is pass@1 with "
             "--metric, or map its columns with --map."
         )
-    raise TableError(
+    raise NoEvaluation(
         f"{log.path}: no evaluation in it. Its metrics: {shown}; name the one that is pass@1 with --metric, or a training reward with --training-metric."
     )
 
@@ -432,9 +516,15 @@ def _named(collected: Collected) -> set[tuple[str, str]]:
             f"--metric {name}: a reward over training rollouts, no evaluation: it moves with the problems drawn and with what a right answer pays. "
             f"{_offer(collected, name)} Where nothing else is there, say --training-metric {name}, with --scale where a right answer does not pay 1."
         )
+    option = "--metric" if choice.metric else "--training-metric"
+    if not chosen and name in collected.names:
+        raise NoEvaluation(
+            "\n  ".join(
+                [f"{option} {name}: {log.path} has it, but no value of it is a number at a step.", *log.all_notes()]
+            )
+        )
     if not chosen:
-        option = "--metric" if choice.metric else "--training-metric"
-        raise UsageError(f"{option} {name}: {log.path} has no such evaluation; {_offer(collected, name)}")
+        raise NoMetric(f"{option} {name}: {log.path} has no such evaluation; {_offer(collected, name)}")
     return chosen
 
 
@@ -445,14 +535,18 @@ def _offer(collected: Collected, name: str) -> str:
             one for one in collected.names if is_training(collected.dialect, one) and not is_no_mean(one)
         ]
     else:
-        offered = [one for one in collected.names if one != name and is_evaluation(one)]
+        offered = [one for one in collected.names if one != name and _may_be_offered(collected.dialect, one)]
     every = sorted(offered)
     if not every:
-        return "the log has no mean of an evaluation."
+        return "it has none at all."
     hint = nearest(name, every)
     return (
         hint if hint.startswith("did") or len(every) <= _SHOWN else f"its evaluations: {', '.join(every[:_SHOWN])}, ..."
     )
+
+
+def _may_be_offered(dialect: Dialect, name: str) -> bool:
+    return is_evaluation(name) or not (is_no_mean(name) or is_training(dialect, name) or is_error(name))
 
 
 def _what_loss_is(found: Mapping[tuple[str, str], Scale | None], choice: Choice) -> str | None:

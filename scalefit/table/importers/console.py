@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from scalefit.table.importers.dialects import is_evaluation
 from scalefit.table.importers.log import RECORDS, STEP, Log, Progress, Row, number
-from scalefit.table.importers.text import lines
+from scalefit.table.importers.text import PACKING, head_of, lines, open_bytes, parse_json, unwrapped
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _STEP = re.compile(r"\bstep:(\d{1,15}(?:\.0*)?)(?= - |\s*$)(?: - (.*))?")
@@ -21,6 +22,14 @@ _BAR = re.compile(r"\b(\d{1,12})/(\d{1,12}) \[")
 _CUT = re.compile(r"(?:\.|e[-+]?\d?)$", re.IGNORECASE)
 """How a number ends that was cut: Python writes exponents with two digits, and one after a point."""
 _DICT = re.compile(r"\{'.*\}")
+_JSON = re.compile(r'\{".*\}')
+_DICT_CUT = re.compile(r"\{'(?:eval_|loss|reward|train)")
+_MARKS = frozenset(("epoch", "loss", "eval_loss", "global_step/max_steps", "step", "_step", "global_step"))
+"""Names of which a printed dictionary holds one where it is a record."""
+_RECORD = re.compile(rb"\bstep:\d|\{['\"]")
+_CONFIG = "{'actor_rollout_ref'"
+_MAYBE_EVALUATION = re.compile(r"eval|val|test")
+_BLOCK, _OVERLAP = 1 << 20, 64
 LONG = 512
 """Characters from which on a line may have been cut to a limit of whatever carried it; terminals and shippers cap at 1000 and more."""
 _LONGEST_DICT = 100_000
@@ -67,22 +76,55 @@ class _Survey:
         return None
 
 
+def has_records(path: Path) -> bool:
+    """Say whether anything in a text looks like a record of a step."""
+    rest = b""
+    with open_bytes(path) as file:
+        while True:
+            try:
+                block = file.read(_BLOCK)
+            except PACKING:
+                return False
+            if _RECORD.search(rest + block):
+                return True
+            if not block:
+                return False
+            rest = block[-_OVERLAP:]
+
+
+def printed_config(path: Path) -> Any:
+    """Return the configuration that verl's trainer prints at the start of a run, None where there is none."""
+    text, start = _plain(head_of(path, _BLOCK)), -1
+    if (start := text.find(_CONFIG)) < 0:
+        return None
+    body = re.sub(r"\n\([^()\n]*\) ?", "\n", text[start : start + _LONGEST_DICT])
+    depth = 0
+    for at, mark in enumerate(body):
+        depth += (mark == "{") - (mark == "}")
+        if not depth:
+            return _literal(body[: at + 1])
+    return None
+
+
 def console(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
     """Yield the records of a console log; what a cut line has lost is told, with its step."""
     survey = _first_pass(path)
-    ended = _ends_with_newline(path)
     step_of_bar: int | None = None
     waiting: list[tuple[int, dict[str, Any]]] = []
     for at, raw in lines(path, progress, log):
-        text = _plain(raw)
-        if match := _STEP.search(text):
-            yield from _record(at, text, match, log, survey, complete=ended or raw.endswith(b"\n"))
+        if b"step:" in raw and (match := _STEP.search(text := _plain(raw))):
+            yield from _record(at, text, match, log, survey, complete=raw.endswith(b"\n"))
             continue
+        if b"{" not in raw and b" [" not in raw:
+            continue
+        text = _plain(raw)
         found = _dictionary(text)
         if found is not None:
             waiting.append((at, found))
-            if STEP in found or "global_step/max_steps" in found:
-                yield Row(f"line {at}", waiting.pop()[1])
+            if any(name in found for name in (STEP, "global_step/max_steps", "_step", "global_step")):
+                yield Row(f"line {at}", unwrapped(waiting.pop()[1]))
+        elif _DICT_CUT.search(text) and not raw.endswith(b"\n"):
+            log.leave_out(f"line {at}", "is a record that is cut")
         bars = [int(done) for done, total in _BAR.findall(text) if total == survey.total]
         if bars:
             step_of_bar = bars[-1]
@@ -95,19 +137,26 @@ def console(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
 
 
 def _first_pass(path: Path) -> _Survey:
+    """Look at every line's length and last value, and at the order of names where an evaluation ends or is in the line."""
     found = _Survey()
     for _, raw in lines(path, lambda done, total: None):
         if b" [" in raw:
             found.bars.update(total for _, total in _BAR.findall(_plain(raw)))
         if b"step:" not in raw or not (match := _STEP.search(text := _plain(raw))):
             continue
-        pairs = _pairs(match[2] or "")
-        for name, value in pairs:
+        said = match[2] or ""
+        for name, value in _pairs(said.rpartition(" - ")[2]):
             found.longest[name] = max(len(value), found.longest.get(name, 0))
-            if "." in value:
-                found.fractions.add(name)
+        if _MAYBE_EVALUATION.search(said):
+            pairs = _pairs(said)
+            for name, value in pairs:
+                if is_evaluation(name):
+                    found.longest[name] = max(len(value), found.longest.get(name, 0))
+                    if "." in value:
+                        found.fractions.add(name)
+            if len(text) >= LONG:
+                found.orders.add(tuple(name for name, _ in pairs))
         if len(text) >= LONG:
-            found.orders.add(tuple(name for name, _ in pairs))
             found.lengths[len(text)] += 1
     return found
 
@@ -132,19 +181,15 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 def _record(at: int, text: str, match: re.Match[str], log: Log, survey: _Survey, *, complete: bool) -> Iterator[Row]:
     pairs = _pairs(match[2] or "")
     where = f"line {at} (step {match[1]})"
-    why = survey.cut(tuple(name for name, _ in pairs), len(text))
-    values: dict[str, Any] = {}
-    for place, (name, value) in enumerate(pairs):
-        final = place == len(pairs) - 1
-        if final and why is None:
-            why = survey.cut_value(name, value, complete=complete)
-        if final and why is not None:
-            log.leave_out(where, f"has lost {name or 'what follows'} and all after it: {why}")
-        elif number(value) is None or _CUT.search(value):
-            if name and is_evaluation(name):
-                log.leave_out(where, f"holds {value[:30]!r} for {name}, which is no number (cut?)")
-        else:
-            values[name] = value
+    why = None
+    if pairs:
+        why = survey.cut(tuple(name for name, _ in pairs), len(text)) or survey.cut_value(*pairs[-1], complete=complete)
+    values = dict(pairs if why is None else pairs[:-1])
+    if why is not None:
+        log.leave_out(where, f"has lost {pairs[-1][0][:80] or 'what follows'} and all after it: {why}")
+    for name in [name for name in values if is_evaluation(name)]:
+        if number(values[name]) is None or _CUT.search(values[name]):
+            log.leave_out(where, f"holds {values.pop(name)[:30]!r} for {name}, which is no number (cut?)")
     if values or not pairs:
         yield Row(f"line {at}", {STEP: match[1], **values})
     if not complete and why is None and pairs and is_evaluation(pairs[-1][0]):
@@ -154,37 +199,39 @@ def _record(at: int, text: str, match: re.Match[str], log: Log, survey: _Survey,
 
 
 def _dictionary(text: str) -> dict[str, Any] | None:
-    """Return the dictionary of metrics printed in a line."""
-    match = _DICT.search(text[:_LONGEST_DICT])
-    if match is None:
+    """Return the dictionary of metrics, Python's or JSON's, that is printed in a line."""
+    if len(text) > _LONGEST_DICT:
         return None
-    try:
-        found = ast.literal_eval(re.sub(r"(?<=: )(?:nan|-?inf)\b", "None", match[0]))
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
-    if (
-        isinstance(found, dict)
-        and all(isinstance(name, str) for name in found)
-        and ("epoch" in found or "loss" in found or "eval_loss" in found or "global_step/max_steps" in found)
-    ):
+    found: Any = None
+    if match := _DICT.search(text):
+        found = _literal(re.sub(r"(?<=: )(?:nan|-?inf)\b", "None", match[0]))
+    elif match := _JSON.search(text):
+        with contextlib.suppress(ValueError):
+            found = parse_json(match[0].encode())
+    if isinstance(found, dict) and all(isinstance(name, str) for name in found) and not _MARKS.isdisjoint(found):
         return found
     return None
 
 
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
 def _counted(waiting: list[tuple[int, dict[str, Any]]], log: Log) -> Iterator[Row]:
-    """Give each record the count of training records so far; `logging_steps`, which must be said, makes steps of it."""
+    """Give each record the count of training records so far; `logging_steps`, which must be said, makes steps of it.
+
+    Where the epoch goes back, a run was resumed, and the count goes on from the last record before that epoch.
+    """
     log.asks.append("logging_steps")
-    trained = 0
+    counted: list[float] = []
     for at, values in waiting:
+        epoch = number(values.get("epoch"))
         evaluation = any(name.startswith("eval_") for name in values)
-        trained += not evaluation and "train_runtime" not in values
-        yield Row(f"line {at}", {**values, RECORDS: trained})
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with open(path, "rb") as file:
-        file.seek(0, 2)
-        if file.tell() == 0:
-            return True
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
+        if not evaluation and "train_runtime" not in values:
+            while counted and epoch is not None and counted[-1] >= epoch:
+                counted.pop()
+            counted.append(epoch if epoch is not None else (counted[-1] if counted else 0.0))
+        yield Row(f"line {at}", {**values, RECORDS: len(counted)})

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import TableError
-from scalefit.table.importers.log import STEP, Log, Progress, Row, flat
+from scalefit.table.importers.log import RUNS, STEP, Log, Progress, Row, flat
 from scalefit.table.importers.text import parse_json, put_config
 
 SQLITE = b"SQLite format 3\x00"
 PARQUET = b"PAR1"
-_RUN = ("run_name", "run_id", "run")
-"""Columns that tell the runs of a Parquet log apart."""
 
 
 def trackio_runs(path: Path) -> list[Log]:
@@ -105,7 +103,7 @@ def parquet_runs(files: list[Path], path: Path, name: str, progress: Progress) -
         done += file.stat().st_size
         progress(done, total)
     table = pa.concat_tables(tables, promote_options="default")
-    by = next((column for column in _RUN if column in table.column_names), None)
+    by = next((column for column in RUNS if column in table.column_names), None)
     if by is None:
         return [_parquet_log(table, path, name)]
     return [

@@ -1,7 +1,7 @@
 """What the metrics of each tool mean. To add a tool, add its block to `DIALECTS`: nothing else has to be touched.
 
 A pattern is a regular expression that a metric's whole name matches. `(?P<eval>...)` in it names the evaluation,
-`(?P<reward>...)` a reward function; `{reward}` in a name stands for the latter.
+`(?P<reward>...)` a reward function.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Dialect:
     training : tuple of str
         Patterns of means over training rollouts, which are no evaluation.
     ranges : tuple of str
-        Metrics that hold the least and the largest reward seen: what a score can be.
+        Patterns of metrics that hold the least and the largest reward seen: what a score can be.
     spreads : tuple of str
-        Metrics that hold the standard deviation of a reward whose mean is the name less `/std`, plus `/mean`.
+        Patterns of metrics that hold the standard deviation of a reward whose mean is the name less `/std`, plus `/mean`.
     tokens : tuple of str
         Metrics of tokens, prompt and response of every rollout; the first that is there counts.
     tokens_add_up : bool
@@ -68,7 +68,7 @@ class Dialect:
 
     def names(self) -> Iterable[str]:
         """Yield every metric that the block names outright."""
-        yield from (*self.tokens, *self.token_parts, *self.lengths, *self.ranges)
+        yield from (*self.tokens, *self.token_parts, *self.lengths)
         for every in self.columns.values():
             yield from every
 
@@ -89,7 +89,10 @@ DIALECTS = {
             ),
             further=(r"val-(?:core|aux)/(?P<eval>.+)/mean@\d+", r"val-aux/(?P<eval>.+)/mean"),
             training=(r"critic/(?:score|rewards)/mean",),
-            ranges=("critic/score/min", "critic/score/max"),
+            ranges=(
+                r"critic/score/(?:min|max)",
+                r"val-(?:core|aux)/.+/(?:reward|score)/(?:worst|best)@\d+/mean",
+            ),
             tokens=("perf/total_num_tokens",),
             lengths=("prompt_length/mean", "response_length/mean"),
             columns={
@@ -114,8 +117,8 @@ DIALECTS = {
             scores=(r"eval[_/](?:(?P<eval>.+)_)?rewards/(?P<reward>[^/]+)(?:/mean)?",),
             further=(r"eval[_/](?:(?P<eval>.+)_)?reward",),
             training=(r"(?:train/)?rewards/(?P<reward>[^/]+)(?:/mean)?", r"(?:train/)?reward"),
-            ranges=("rewards/{reward}/mean", "rewards/{reward}", "train/rewards/{reward}/mean"),
-            spreads=("rewards/{reward}/std", "train/rewards/{reward}/std"),
+            ranges=(r"(?:train/)?rewards/(?P<reward>[^/]+)(?:/mean)?",),
+            spreads=(r"(?:train/)?rewards/(?P<reward>[^/]+)/std",),
             tokens=("num_tokens", "train/num_tokens"),
             tokens_add_up=False,
             columns={
@@ -138,8 +141,8 @@ DIALECTS = {
             scores=(r"eval_rewards/(?P<reward>[^/]+)(?:/mean)?",),
             further=(r"eval_reward",),
             training=(r"rewards/(?P<reward>[^/]+)(?:/mean)?", r"reward"),
-            ranges=("rewards/{reward}/mean",),
-            spreads=("rewards/{reward}/std",),
+            ranges=(r"rewards/(?P<reward>[^/]+)(?:/mean)?",),
+            spreads=(r"rewards/(?P<reward>[^/]+)/std",),
             tokens=("num_tokens",),
             tokens_add_up=False,
             columns={
@@ -171,10 +174,11 @@ DIALECTS = {
         Dialect(
             name="prime-rl",
             about="prime-rl: metrics files, W&B",
-            accuracies=(r"eval/(?P<eval>[^/]+)/(?:.+/)?(?:avg@\d+|pass@1)",),
-            scores=(r"eval/(?P<eval>[^/]+)/(?:.+/)?reward/mean",),
+            accuracies=(r"eval/(?P<eval>[^/]+)/(?:.+/)?pass@1",),
+            # avg@k is a mean of rewards, as reward/mean is.
+            scores=(r"eval/(?P<eval>[^/]+)/(?:.+/)?avg@\d+", r"eval/(?P<eval>[^/]+)/(?:.+/)?reward/mean"),
             training=(r"(?:train/.+/)?reward(?:/[^/]+)?/mean", r"solve_all/.+"),
-            ranges=("reward/all/min", "reward/all/max"),
+            ranges=(r"reward/all/(?:min|max)",),
             tokens=("progress/total_tokens",),
             tokens_add_up=False,
             columns={
@@ -225,9 +229,13 @@ STEPS = (
 )  # fmt: skip
 """Names of the step that any tool may use, after a dialect's own."""
 _NO_MEAN = re.compile(
-    r"(?:.*[/_])?(?:std|stdev|var|min|max|median|stderr)|.*(?:best|maj|worst|top)@.*|.*pass@(?!1$|1/).*"
+    r"(?:.*[/_])?(?:std|stdev|var|min|max|median|stderr)(?:@\d+)?|.*(?:best|maj|worst|top|cons|std|var)@.*"
+    r"|.*pass(?:@|_at_|_)(?!1(?:\D|$))\d+.*|(?:.*[/_])?(?:majority|consensus)(?:[/_].*)?"
 )
-_TRAINING = re.compile(r"(?:train|training|rollout|rollouts|critic|actor|env|batch)[/_].*|(?:.*/)?rewards?(?:/.*)?")
+_ERROR = re.compile(r"(?:.*[/_])?(?:errors?|err|wer|cer|mistakes|fail(?:ure)?s?)(?:_rate|_ratio)?(?:/mean)?")
+_TRAINING = re.compile(
+    r"(?:train|training|rollout|rollouts|critic|actor|env|batch|objective)[/_].*|(?:.*[/_])?[a-z]*rewards?(?:[/_].*)?"
+)
 _EVALUATION = re.compile(r"(?:.*[/_])?(?:eval|val|valid|validation|test|dev|holdout|heldout|benchmark)(?:[-_/].*|$)")
 
 
@@ -258,6 +266,11 @@ def is_no_mean(name: str) -> bool:
     return _NO_MEAN.fullmatch(name) is not None
 
 
+def is_error(name: str) -> bool:
+    """Say whether a metric is by its name the share of wrong answers."""
+    return _ERROR.fullmatch(name) is not None
+
+
 def is_training(dialect: Dialect, name: str) -> bool:
     """Say whether a metric is of training rollouts, by the dialect or else by its name."""
     found = meaning(dialect, name)
@@ -266,10 +279,21 @@ def is_training(dialect: Dialect, name: str) -> bool:
     return _TRAINING.fullmatch(name) is not None and _EVALUATION.fullmatch(name) is None
 
 
+@lru_cache(maxsize=4096)
 def is_evaluation(name: str) -> bool:
     """Say whether any dialect takes a metric for the mean of an evaluation."""
     found = (meaning(dialect, name) for dialect in DIALECTS.values())
     return any(one is not None and one[0] != "training" for one in found)
+
+
+def configured_by(config: Mapping[str, object]) -> Dialect | None:
+    """Return the dialect that finds most in a configuration; None where none finds anything."""
+
+    def known(dialect: Dialect) -> int:
+        return sum(any(name in config for name in names) for names in dialect.config.values())
+
+    best = max(DIALECTS.values(), key=known)
+    return best if known(best) else None
 
 
 def recognise(names: Iterable[str]) -> Dialect | None:

@@ -29,6 +29,7 @@ OPTIONAL = {
     "logging_steps": "steps between two records of a console log that does not number them",
 }
 _SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)[ _-]?([bBmM])(?![A-Za-z0-9])")
+_ACTIVE = re.compile(r"[-_]A\d+(?:\.\d+)?B(?![A-Za-z0-9])")
 _KIND = (
     (re.compile(r"(?:^|[-_.])(?:instruct|chat|it|sft)(?:[-_.]|$)", re.IGNORECASE), "instruct"),
     (re.compile(r"(?:^|[-_.])(?:base|pt)(?:[-_.]|$)", re.IGNORECASE), "base"),
@@ -47,7 +48,8 @@ def propose(model: str) -> dict[str, str]:
     """Return what a model's name or path suggests: `params` from `7B`, `series` from `Instruct`, `Chat` or `Base`."""
     name = model.rstrip("/").rpartition("/")[2]
     found = {}
-    if sizes := _SIZE.findall(name):
+    # Of a mixture of experts 6 N counts the active parameters; which of both numbers is meant is not guessed.
+    if (sizes := _SIZE.findall(name)) and not _ACTIVE.search(name):
         found["params"] = f"{sizes[-1][0]}{sizes[-1][1].upper()}"
     for pattern, series in _KIND:
         if pattern.search(name):

@@ -1,14 +1,10 @@
-"""Logs in JSON lines, JSON arrays, trainer_state.json and delimited text."""
+"""Logs in JSON lines, JSON arrays and trainer_state.json; how every log in text is opened."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
-import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -16,14 +12,13 @@ from typing import IO, Any
 import orjson
 
 from scalefit.errors import TableError
-from scalefit.table.delimited import read_head
 from scalefit.table.importers.log import STEP, Log, Progress, Row, flat
 
 _TOLD = 1000
 """Lines between two words on progress."""
-_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
+_GAP = 1 << 12
+"""Characters between two entries of an array at the most."""
 _WORST = "is cut or no JSON object"
-_HEAD = 1 << 16
 GZIP = b"\x1f\x8b"
 
 
@@ -123,13 +118,31 @@ def whole_json(path: Path) -> Any:
 
 
 def json_array(path: Path, log: Log) -> Iterator[Row]:
-    """Yield the objects of a JSON array."""
-    found = whole_json(path)
+    """Yield the objects of a JSON array; of one that is cut, those that are whole."""
+    try:
+        found = whole_json(path)
+    except TableError:
+        found = _whole_entries(path, log)
     for at, entry in enumerate(found if isinstance(found, list) else []):
         if isinstance(entry, dict):
             yield Row(f"entry {at}", unwrapped(entry))
         else:
             log.leave_out(f"entry {at}", "is no JSON object")
+
+
+def _whole_entries(path: Path, log: Log) -> list[Any]:
+    with open_bytes(path) as file:
+        content = file.read().decode("utf-8-sig", "replace")
+    found, at, decoder = [], content.index("[") + 1, json.JSONDecoder()
+    while at < len(content):
+        at += len(content[at : at + _GAP]) - len(content[at : at + _GAP].lstrip(" \t\r\n,"))
+        try:
+            entry, at = decoder.raw_decode(content, at)
+        except (ValueError, RecursionError):
+            break
+        found.append(entry)
+    log.leave_out(f"what follows entry {len(found) - 1}", "is cut or broken")
+    return found
 
 
 def trainer_state(path: Path, log: Log) -> Iterator[Row]:
@@ -159,76 +172,42 @@ def last_state(folder: Path, log: Log) -> Path:
             found.append((int(number), path))
         else:
             log.leave_out(path.parent.name, "is no numbered checkpoint")
+    whole: list[tuple[int, Path]] = []
+    for reached, path in sorted(found):
+        try:
+            whole.append((max(reached, _reach(path)), path))
+        except TableError:
+            log.leave_out(str(path.relative_to(folder)), "is cut or broken")
     own = folder / "trainer_state.json"
-    if own.is_file():
-        state = whole_json(own)
-        reached = state.get("global_step") if isinstance(state, dict) else None
-        history = state.get("log_history") if isinstance(state, dict) else None
-        steps = [entry.get("step") for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
-        every = [step for step in (reached, *steps) if isinstance(step, (int, float)) and step == step]
-        found.append((int(max(every, default=0)), own))
-    if not found:
-        raise TableError(f"{folder}: no trainer_state.json in it nor in a checkpoint-* folder; name the file.")
-    return max(found, key=lambda one: (one[0], one[1] == own))[1]
+    if own.is_file() and whole:
+        try:
+            whole.append((_reach(own), own))
+        except TableError:
+            log.leave_out(own.name, "is cut or broken")
+    elif own.is_file():
+        return own
+    if not whole:
+        raise TableError(
+            f"{folder}: no trainer_state.json that is whole in it nor in a checkpoint-* folder; name the file."
+        )
+    return max(whole, key=lambda one: (one[0], one[1] == own))[1]
 
 
-def header_of(path: Path) -> tuple[list[str], str, int]:
-    """Return the column names of delimited text, what separates them, and how many lines are before the rows.
-
-    Raises
-    ------
-    TableError
-        If there are none, or one stands twice.
-    """
-    try:
-        head = head_of(path, _HEAD).removeprefix(b"\xef\xbb\xbf")
-        begins = head.lstrip()
-        blank = head[: len(head) - len(begins)].count(b"\n")
-        metadata, mark, raw = read_head(begins, ".tsv" if ".tsv" in path.suffixes else "")
-    except TableError as error:
-        raise TableError(f"{path}: {str(error).removeprefix(f'{path}: ').rstrip('.')}.") from None
-    names = [name.strip() for name in raw]
-    if not any(names):
-        raise TableError(f"{path}: its first line names no columns.")
-    twice = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twice:
-        raise TableError(f"{path}: column {twice[0]!r} stands twice; keep one of them.")
-    return names, mark, blank + (2 if metadata else 1)
+def _reach(path: Path) -> int:
+    """Return the last step that a state tells of; raises TableError where it is no state."""
+    state = whole_json(path)
+    if not isinstance(state, dict) or not isinstance(state.get("log_history"), list):
+        raise TableError(f"{path}: no log_history in it.")
+    steps = [
+        state.get("global_step"),
+        *(entry.get("step") for entry in state["log_history"] if isinstance(entry, dict)),
+    ]
+    return int(max((step for step in steps if isinstance(step, (int, float)) and 0 <= step < 1 << 53), default=0))
 
 
-def delimited(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
-    """Yield the rows of delimited text as text by column; rows of another length than the header are left out.
-
-    Unlike a table's reader (`scalefit.table.load`), which refuses what is damaged, it keeps what is whole.
-    """
-    total = path.stat().st_size
-    names, mark, before = header_of(path)
-    with open_bytes(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
-        for _ in range(before):
-            file.readline()
-        reader = csv.reader(file, delimiter=mark)
-        while True:
-            where = f"line {reader.line_num + before + 1}"
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except PACKING:
-                log.leave_out(f"what follows {where}", "cannot be unpacked")
-                return
-            except csv.Error as error:
-                log.leave_out(where, f"is no row ({error})")
-                continue
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                log.leave_out(where, f"has {len(cells)} fields where the header has {len(names)}")
-                continue
-            if mark != ",":
-                cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
-            if reader.line_num % _TOLD == 0:
-                progress(min(raw.tell(), total), total)
-            yield Row(where, {name: cell for name, cell in zip(names, cells, strict=True) if cell != ""})
+def is_named_log(path: Path) -> bool:
+    """Say whether a file has one of the names that trainers give their metrics."""
+    return path.name.partition(".")[0] in ("metrics", "trainer_log", "logging", "history") and ".jsonl" in path.name
 
 
 def put_config(log: Log, values: Any) -> None:

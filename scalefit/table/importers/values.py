@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from scalefit.errors import UsageError
+from scalefit.table.importers.dialects import is_error
 
 SLACK = 1e-6
 """How far beyond 0 and 1 a mean in single precision may lie."""
@@ -105,6 +106,8 @@ def why_no_share(name: str, values: Extent, rewards: Rewards | None, scale: Scal
         return None
     if _NATS.fullmatch(name):
         return f"{name} is a loss, and pass@1 is asked for (the runs table's loss is 1 - pass@1); name another metric"
+    if is_error(name):
+        return f'{name} is by its name a share of wrong answers, and pass@1 is asked for; name another metric, or map it with --map (loss = "`{name}`")'
     if values.beyond and rewards is None and values.low >= 0 and 3 < values.high <= 100:
         if values.high <= NATS:
             return f"{name} goes from {values}: a loss in nats is no pass@1; per cent say so with --scale 0:100, a score with --scale LOW:HIGH, {way_out}"
@@ -130,7 +133,7 @@ def doubts(name: str, rewards: Rewards | None) -> Iterable[str]:
     if rewards.pays is not None and rewards.pays < PAYS_LESS:
         yield f"{name} is taken as pass@1; the rewards' spread is that of partial credit or of a right answer paying about {rewards.pays:.2g} (--scale says what it pays)"
     elif rewards.extent.low > rewards.extent.high and rewards.pays is None:
-        yield f"{name} is a mean of rewards, taken as pass@1: nothing in the log leaves 0 to 1, and nothing says that a right answer pays 1 (--scale does)"
+        yield f"{name} is a mean of rewards, taken as pass@1: its values lie in 0 to 1, and the log says nothing of what a right answer pays (--scale does)"
 
 
 def _guess(extent: Extent) -> str:
