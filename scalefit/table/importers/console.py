@@ -50,7 +50,7 @@ class _Survey:
         """The number of steps that the progress bar of training counts to: that of most bars, evaluations' are fewer."""
         return self.bars.most_common(1)[0][0] if self.bars else None
 
-    def cut(self, names: tuple[str, ...], length: int) -> str | None:
+    def cut(self, pairs: list[tuple[str, str]], length: int) -> str | None:
         """Return why the last value of a line cannot be trusted; None where it can.
 
         A long line was cut if other lines go on after the same names with a further evaluation, or if it and others
@@ -58,7 +58,8 @@ class _Survey:
         """
         if length < LONG:
             return None
-        for other in self.orders:
+        names = tuple(name for name, _ in pairs) if is_evaluation(pairs[-1][0]) else ()
+        for other in self.orders if names else ():
             if len(other) > len(names) and other[: len(names)] == names and is_evaluation(other[len(names)]):
                 return f"its line ends after {length} characters, where others go on with {other[len(names)]}"
         if self.lengths[length] > 1 and length == max(self.lengths) and length >= 2 * LONG:
@@ -162,19 +163,22 @@ def _first_pass(path: Path) -> _Survey:
 
 
 def _plain(raw: bytes) -> str:
-    return _REPEATED.sub("", _ANSI.sub("", raw.decode("utf-8", "replace")).rstrip("\r\n"))
+    text = raw.decode("utf-8", "replace").rstrip("\r\n")
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
+    return _REPEATED.sub("", text) if "[repeated" in text else text
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
     """Return names and values as they stand; the last colon of a piece divides them, as names may hold colons."""
     found = []
-    for piece in text.split(" - "):
-        name, colon, value = piece.strip().rpartition(":")
-        # tensor(0.41, device='cuda:0') holds a colon of its own.
-        if colon and "(" in name.rpartition(":")[2]:
+    for piece in text.strip().split(" - "):
+        name, colon, value = piece.rpartition(":")
+        if value.endswith(")") and "(" not in value:
+            # tensor(0.41, device='cuda:0') holds a colon of its own.
             head, _, tail = name.rpartition(":")
             name, value = head, f"{tail}:{value}"
-        found.append((name, value.strip()) if colon else (piece.strip(), ""))
+        found.append((name, value) if colon else (piece, ""))
     return found
 
 
@@ -183,7 +187,7 @@ def _record(at: int, text: str, match: re.Match[str], log: Log, survey: _Survey,
     where = f"line {at} (step {match[1]})"
     why = None
     if pairs:
-        why = survey.cut(tuple(name for name, _ in pairs), len(text)) or survey.cut_value(*pairs[-1], complete=complete)
+        why = survey.cut(pairs, len(text)) or survey.cut_value(*pairs[-1], complete=complete)
     values = dict(pairs if why is None else pairs[:-1])
     if why is not None:
         log.leave_out(where, f"has lost {pairs[-1][0][:80] or 'what follows'} and all after it: {why}")
