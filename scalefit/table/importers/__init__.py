@@ -12,7 +12,9 @@ from typing import Any
 import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
-from scalefit.table.importers.assemble import PEEK, Choice, NoEvaluation, NoMetric, Run, assemble
+from scalefit.table.importers.assemble import PEEK, Run, assemble
+from scalefit.table.importers.choose import NoEvaluation, NoMetric
+from scalefit.table.importers.collect import Choice
 from scalefit.table.importers.columns import import_columns
 from scalefit.table.importers.dialects import DIALECTS, Dialect
 from scalefit.table.importers.facts import FLOPS, check_names

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import TableError, UsageError, nearest
-from scalefit.table.importers.assemble import Choice
+from scalefit.table.importers.collect import Choice
 from scalefit.table.importers.facts import FACTS, OPTIONAL
 from scalefit.table.importers.log import Log
 from scalefit.table.importers.values import parse_scale
