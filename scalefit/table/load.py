@@ -15,6 +15,7 @@ from typing import IO, Any
 import pandas as pd
 
 from scalefit.errors import TableError
+from scalefit.places import find_place
 from scalefit.table.delimited import read_cells, read_head
 from scalefit.table.faults import Fault
 from scalefit.table.lines import Asked, as_arrow, flatten, parse_json, read_lines
@@ -48,8 +49,11 @@ class Source:
     _lines: dict[str, list[int]] = field(default_factory=dict)
     _first: dict[str, str] = field(default_factory=dict)
 
-    def note(self, line: int, what: str) -> None:
-        """Keep a damaged line, together with others of the same kind."""
+    def note(self, line: int, what: str, warning: bool = False) -> None:
+        """Keep a damaged line, together with others of the same kind; a doubtful one by itself."""
+        if warning:
+            self.damage.append(Fault("", (), what, "see whether it is whole", True, line))
+            return
         kind = what.partition(" (")[0]
         self._lines.setdefault(kind, []).append(line)
         self._first.setdefault(kind, what)
@@ -110,6 +114,8 @@ def _guarded(source: Source) -> Iterator[Any]:
     kind = ending(path)
     if not path.exists():
         raise TableError(f"{path}: no such file.")
+    if not path.is_file() and not path.is_dir():  # A FIFO would be waited for, for ever.
+        raise TableError(f"{path}: {find_place(path).kind}, neither a file nor a folder; write it to a file first.")
     if path.is_file() and path.stat().st_size == 0:
         raise TableError(f"{path}: an empty file; write it again.")
     reader = _read_folder if path.is_dir() else FORMATS.get(kind.removesuffix(".gz"))

@@ -65,7 +65,7 @@ def read_systems(path: str | Path) -> SystemTable:
     """Read and validate a table of systems (Parquet, CSV or JSONL); raises TableError with all faults at once."""
     text = {name for new in ("system", "benchmark") for name in (new, *ALSO[new])}
     frame, source = read_frame(Path(path), text=text)
-    if damage := source.faults():
+    if damage := [fault for fault in source.faults() if not fault.warning]:
         raise _error(damage, str(path))
     return as_systems(frame, str(path))
 

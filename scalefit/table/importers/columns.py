@@ -23,7 +23,7 @@ from scalefit.table.importers.log import Progress
 from scalefit.table.importers.melt import Melt, read_melt
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.load import as_frame, open_table
-from scalefit.table.schema import COLUMNS, METADATA_KEYS, Column
+from scalefit.table.schema import COLUMNS, METADATA_KEYS, RESOURCES, Column
 
 _SECTIONS = ("columns", "constants", "metadata", "melt")
 _MOSTLY = 0.5
@@ -51,6 +51,19 @@ class ColumnMap:
         made = {self.melt.value, *self.melt.facts, "melted"} if self.melt else set()
         return frozenset(name for one in self.expressions.values() for name in one.names) - made
 
+    def check_whole(self, path: Path) -> None:
+        """Raise UsageError with every column that a runs table needs and the map in `path` does not give."""
+        there = {*self.expressions, *self.constants, *(self.melt.facts if self.melt else ()), "run_id"}
+        missing = [name for name, column in COLUMNS.items() if column.required and name not in there]
+        if not there.intersection(RESOURCES):
+            missing.append(" or ".join(RESOURCES))
+        if missing:
+            raise UsageError(
+                f"{path}: does not give {', '.join(missing)}; write each under [columns], as in loss = \"1 - accuracy\", or under [constants] if it is the same in every row."
+            )
+        if not self.wanted and not self.melt:
+            raise UsageError(f"{path}: uses no column of the file; write at least the loss and the step by its columns.")
+
 
 def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunTable, list[str]]:
     """Make a runs table of any table by a map.
@@ -69,6 +82,7 @@ def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunT
         With every name that is not in the file, or where the map makes no sense.
     """
     given = read_map(map_path)
+    given.check_whole(map_path)
     source, parts = open_table(path, None if given.melt else given.wanted, given.text, progress)
     notes: dict[str, list[int]] = {}
     frames, seen = [], 0
@@ -82,6 +96,8 @@ def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunT
     if not frames or not (made := _below_one_another(frames)).size:
         raise TableError("\n  ".join([f"{path}: no rows in it.", *damage]))
     noted = [f"{path}: {said}" for said in damage]
+    if given.melt:
+        noted += given.melt.explain_rest(name for name in source.names if name not in given.wanted)
     noted += [f"{len(rows)} rows are left out: {what} (row {rows[0]})" for what, rows in notes.items()]
     frame = _complete(made, given, path, noted)
     runs = as_runs(frame, {"origin": f"columns of {path}", **given.metadata}, str(path))
@@ -195,7 +211,9 @@ def read_map(path: Path) -> ColumnMap:
     """Read a map; raises UsageError with what makes no sense in it."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValueError) as error:
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: no text, so no map; a map is TOML with [columns], as docs/tables.md shows.") from None
+    except ValueError as error:
         raise UsageError(f"{path}: {str(error)[:200].rstrip('.')}.") from None
     except RecursionError:
         raise UsageError(f"{path}: nested too deeply to be a map.") from None

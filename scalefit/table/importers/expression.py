@@ -17,6 +17,8 @@ from scalefit.errors import UsageError
 
 Array = NDArray[np.float64]
 _LONGEST, _DEEPEST = 2000, 100
+_SHOWN = 40
+"""Characters of a part that is no arithmetic."""
 _OPERATORS: dict[type[ast.AST], Any] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -49,8 +51,9 @@ class Expression:
         for at, name in enumerate(dict.fromkeys(re.findall(r"`([^`]+)`", text))):
             self.quoted[f"_quoted_{at}"] = name
             text = text.replace(f"`{name}`", f"_quoted_{at}")
+        self._source = text.strip()
         try:
-            self.tree = ast.parse(text.strip(), mode="eval").body
+            self.tree = ast.parse(self._source, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise self._error(
                 "is no expression; write arithmetic on columns, as in 1 - accuracy or `val/acc` / 100"
@@ -97,7 +100,23 @@ class Expression:
             return (node.left, node.right)
         if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
             return (node.operand,)
-        raise self._error(f"is not arithmetic on columns (+ - * / ** and numbers): it holds a {type(node).__name__}")
+        raise self._error(f"is not arithmetic on columns (+ - * / **, numbers, brackets): it holds {self._told(node)}")
+
+    def _told(self, node: ast.AST) -> str:
+        """Return a part that is no arithmetic as it was written, with what to write instead where that is known."""
+        written = ast.get_source_segment(self._source, node) or self._source
+        for made, name in self.quoted.items():
+            written = written.replace(made, f"`{name}`")
+        shown = written if len(written) <= _SHOWN else f"{written[:_SHOWN]}..."
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+            return f"{shown}; write ** for a power"
+        if isinstance(node, ast.Attribute):
+            return f"{shown}; a column's name with dots stands in backticks"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return f"{shown}; a column's name stands in backticks or as it is, not in quotes"
+        if isinstance(node, ast.Call):
+            return f"{shown}; there are no functions"
+        return shown
 
     def _evaluate(self, node: Any, columns: Mapping[str, Array]) -> Any:
         if isinstance(node, ast.Constant):

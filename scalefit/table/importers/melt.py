@@ -6,7 +6,7 @@ What stands in braces is a fact of the run, read from the column's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,15 @@ class Melt:
         A column's name, with facts of the run in braces; the others of the name must match as they are.
     value : str
         Name of the cells in the map's expressions.
+    likeness : re.Pattern
+        What the pattern would match if every fact were any text.
     """
 
     pattern: str
     value: str
     facts: tuple[str, ...]
     regex: re.Pattern[str]
+    likeness: re.Pattern[str]
 
     def find(self, names: list[str]) -> dict[str, dict[str, Any]]:
         """Return the facts of every column that matches; raises UsageError if none does."""
@@ -45,10 +48,29 @@ class Melt:
                 found[name] = {fact: _value(fact, text, name) for fact, text in match.groupdict().items()}
         if not found:
             example = re.sub(r"\{(\w+)\}", r"\1", self.pattern)
-            raise UsageError(f"[melt] columns = {self.pattern!r} matches no column; {nearest(example, names)}")
+            why = self.explain_rest(names) or [nearest(example, names)]
+            raise UsageError(f"[melt] columns = {self.pattern!r} matches no column; {'; '.join(why)}")
         if clash := sorted({*self.facts, self.value} & set(names)):
             raise UsageError(f"[melt]: the file has a column {clash[0]!r} too; call the fact or the value otherwise.")
         return found
+
+    def explain_rest(self, names: Iterable[str]) -> list[str]:
+        """Return which columns look like the pattern and do not match it, and why: a fact of theirs is no quantity."""
+        wrong: dict[str, list[tuple[str, str]]] = {}
+        for name in names:
+            match = None if self.regex.fullmatch(name) else self.likeness.fullmatch(name)
+            for fact, text in match.groupdict().items() if match else ():
+                if _is_quantity(fact) and re.fullmatch(_QUANTITY, text) is None:
+                    wrong.setdefault(fact, []).append((name, text))
+                    break
+        said = []
+        for fact, found in wrong.items():
+            columns, texts = (", ".join(map(repr, dict.fromkeys(part))) for part in zip(*found, strict=True))
+            look, are = ("columns look", "are") if len(found) > 1 else ("column looks", "is")
+            said.append(
+                f"{len(found)} {look} like {self.pattern!r} and {are} not melted: {columns} ({fact} is {texts}, no quantity such as 7B)"
+            )
+        return said
 
     def apply(self, part: pd.DataFrame, found: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         """Return the rows of every matching column below one another, those without a value left out."""
@@ -61,8 +83,12 @@ class Melt:
         return pd.concat(long, ignore_index=True) if long else rest.iloc[:0]
 
 
+def _is_quantity(fact: str) -> bool:
+    return fact in COLUMNS and COLUMNS[fact].kind != "text"
+
+
 def _value(fact: str, text: str, name: str) -> Any:
-    if fact in COLUMNS and COLUMNS[fact].kind != "text":
+    if _is_quantity(fact):
         return parse_quantity(text, f"column {name!r}: {fact}")
     return text
 
@@ -82,13 +108,14 @@ def read_melt(section: Any) -> Melt:
         )
     if any(not between for between in pieces[2:-2:2]):
         raise UsageError(f"[melt] columns = {pattern!r}: something must stand between two facts.")
-    regex = "".join(
-        re.escape(piece)
-        if at % 2 == 0
-        else f"(?P<{piece}>{_QUANTITY if piece in COLUMNS and COLUMNS[piece].kind != 'text' else '.+?'})"
-        for at, piece in enumerate(pieces)
+    regex, likeness = (
+        "".join(
+            re.escape(piece) if at % 2 == 0 else f"(?P<{piece}>{quantity if _is_quantity(piece) else '.+?'})"
+            for at, piece in enumerate(pieces)
+        )
+        for quantity in (_QUANTITY, ".+?")
     )
     try:
-        return Melt(pattern, value, facts, re.compile(regex))
+        return Melt(pattern, value, facts, re.compile(regex), re.compile(likeness))
     except re.error as error:
         raise UsageError(f"[melt] columns = {pattern!r}: {error}.") from None
