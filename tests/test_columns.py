@@ -76,7 +76,12 @@ def test_powers_are_computed_in_floats(text, value):
         ("+".join(["a"] * 200), "nested deeper than 100"),
         ("-" * 150 + "a", "nested deeper than 100"),
         ("(" * 300 + "a" + ")" * 300, "is no expression"),
-        ("a.real", "it holds a Attribute"),
+        ("a.real", "it holds a.real; a column's name with dots stands in backticks"),
+        ("1 - a^2", r"it holds 1 - a\^2; write \*\* for a power"),
+        ("1 - max(a, b)", r"it holds max\(a, b\); there are no functions"),
+        ("1 - 'val acc'", "it holds 'val acc'; a column's name stands in backticks"),
+        ("3 * (`val/acc` // 2)", "it holds `val/acc` // 2"),
+        ("1 - " + "f" * 90 + "(1)", "it holds " + "f" * 40 + r"\.\.\."),
         ("a if a else b", "not arithmetic"),
         ("'x' * 9", "not arithmetic"),
         ("True + 1", "not arithmetic"),
@@ -206,6 +211,52 @@ def test_ids_of_a_file_stay_text(tmp_path):
     assert found["table"]["groups"][0]["runs"] == 3
 
 
+def test_text_that_breaks_off(tmp_path):
+    """A cut number is left out and told, one that may be cut is told, and a quote that hides lines is refused."""
+    text = "step,acc\n" + "".join(f"{step},0.4{123 + step}\n" for step in range(1, 5))
+    found = bring(tmp_path, text + "20,0.")
+    assert found["rows"] == 4
+    assert found["notes"] == [
+        "log.csv: line 6: is cut inside a number, for the file ends there ('0.'); mend or remove it"
+    ]
+    (tmp_path / "runs.parquet").unlink()
+    found = bring(tmp_path, text + "20,0.4")
+    assert found["rows"] == 5
+    assert "line 6: ends without a line's end; its last value 0.4 may be cut" in found["notes"][0]
+    (tmp_path / "runs.parquet").unlink()
+    noted = text.replace("\n", ",note\n")
+    found = bring(tmp_path, noted + '20,0.4125,"a te')
+    assert found["rows"] == 4
+    assert "line 6: opens a quote that is never closed" in found["notes"][0]
+    (tmp_path / "runs.parquet").unlink()
+    said = bring(tmp_path, noted.replace("note\n2", '"note\n2'), code=1)
+    assert "line 2: a quote is opened and never closed, so that the 3 lines below are one cell" in said
+    # A column that the map does not use is as it may be.
+    found = bring(tmp_path, "step,acc,x\n1,0.1,1.5\n2,0.2,1.")
+    assert (found["rows"], found["notes"]) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (MAP[: MAP.index("[constants]")], "", "map.toml: does not give step, loss, samples or flops; write each under [columns]"),
+        ('loss = "1 - acc"\n', "", "map.toml: does not give loss;"),
+        ('step = "step"\nsamples = "step * 64"\nloss = "1 - acc"', "step = 1\nsamples = 64\nloss = 0.5", "map.toml: uses no column of the file"),
+    ],
+)  # fmt: skip
+def test_a_map_says_what_it_lacks(old, new, words, tmp_path):
+    assert words in bring(tmp_path, "step,acc\n1,0.3\n", map_text=MAP.replace(old, new), code=2)
+
+
+def test_a_map_that_is_no_text(tmp_path):
+    (tmp_path / "log.csv").write_text("step,acc\n1,0.3\n")
+    (tmp_path / "map.toml").write_bytes(bytes(range(256)))
+    found = scalefit("import", "columns", "log.csv", "--map", "map.toml", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "map.toml: no text, so no map" in found.stderr
+    assert "codec" not in found.stderr
+
+
 # Wide tables.
 
 MELT = """
@@ -241,6 +292,23 @@ def test_a_wide_table_melts_by_one_map(suffix, tmp_path):
     assert rows.loc[("acc_my_tuned_7B", 20), "series"] == "my_tuned"
     assert rows.loc[("acc_my_tuned_7B", 20), "samples"] == 1280
     assert "melted" not in rows
+
+
+def test_columns_that_look_like_the_pattern_are_named(tmp_path):
+    wide = WIDE.replace("lr", "acc_base_small").replace("acc_my_tuned_7B", "acc_my_7B_tuned")
+    found = bring(tmp_path, wide, map_text=MELT)
+    assert {group["params"] for group in found["table"]["groups"]} == {0.5e9, 7e9}
+    (said,) = found["notes"]
+    assert "2 columns look like 'acc_{series}_{params}' and are not melted" in said
+    assert "'acc_my_7B_tuned', 'acc_base_small' (params is '7B_tuned', 'small', no quantity" in said
+    (tmp_path / "runs.parquet").unlink()
+    # A column that the map names is not passed over.
+    found = bring(tmp_path, wide.replace("step", "acc_step_here"), map_text=MELT.replace('"step', '"acc_step_here'))
+    assert "acc_step_here" not in found["notes"][0]
+    (tmp_path / "runs.parquet").unlink()
+    said = bring(tmp_path, "step,acc_base_small\n1,0.5\n", map_text=MELT, code=2)
+    assert "matches no column; 1 column looks like" in said
+    assert "params is 'small'" in said
 
 
 def test_one_column_a_run_as_dashboards_export_it(tmp_path):

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -144,6 +146,40 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "fit.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(FitError, match="not a whole fit file"):
         load_fits(tmp_path / "fit.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("runs.parquet", "runs.parquet: a runs table, not a fit; make one with `scalefit fit runs.parquet`"),
+        ("table.json", "table.json: a runs table, not a fit; make one with `scalefit fit table.json`"),
+        ("runs.csv", "runs.csv: a runs table, not a fit; make one with `scalefit fit runs.csv`"),
+        ("runs.jsonl.gz", "a runs table, not a fit; make one with `scalefit fit runs.jsonl.gz`"),
+        ("parts", "parts: a directory, of a runs table and no fit; make one with `scalefit fit parts`"),
+        ("fit.json", "fit.json: a directory, not a fit"),
+        ("model.bin", "model.bin: not a whole fit file (no text); fit again with `scalefit fit RUNS --out fit.json`"),
+        ("pipe", "pipe: a FIFO, not a fit"),
+        ("none.json", "none.json: no such fit; make one with `scalefit fit RUNS --out none.json`"),
+    ],
+)
+def test_what_is_no_fit_is_called_what_it_is(name, words, tmp_path):
+    path = tmp_path / name
+    if name in ("fit.json", "parts"):
+        path.mkdir()
+        path = path / "0.parquet"
+    if path.suffix == ".parquet" and name != "fit.json" or name == "table.json":
+        shutil.copy(RUNS, path)
+    elif name == "pipe":
+        os.mkfifo(path)
+    elif name not in ("fit.json", "none.json"):
+        path.write_bytes(b"run_id,loss\na,0.5\n" if "runs" in name else b"\xff\xfe\x00")
+    before = path.read_bytes() if path.is_file() else None
+    found = scalefit("predict", name, "--params", "7B", cwd=tmp_path, timeout=60)
+    assert found.returncode == 1
+    assert words in found.stderr
+    assert f"--out {name}" not in found.stderr or name == "none.json"
+    assert "Traceback" not in found.stderr
+    assert before is None or path.read_bytes() == before
 
 
 def test_the_command_tells_an_edit_and_prints_no_traceback(written, tmp_path):

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -307,6 +310,163 @@ def test_what_is_read_in_blocks_is_what_is_read_at_once(tmp_path, monkeypatch):
     (tmp_path / "t.jsonl").write_text("\n".join(text))
     with pytest.raises(TableError, match=r"line 322: is cut"):
         sf.read_runs(tmp_path / "t.jsonl")
+
+
+# Text that breaks off.
+
+CELLS = [0.9123, 0.8417, 0.7011, 0.6502]
+
+
+def cut(path, last, losses=CELLS):
+    """Write a table whose last cell is followed by nothing."""
+    text = small(("a",), len(losses), loss=losses).to_csv(index=False, sep="\t" if ".tsv" in path.name else ",")
+    raw = (text.rstrip("\n").removesuffix(str(losses[-1])) + last).encode()
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+def unclosed(path, at, lines=12):
+    """Write a table in which the name of a run on a line, counted from 1, opens a quote."""
+    rows = small(("a",), lines).to_csv(index=False).splitlines()
+    rows[at - 1] = '"' + rows[at - 1]
+    raw = ("\n".join(rows) + "\n").encode()
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_quote_that_is_never_closed_hides_no_rows(name, tmp_path):
+    unclosed(tmp_path / name, 4)
+    found = scalefit("check", name, cwd=tmp_path)
+    assert found.returncode == 1
+    assert (
+        "line 4: a quote is opened and never closed, so that the 9 lines below are one cell; close it" in found.stderr
+    )
+    assert "Traceback" not in found.stderr
+
+
+def test_an_open_quote_is_told_in_files_of_many_blocks_and_in_the_last_line(tmp_path):
+    with pytest.raises(TableError, match=r"line 7: a quote is opened and never closed, so that the 199994 lines"):
+        sf.read_runs(unclosed(tmp_path / "t.csv", 7, 200_000))
+    with pytest.raises(TableError, match=r"line 13: (has 1 cells|opens a quote that is never closed)"):
+        sf.read_runs(unclosed(tmp_path / "t.csv", 13))
+    # Metadata stand above the table and have quotes of their own.
+    sf.write_runs(sf.as_runs(small(), {"origin": 'a 12" screen'}), tmp_path / "t.csv")
+    assert len(sf.read_runs(tmp_path / "t.csv").frame) == 12
+
+
+@settings(max_examples=60)
+@given(
+    names=st.lists(st.text("ab\"', ", min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=5, unique=True),
+    end=st.sampled_from(["", "\n"]),
+)
+def test_quotes_that_csv_writes_are_closed(names, end, tmp_path_factory):
+    """Whatever stands in cells, and inch marks that open none: as the standard library writes them, all are read."""
+    path = tmp_path_factory.mktemp("t") / "t.csv"
+    path.write_text(small(names, 2).to_csv(index=False).rstrip("\n") + end)
+    assert sf.read_runs(path).frame["run_id"].nunique() == len(names)
+    path.write_text(small(("x",), 2).to_csv(index=False).replace("x,", '12" x,', 1))
+    assert sf.read_runs(path).frame["run_id"].iloc[0] == '12" x'
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz"])
+@pytest.mark.parametrize("last", ["0.", "0.6e", "0.6e-", "-", "6E-"])
+def test_a_number_cut_at_the_end_is_a_fault(name, last, tmp_path):
+    with pytest.raises(TableError, match="line 5: is cut inside a number, for the file ends there") as caught:
+        sf.read_runs(cut(tmp_path / name, last))
+    assert repr(last) in str(caught.value)
+
+
+def test_a_short_last_number_is_warned_of_where_nothing_ends_its_line(tmp_path):
+    cut(tmp_path / "t.csv", "0.4")
+    found = scalefit("check", "t.csv", cwd=tmp_path)
+    assert found.returncode == 0
+    assert "warning: line 5: ends without a line's end; its last value 0.4 may be cut" in found.stdout
+    for last in ("0.4\n", "0.4123", "0.4\r\n", '"0.4"'):
+        assert sf.read_runs(cut(tmp_path / "t.csv", last)).warnings == ()
+    # Three others are needed; two are few.
+    assert sf.read_runs(cut(tmp_path / "t.csv", "0.4", CELLS[:3])).warnings == ()
+    assert sf.read_runs(cut(tmp_path / "t.csv", "0.4", [0.5, *CELLS])).warnings == ()
+
+
+def test_a_short_last_number_is_warned_of_over_many_blocks(tmp_path):
+    losses = (np.linspace(0.91, 0.52, 200_000) + 1e-7).round(9).tolist()
+    losses[5] = 0.5
+    assert sf.read_runs(cut(tmp_path / "t.csv", "0.51", losses)).warnings == ()
+    losses[5] = 0.512345678
+    assert len(sf.read_runs(cut(tmp_path / "t.csv", "0.4", losses)).warnings) == 1
+
+
+def test_a_table_of_systems_that_may_be_cut_is_still_read(tmp_path):
+    rows = "".join(f"s{at},m,{100 + at},0.{5123 + at}\n" for at in range(4))
+    (tmp_path / "s.csv").write_text(f"system,benchmark,n,score\n{rows}s9,m,100,0.5")
+    assert len(read_systems(tmp_path / "s.csv").systems) == 5
+    (tmp_path / "s.csv").write_text(f"system,benchmark,n,score\n{rows}s9,m,100,0.")
+    with pytest.raises(TableError, match="line 6: is cut inside a number"):
+        read_systems(tmp_path / "s.csv")
+
+
+def test_a_file_of_which_no_column_is_wanted_is_read(tmp_path):
+    FORMATS["t.csv"](small(), tmp_path / "t.csv")
+    from scalefit.table.load import read_frame
+
+    assert len(read_frame(tmp_path / "t.csv", ["nothing"])[0]) == 12
+
+
+# What is no runs table.
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("log.jsonl", '{"global_step": 1, "val/acc": 0.3}\n', "Is it a training log (`scalefit import`"),
+        ("s.csv", "model,dataset,accuracy,problems\na,m,0.5,100\n", "Is it a table of systems (`scalefit systems`)?"),
+        ("t.csv", "a,b\n1,2\n", "`scalefit import`, with --map where its columns are its own), or a table of systems"),
+        ("state.json", '{"log_history": []}', "read a training log with `scalefit import`"),
+        ("fit.json", '{"format": "scalefit-fit"}', "a fit, not a runs table; ask it with `scalefit predict fit.json"),
+        ("train.log", "step 1", "training logs are read by `scalefit import`"),
+    ],
+)
+def test_another_kind_of_file_is_told(name, text, words, tmp_path):
+    (tmp_path / name).write_text(text)
+    found = scalefit("check", name, cwd=tmp_path)
+    assert found.returncode == 1
+    assert words in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_runs_table_that_lacks_little_is_not_taken_for_another_kind():
+    with pytest.raises(TableError) as caught:
+        sf.as_runs(small().drop(columns=["loss", "eval", "series"]))
+    assert "Is it" not in str(caught.value)
+
+
+def test_a_fifo_is_refused_at_once_and_a_link_is_followed(tmp_path):
+    os.mkfifo(tmp_path / "p.csv")
+    found = scalefit("check", "p.csv", cwd=tmp_path, timeout=60)
+    assert found.returncode == 1
+    assert "p.csv: a FIFO, neither a file nor a folder; write it to a file first" in found.stderr
+    FORMATS["t.csv"](small(), tmp_path / "t.csv")
+    (tmp_path / "l.csv").symlink_to("t.csv")
+    assert len(sf.read_runs(tmp_path / "l.csv").frame) == 12
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_figures_that_fail_leave_no_empty_directory(there, tmp_path):
+    """No file may hold more than 1 kB, as on a disk that is all but full."""
+    FORMATS["t.csv"](small(("a", "b", "c")), tmp_path / "t.csv")
+    if there:
+        (tmp_path / "small").mkdir()
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); "
+        "import runpy; sys.argv = ['scalefit', 'figures', 't.csv', '--out', 'small/pics']; runpy.run_module('scalefit', run_name='__main__')"
+    )
+    found = subprocess.run([sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert "File too large" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "small" / "pics").exists()
+    assert (tmp_path / "small").exists() == there
 
 
 # What is legal and looks wrong.

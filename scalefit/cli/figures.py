@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +36,9 @@ def figures(
     choose(table, chosen)  # A typo is told before a directory is made.
     from scalefit.gallery import draw_gallery
 
-    make_folder(out)
-    gallery = draw_gallery(table, out, chosen)
+    with _removed_if_empty(out):
+        make_folder(out)
+        gallery = draw_gallery(table, out, chosen)
     if as_json:
         print_json({"made": [str(path) for path in gallery.made], "skipped": gallery.skipped})
         return
@@ -43,3 +47,17 @@ def figures(
             print(f"drawn: {path} (and .pdf, .json)")
     for name, why in gallery.skipped.items():
         print(f"skipped: {name}: {why}")
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    """Where drawing fails, remove the directories that it made and left empty; those that were there stay."""
+    target = Path(os.path.realpath(folder))
+    made = [path for path in (target, *target.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # One that holds something stays, and so do those above it.
+                path.rmdir()
+        raise

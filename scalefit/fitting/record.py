@@ -22,10 +22,12 @@ from scalefit.laws import get_law
 from scalefit.output import as_plain, write_text
 from scalefit.places import FILE, find_place
 from scalefit.provenance import sha256_of_file, versions
+from scalefit.table.load import FIT, FORMATS, ending
 from scalefit.table.prepare import FitData
 
+_PARQUET = b"PAR1"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-FORMAT, VERSION = "scalefit-fit", 1
+FORMAT, VERSION = FIT, 1
 
 
 def as_record(fit: Fit) -> dict[str, Any]:
@@ -175,10 +177,11 @@ def load_fits(path: str | Path) -> list[Fit]:
         If it is no fit of this version, or is damaged or edited; with the first thing that is wrong.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FitError(f"{path}: no such fit; make one with `scalefit fit RUNS --out {path}`.")
+    _check_place(path)
     try:
         content = parse_strictly(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise FitError(f"{path}: not a whole fit file (no text); {_again(path)}") from None
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise FitError(f"{path}: not a whole fit file ({what}); {_again(path)}") from None
@@ -200,8 +203,25 @@ def load_fits(path: str | Path) -> list[Fit]:
     return found
 
 
+def _check_place(path: Path) -> None:
+    """Raise FitError where there is no file, or one that is a runs table by its ending or its first bytes."""
+    if path.is_dir():
+        if any(path.glob("*.parquet")):
+            raise FitError(f"{path}: a directory, of a runs table and no fit; make one with `scalefit fit {path}`.")
+        raise FitError(f"{path}: a directory, not a fit; name the file in it, or make one with `scalefit fit RUNS`.")
+    if not path.exists():
+        raise FitError(f"{path}: no such fit; make one with `scalefit fit RUNS --out {path}`.")
+    if not path.is_file():
+        raise FitError(f"{path}: {find_place(path).kind}, not a fit; make one with `scalefit fit RUNS`.")
+    with open(path, "rb") as file:
+        parquet = file.read(len(_PARQUET)) == _PARQUET
+    if parquet or ending(path).removesuffix(".gz") in {*FORMATS} - {".json"}:
+        raise FitError(f"{path}: a runs table, not a fit; make one with `scalefit fit {path}`.")
+
+
 def _again(path: Path) -> str:
-    return f"fit again with `scalefit fit RUNS --out {path}`."
+    # What has another ending may be anything; nobody should be told to write over it.
+    return f"fit again with `scalefit fit RUNS --out {path if path.suffix == '.json' else 'fit.json'}`."
 
 
 def parse_strictly(text: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from scalefit.errors import nearest
 from scalefit.table.doubts import explain_range, find_doubts
 from scalefit.table.faults import Fault, rows_of
-from scalefit.table.schema import COLUMNS, KEY, RESOURCES, Column
+from scalefit.table.schema import COLUMNS, KEY, RESOURCES, SYSTEMS, Column
+
+_OF_A_LOG = re.compile(r"/|step|epoch|iter|reward|entropy|grad_norm|learning_rate", re.IGNORECASE)
+"""In names of columns that training writes."""
 
 
 def find_faults(frame: pd.DataFrame, cast: Sequence[Fault] = ()) -> list[Fault]:
@@ -51,6 +55,21 @@ def _missing_columns(frame: pd.DataFrame, cast: Sequence[Fault]) -> list[Fault]:
     if not any(name in there for name in RESOURCES):
         faults.append(Fault("samples", (), "and 'flops' are both missing", "add at least one of them"))
     return faults
+
+
+def guess_kind(names: Iterable[str]) -> str | None:
+    """Return a question on what a table of such columns is, if most that a runs table needs are not among them."""
+    there = {str(name).strip() for name in names}
+    required = [column.name for column in COLUMNS.values() if column.required]
+    if sum(name in there for name in required) * 2 >= len(required):
+        return None
+    systems = "a table of systems (`scalefit systems`)"
+    log = "a training log (`scalefit import`, with --map where its columns are its own)"
+    if sum(bool(there.intersection((name, *also))) for name, also in SYSTEMS.items()) >= len(SYSTEMS) - 1:
+        return f"Is it {systems}?"
+    if any(_OF_A_LOG.search(name) for name in there):
+        return f"Is it {log}?"
+    return f"Is it {log}, or {systems}?"
 
 
 def _range_faults(column: Column, values: NDArray[Any], told: set[int]) -> list[Fault]:

@@ -14,7 +14,7 @@ from scalefit.errors import TableError
 from scalefit.output import write_file
 from scalefit.places import Place, check_writable, find_place
 from scalefit.table.cast import cast_columns
-from scalefit.table.checks import find_faults
+from scalefit.table.checks import find_faults, guess_kind
 from scalefit.table.faults import Fault
 from scalefit.table.load import META, as_frame, read_frame
 from scalefit.table.schema import COLUMNS, SCHEMA_VERSION
@@ -111,6 +111,7 @@ def _validated(frame: pd.DataFrame, metadata: Any, path: str, faults: list[Fault
         raise TableError(
             f"{path}: schema version {repr(version)[:40]}, this scalefit reads {SCHEMA_VERSION}. Write it anew or use the matching release."
         )
+    names, damage = list(map(str, frame.columns)), any(not fault.warning for fault in faults)
     frame, found = cast_columns(frame)
     faults += found
     # Where columns could not be read there is nothing to say of those that are missing.
@@ -120,6 +121,8 @@ def _validated(frame: pd.DataFrame, metadata: Any, path: str, faults: list[Fault
     errors = [fault for fault in faults if not fault.warning]
     if errors:
         lines = "\n".join(f"  {fault}" for fault in errors)
+        if not damage and (guess := guess_kind(names)) is not None:
+            lines += f"\n  {guess}"
         raise TableError(f"{path}: {len(errors)} fault{'s' if len(errors) > 1 else ''} (rows count from 0):\n{lines}")
     return RunTable(frame, metadata, tuple(fault for fault in faults if fault.warning), path)
 

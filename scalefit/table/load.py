@@ -21,6 +21,8 @@ from scalefit.table.faults import Fault
 from scalefit.table.lines import Asked, as_arrow, flatten, parse_json, read_lines
 
 META = b"scalefit"
+FIT = "scalefit-fit"
+"""What a file of fits calls its own format."""
 _HEAD = 1 << 16
 Told = Callable[[int, int], None]
 
@@ -121,7 +123,7 @@ def _guarded(source: Source) -> Iterator[Any]:
     reader = _read_folder if path.is_dir() else FORMATS.get(kind.removesuffix(".gz"))
     if reader is None:
         raise TableError(
-            f"{path}: unknown ending {kind!r}; use {', '.join(FORMATS)} (text also gzipped, as in .csv.gz), or a folder of .parquet parts."
+            f"{path}: unknown ending {kind!r}; use {', '.join(FORMATS)} (text also gzipped, as in .csv.gz), or a folder of .parquet parts; training logs are read by `scalefit import`."
         )
     try:
         yield from reader(source)
@@ -184,11 +186,15 @@ def _read_json(source: Source) -> Iterator[Any]:
         start = file.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if start == b"{":
         try:
-            json.loads(source.path.read_text(encoding="utf-8-sig"))
+            found = json.loads(source.path.read_text(encoding="utf-8-sig"))
         except json.JSONDecodeError:
             yield from _read_lines(source)
             return
-        raise TableError("it is one object, not an array of rows; write [{...}, {...}] or one object a line (.jsonl)")
+        if found.get("format") == FIT:
+            raise TableError(f"a fit, not a runs table; ask it with `scalefit predict {source.path} --params SIZE`")
+        raise TableError(
+            "it is one object, not an array of rows; write [{...}, {...}] or one object a line (.jsonl), or read a training log with `scalefit import`"
+        )
     content = parse_json(source.path.read_text(encoding="utf-8-sig"))
     if not isinstance(content, list):
         raise TableError("it is no array of rows; write [{...}, {...}] or one object a line (.jsonl)")

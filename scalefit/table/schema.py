@@ -52,5 +52,12 @@ COLUMNS = {
 METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "loss_convention", "origin")
 """`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used."""
 
+SYSTEMS = {
+    "system": ("model", "framework", "agent", "name"),
+    "benchmark": ("task", "dataset", "eval"),
+    "score": ("accuracy", "acc", "pass@1"),
+    "n": ("problems", "total", "eval_size", "num_problems"),
+}
+"""What a table of systems must have, which is no runs table, and its other names."""
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "#N/A", "-")
 """How files write a number that is not there; in a column of text they are names."""

@@ -1,7 +1,7 @@
 """Results of whole systems: one row a system and benchmark, with the exact binomial interval of its score.
 
 Unlike a runs table it holds no training: a system is whatever was evaluated, and has a number of parameters, a cost,
-both or neither. To know another name for a column, add it to `ALSO`.
+both or neither. To know another name for a column, add it to `SYSTEMS` in the schema.
 """
 
 from __future__ import annotations
@@ -19,16 +19,11 @@ from scalefit.table.faults import Fault
 from scalefit.table.io import table_ending
 from scalefit.table.load import read_frame
 from scalefit.table.passes import binomial_interval
+from scalefit.table.schema import SYSTEMS
 
 COLUMNS = ("system", "params", "cost", "benchmark", "score", "n", "low", "high")
-NEEDED = ("system", "benchmark", "score", "n")
-ALSO = {
-    "system": ("model", "framework", "agent", "name"),
-    "benchmark": ("task", "dataset", "eval"),
-    "score": ("accuracy", "acc", "pass@1"),
-    "n": ("problems", "total", "eval_size", "num_problems"),
-    "cost": ("usd", "price", "cost_usd"),
-}
+NEEDED = tuple(SYSTEMS)
+ALSO = {**SYSTEMS, "cost": ("usd", "price", "cost_usd")}
 
 _MOST_PROBLEMS = 1e9
 """Problems of a benchmark; beyond them the exact interval is not computed exactly any more."""

@@ -59,10 +59,12 @@ class ColumnMap:
             missing.append(" or ".join(RESOURCES))
         if missing:
             raise UsageError(
-                f"{path}: does not give {', '.join(missing)}; write each under [columns], as in loss = \"1 - accuracy\", or under [constants] if it is the same in every row."
+                f'{path}: does not give {", ".join(missing)}; write each under [columns], as in loss = "1 - accuracy", or under [constants] if it is the same in every row.'
             )
         if not self.wanted and not self.melt:
-            raise UsageError(f"{path}: uses no column of the file; write at least the loss and the step by its columns.")
+            raise UsageError(
+                f"{path}: uses no column of the file; write at least the loss and the step by its columns."
+            )
 
 
 def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunTable, list[str]]:
@@ -212,7 +214,9 @@ def read_map(path: Path) -> ColumnMap:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: no text, so no map; a map is TOML with [columns], as docs/tables.md shows.") from None
+        raise UsageError(
+            f"{path}: no text, so no map; a map is TOML with [columns], as docs/tables.md shows."
+        ) from None
     except ValueError as error:
         raise UsageError(f"{path}: {str(error)[:200].rstrip('.')}.") from None
     except RecursionError:
