@@ -167,7 +167,7 @@ def test_what_is_no_fit_is_called_what_it_is(name, words, tmp_path):
     if name in ("fit.json", "parts"):
         path.mkdir()
         path = path / "0.parquet"
-    if path.suffix == ".parquet" and name != "fit.json" or name == "table.json":
+    if (path.suffix == ".parquet" and name != "fit.json") or name == "table.json":
         shutil.copy(RUNS, path)
     elif name == "pipe":
         os.mkfifo(path)
