@@ -224,6 +224,10 @@ def test_text_that_breaks_off(tmp_path):
     assert found["rows"] == 5
     assert "line 6: ends without a line's end; its last value 0.4 may be cut" in found["notes"][0]
     (tmp_path / "runs.parquet").unlink()
+    found = bring(tmp_path, text + '"20')
+    assert found["rows"] == 4
+    assert found["notes"] == ["log.csv: line 6: has 1 cells where 2 belong; mend or remove it"]
+    (tmp_path / "runs.parquet").unlink()
     noted = text.replace("\n", ",note\n")
     found = bring(tmp_path, noted + '20,0.4125,"a te')
     assert found["rows"] == 4

@@ -353,6 +353,10 @@ def test_an_open_quote_is_told_in_files_of_many_blocks_and_in_the_last_line(tmp_
     # Metadata stand above the table and have quotes of their own.
     sf.write_runs(sf.as_runs(small(), {"origin": 'a 12" screen'}), tmp_path / "t.csv")
     assert len(sf.read_runs(tmp_path / "t.csv").frame) == 12
+    text = (tmp_path / "t.csv").read_text()
+    (tmp_path / "t.csv").write_text(text.replace("\na,", '\n"a,', 1))
+    with pytest.raises(TableError, match="line 3: a quote is opened and never closed, so that the 11 lines below"):
+        sf.read_runs(tmp_path / "t.csv")
 
 
 @settings(max_examples=60)
