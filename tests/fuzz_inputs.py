@@ -89,13 +89,13 @@ def logs() -> dict[str, bytes]:
                 path = write(place)
                 found[f"{at}-{path.name}"] = path.read_bytes()
     if find_spec("wandb"):
-        found["run.wandb"] = _offline(flat)
+        found["run.wandb"] = offline_file(flat)
     if find_spec("tensorboard"):
         found["events.out.tfevents.1.vm.1.0"] = _events(rows)
     return found
 
 
-def _offline(rows: list[dict[str, float]]) -> bytes:
+def offline_file(rows: list[dict[str, float]]) -> bytes:
     """W&B's own framing: LevelDB records, here each in one piece."""
     import zlib
 

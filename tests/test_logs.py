@@ -817,13 +817,13 @@ def test_the_last_line_of_ms_swift_holds_a_history(tmp_path):
 
 def test_a_run_of_wandb_that_was_resumed_is_one(tmp_path):
     pytest.importorskip("wandb")
-    from tests.fuzz_inputs import _offline
+    from tests.fuzz_inputs import offline_file
 
     for at, steps in enumerate(([0, 10], [10, 20])):
         place = tmp_path / f"offline-run-2025110{at}_100000-abc123"
         place.mkdir()
         rows = [{"_step": step, "val-core/a/acc/mean@1": CURVE[step]} for step in steps]
-        (place / "run-abc123.wandb").write_bytes(_offline(rows))
+        (place / "run-abc123.wandb").write_bytes(offline_file(rows))
     is_curve(sf.import_runs(None, tmp_path, FACTS), "a")
     is_curve(sf.import_runs(None, str(tmp_path / "offline-run-*"), FACTS), "a")
 
@@ -886,3 +886,15 @@ def test_flops_that_could_not_be_counted_are_not_claimed(tmp_path):
     assert found.runs.metadata["flops_convention"] == "not counted"
     assert any("no tokens and no FLOPs" in note for note in found.notes)
     assert not sf.import_runs(None, tmp_path / "run.jsonl", FACTS).notes
+
+
+def test_a_flipped_bit_in_a_wandb_file_costs_one_record(tmp_path):
+    pytest.importorskip("wandb")
+    from tests.fuzz_inputs import offline_file
+
+    raw = bytearray(offline_file([{"_step": step, "val-core/a/acc/mean@1": 0.5} for step in range(20)]))
+    raw[len(raw) // 2] ^= 0x10
+    (tmp_path / "run.wandb").write_bytes(bytes(raw))
+    found = sf.import_runs(None, tmp_path / "run.wandb", FACTS)
+    assert len(found.runs.frame) == 19
+    assert any("is broken (its checksum does not fit)" in note for note in found.notes)
