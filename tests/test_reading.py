@@ -346,8 +346,8 @@ def test_a_quote_that_is_never_closed_hides_no_rows(name, tmp_path):
 
 
 def test_an_open_quote_is_told_in_files_of_many_blocks_and_in_the_last_line(tmp_path):
-    with pytest.raises(TableError, match=r"line 7: a quote is opened and never closed, so that the 199994 lines"):
-        sf.read_runs(unclosed(tmp_path / "t.csv", 7, 200_000))
+    with pytest.raises(TableError, match=r"line 7: a quote is opened and never closed, so that the 599994 lines"):
+        sf.read_runs(unclosed(tmp_path / "t.csv", 7, 600_000))
     with pytest.raises(TableError, match=r"line 13: (has 1 cells|opens a quote that is never closed)"):
         sf.read_runs(unclosed(tmp_path / "t.csv", 13))
     # Metadata stand above the table and have quotes of their own.

@@ -12,7 +12,7 @@ _LEAST = 3
 """Other cells that are needed before a short one is told."""
 
 
-def find_open_quote(file: IO[bytes], delimiter: str, header: int) -> tuple[int, bool] | None:
+def find_open_quote(file: IO[bytes], delimiter: str, header: int) -> tuple[int, int | None] | None:
     """Look for a cell whose quote is not closed.
 
     Parameters
@@ -24,14 +24,15 @@ def find_open_quote(file: IO[bytes], delimiter: str, header: int) -> tuple[int, 
 
     Returns
     -------
-    tuple of int and bool, or None
-        The line in which it is opened, and whether the rest of the file lies within it; otherwise the next quote closed it
-        in the middle of another line's cell. None where every quote that opens a cell is closed at a cell's end.
+    tuple of int and int or None, or None
+        The line in which it is opened, and how many lines below are within it to the file's end; None for these where
+        another line's quote closed it in the middle of a cell. None where every quote that opens a cell is closed at a
+        cell's end.
     """
     file.seek(0)
     mark = delimiter.encode()
     start = re.compile(rb'(?:^(?:\xef\xbb\xbf)?|%s)"' % re.escape(mark))
-    opened, astray = 0, 0
+    opened, astray, number = 0, 0, 0
     for number, line in enumerate(file, 1):
         if number < header or (not opened and b'"' not in line):
             continue
@@ -49,8 +50,8 @@ def find_open_quote(file: IO[bytes], delimiter: str, header: int) -> tuple[int, 
                 astray = astray or opened
             opened = 0
         if number == header and opened:
-            return number, False  # The rows below are read on their own.
-    return (opened, True) if opened else (astray, False) if astray else None
+            return number, None  # The rows below are read on their own.
+    return (opened, number - opened) if opened else (astray, None) if astray else None
 
 
 class LastColumn:

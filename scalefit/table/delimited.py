@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from threading import Lock
 from typing import IO, Any, Protocol
 
 from scalefit.errors import TableError
@@ -41,6 +42,7 @@ class _Text(io.RawIOBase):
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.decoder = file, codecs.getincrementaldecoder("utf-8")()
         self.quotes, self.lines, self.tail, self.left_out = 0, 0, b"", 0
+        self._reading, self._stopped = Lock(), False
 
     def readable(self) -> bool:
         """Return True."""
@@ -48,7 +50,8 @@ class _Text(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; raises UnicodeDecodeError or TableError where they are no text."""
-        raw = self.file.read(size)
+        with self._reading:
+            raw = b"" if self._stopped else self.file.read(size)
         self.decoder.decode(raw, final=not raw)
         if b"\x00" in raw:
             raise TableError(_NULL)
@@ -56,6 +59,12 @@ class _Text(io.RawIOBase):
         self.lines += raw.count(b"\n")
         self.tail = (self.tail + raw[-_TAIL:])[-_TAIL:]
         return raw
+
+    def stop(self) -> IO[bytes]:
+        """Return the file to be read otherwise: Arrow reads ahead in a thread of its own, even after an error."""
+        with self._reading:
+            self._stopped = True
+        return self.file
 
     def last_cell(self, delimiter: str) -> str | None:
         """Return the file's last cell as it is written, None where it is quoted or a line's end follows it."""
@@ -145,31 +154,30 @@ def read_cells(
                 held = batch
     except pa.ArrowInvalid as error:
         if "straddling" in str(error):
-            _check_quotes(file, delimiter, skip, read, damage)
+            _check_quotes(read, delimiter, skip, damage)
         if "Empty CSV" not in str(error):
             raise
     before = head.partition(b"\n")[0].count(b'"') if metadata else 0
-    closed = (read.quotes - before) % 2 == 0 or _check_quotes(file, delimiter, skip, read, damage)
+    closed = (read.quotes - before) % 2 == 0 or _check_quotes(read, delimiter, skip, damage)
     if held is not None:
         whole = closed and _is_whole(held, last, read, delimiter, damage)
         yield numbers(held if whole else held.slice(0, held.num_rows - 1))
 
 
-def _check_quotes(file: IO[bytes], delimiter: str, header: int, read: _Text, damage: Damage) -> bool:
+def _check_quotes(read: _Text, delimiter: str, header: int, damage: Damage) -> bool:
     """Tell of a quote that is not closed; return whether the last row is whole. Raises TableError where it hides others."""
-    found = find_open_quote(file, delimiter, header)
+    found = find_open_quote(read.stop(), delimiter, header)
     if found is None:
         return True
-    line, to_the_end = found
-    last = read.lines + (not read.tail.endswith(b"\n"))
-    if to_the_end and last > line:
+    line, below = found
+    if below:
         raise TableError(
-            f"line {line}: a quote is opened and never closed, so that the {last - line} lines below are one cell; close it"
+            f"line {line}: a quote is opened and never closed, so that the {below} lines below are one cell; close it"
         )
     if line == read.left_out:
         return True
     damage(line, "opens a quote that is never closed")
-    return not to_the_end
+    return below is None
 
 
 def _is_whole(held: Any, last: LastColumn | None, read: _Text, delimiter: str, damage: Damage) -> bool:

@@ -191,7 +191,9 @@ def _read_json(source: Source) -> Iterator[Any]:
             yield from _read_lines(source)
             return
         if found.get("format") == FIT:
-            raise TableError(f"a fit, not a runs table; ask it with `scalefit predict {source.path} --params SIZE`")
+            raise TableError(
+                f"{source.path}: a fit, not a runs table; ask it with `scalefit predict {source.path} --params SIZE`"
+            )
         raise TableError(
             "it is one object, not an array of rows; write [{...}, {...}] or one object a line (.jsonl), or read a training log with `scalefit import`"
         )
