@@ -898,3 +898,17 @@ def test_a_flipped_bit_in_a_wandb_file_costs_one_record(tmp_path):
     found = sf.import_runs(None, tmp_path / "run.wandb", FACTS)
     assert len(found.runs.frame) == 19
     assert any("is broken (its checksum does not fit)" in note for note in found.notes)
+
+
+def test_folders_without_a_record_are_left_out(tmp_path):
+    """As torch's `add_hparams` makes one beside a run's own events."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(tmp_path / "x"))
+    for step, right in CURVE.items():
+        writer.add_scalar("validation/accuracy", right, step)
+    writer.add_hparams({"rate": 1e-3}, {"hparam/none": 0.0})
+    writer.close()
+    found = sf.import_runs(None, tmp_path, FACTS)
+    is_curve(found)
+    assert any("left out" in note for note in found.notes)

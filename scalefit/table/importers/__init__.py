@@ -141,7 +141,7 @@ def _read(
         except (NoEvaluation, NoMetric) as error:
             without.append(error)
     if not runs:
-        raise without[0]
+        raise next((error for error in without if isinstance(error, NoMetric)), without[0])
     return runs, [f"left out: {error}" for error in without]
 
 

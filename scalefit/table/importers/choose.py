@@ -9,6 +9,7 @@ from scalefit.table.importers.collect import Collected
 from scalefit.table.importers.dialects import (
     DIALECTS,
     OTHER,
+    STEPS,
     Dialect,
     is_error,
     is_evaluation,
@@ -41,7 +42,7 @@ def choose_metrics(collected: Collected) -> dict[tuple[str, str], Scale | None]:
     """
     log, choice = collected.log, collected.choice
     if not collected.steps and not collected.kinds and not collected.names:
-        raise TableError(f"{log.path}: no record of a step in it; is it a training log, and is it whole?")
+        raise NoEvaluation(f"{log.path}: no record of a step in it; is it a training log, and is it whole?")
     candidates = _named(collected) if choice.name is not None else _unnamed(collected)
     found, refused = {}, []
     for key in sorted(candidates):
@@ -165,4 +166,6 @@ def _offer(collected: Collected, name: str) -> str:
 
 
 def _may_be_offered(dialect: Dialect, name: str) -> bool:
+    if name in STEPS or name in dialect.steps:
+        return False
     return is_evaluation(name) or not (is_no_mean(name) or is_training(dialect, name) or is_error(name))
