@@ -457,8 +457,8 @@ def test_a_fifo_is_refused_at_once_and_a_link_is_followed(tmp_path):
 
 @pytest.mark.parametrize("there", [False, True])
 def test_figures_that_fail_leave_no_empty_directory(there, tmp_path):
-    pytest.importorskip("seaborn")
     """No file may hold more than 1 kB, as on a disk that is all but full."""
+    pytest.importorskip("seaborn")
     FORMATS["t.csv"](small(("a", "b", "c")), tmp_path / "t.csv")
     if there:
         (tmp_path / "small").mkdir()

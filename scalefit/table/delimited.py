@@ -6,9 +6,12 @@ Every cell is read as text and then made a number where the whole block is numbe
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import re
+import sys
+import time
 from collections.abc import Iterator
 from threading import Lock
 from typing import IO, Any, Protocol
@@ -19,6 +22,8 @@ from scalefit.table.schema import MISSING
 
 MARK = "# scalefit: "
 """Start of a first line that holds a table's metadata."""
+_PATIENCE = 2.0
+"""Seconds that Arrow's thread may take to end; it takes a thousandth."""
 _COMMA = re.compile(r"(?:^|;)\s*-?\d+,\d+\s*(?=;|$)", re.MULTILINE)
 _NULL = "it holds null bytes, so it is no text; write it again"
 _TAIL, _OTHERS = 1 << 12, 100
@@ -145,13 +150,14 @@ def read_cells(
     last = LastColumn() if plain[-1] in wanted and plain[-1] not in text else None
     read, held = _Text(file), None
     try:
-        with pc.open_csv(read, **options) as reader:
+        with _arrow_reads(read, options) as reader:
             for batch in reader:
                 if held is not None:
                     if last is not None:
                         last.add(held.column(plain[-1]))
                     yield numbers(held)
                 held = batch
+            del reader
     except pa.ArrowInvalid as error:
         if "straddling" in str(error):
             _check_quotes(read, delimiter, skip, damage)
@@ -162,6 +168,26 @@ def read_cells(
     if held is not None:
         whole = closed and _is_whole(held, last, read, delimiter, damage)
         yield numbers(held if whole else held.slice(0, held.num_rows - 1))
+
+
+@contextlib.contextmanager
+def _arrow_reads(read: _Text, options: dict[str, Any]) -> Iterator[Any]:
+    """Open Arrow's reader, and leave it only when its thread has let go of the file.
+
+    A thread that still held it when the interpreter ends would abort the process, whatever its exit code was to be.
+    """
+    import pyarrow.csv as pc
+
+    held = sys.getrefcount(read)
+    try:
+        with pc.open_csv(read, **options) as reader:
+            yield reader
+    finally:
+        read.stop()
+        reader = None
+        end = time.monotonic() + _PATIENCE
+        while sys.getrefcount(read) > held and time.monotonic() < end:
+            time.sleep(0.001)
 
 
 def _check_quotes(read: _Text, delimiter: str, header: int, damage: Damage) -> bool:
