@@ -23,17 +23,16 @@ import pandas as pd
 
 import scalefit as sf
 from benchmarks.run import processor
-from scalefit.fitting.bootstrap import ar1_noise
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.fitting.lines import Noise
+from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.output import write_json
-from scalefit.planning.forecast import among_siblings, band
-from scalefit.planning.frontier import BEYOND, curves_at, frontier
-from scalefit.planning.rolling import LEAST_POINTS
+from scalefit.prediction.ensemble import average_offsets
+from scalefit.prediction.forecast import among_siblings, band
+from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.provenance import versions
+from scalefit.studies.frontier import BEYOND, curves_at, frontier
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
-from scalefit.validation.ensemble import average_offsets
 
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "data" / "paper" / "runs.parquet"

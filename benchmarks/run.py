@@ -23,10 +23,10 @@ import numpy as np
 import runner
 
 import scalefit as sf
+from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.bootstrap import bootstrap
-from scalefit.fitting.bound import BoundLaw
 from scalefit.fitting.fit import Specification, fit_data
-from scalefit.fitting.lines import LineProblem
+from scalefit.fitting.line_problem import LineProblem
 from scalefit.laws import get_law
 from scalefit.output import write_text
 from scalefit.provenance import versions

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from scalefit.output import write_file, write_text
-from scalefit.planning.recipes import Comparison
+from scalefit.studies.recipes import Comparison
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data" / "study"

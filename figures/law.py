@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import scalefit as sf
-from scalefit.gallery import draw_gallery
 from scalefit.output import write_file
+from scalefit.plotting.gallery import draw_gallery
 
 ROOT = Path(__file__).parents[1]
 

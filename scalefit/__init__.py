@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from scalefit.fitting.profile import profile_interval
     from scalefit.fitting.simulate import simulate
     from scalefit.laws import LAWS, RELATIONS
-    from scalefit.planning.budget import plan
-    from scalefit.planning.crossing import compute_to_target
-    from scalefit.planning.design import design
-    from scalefit.planning.forecast import forecast
-    from scalefit.planning.horizon import study_horizon
-    from scalefit.planning.predict import predict_size
-    from scalefit.planning.ranking import rank_systems, study_transfer
-    from scalefit.planning.recipes import compare_recipes
-    from scalefit.planning.resolution import resolve_difference
-    from scalefit.planning.reuse import study_reuse
-    from scalefit.planning.rollouts import study_rollouts
-    from scalefit.planning.sharpening import study_sharpening
+    from scalefit.prediction.crossval import cross_validate
+    from scalefit.prediction.forecast import forecast
+    from scalefit.prediction.predict import predict_size
+    from scalefit.prediction.predictor import fit, load_fit
+    from scalefit.studies.budget import plan
+    from scalefit.studies.crossing import compute_to_target
+    from scalefit.studies.design import design
+    from scalefit.studies.horizon import study_horizon
+    from scalefit.studies.recipes import compare_recipes
+    from scalefit.studies.resolution import resolve_difference
+    from scalefit.studies.reuse import study_reuse
+    from scalefit.studies.rollouts import study_rollouts
+    from scalefit.studies.sharpening import study_sharpening
+    from scalefit.studies.systems import rank_systems, study_transfer
     from scalefit.table.importers import import_runs
     from scalefit.table.io import as_runs, read_runs, write_runs
     from scalefit.table.systems import read_systems
-    from scalefit.validation.crossval import cross_validate
-    from scalefit.workflow import fit, load_fit
 
 _PLACES = {
     "Estimate": "scalefit.fitting.fit",
@@ -41,27 +41,27 @@ _PLACES = {
     "as_runs": "scalefit.table.io",
     "bootstrap": "scalefit.fitting.bootstrap",
     "bootstrap_runs": "scalefit.fitting.bootstrap",
-    "compare_recipes": "scalefit.planning.recipes",
-    "compute_to_target": "scalefit.planning.crossing",
-    "cross_validate": "scalefit.validation.crossval",
-    "design": "scalefit.planning.design",
-    "fit": "scalefit.workflow",
-    "forecast": "scalefit.planning.forecast",
+    "compare_recipes": "scalefit.studies.recipes",
+    "compute_to_target": "scalefit.studies.crossing",
+    "cross_validate": "scalefit.prediction.crossval",
+    "design": "scalefit.studies.design",
+    "fit": "scalefit.prediction.predictor",
+    "forecast": "scalefit.prediction.forecast",
     "import_runs": "scalefit.table.importers",
-    "load_fit": "scalefit.workflow",
-    "plan": "scalefit.planning.budget",
-    "predict_size": "scalefit.planning.predict",
+    "load_fit": "scalefit.prediction.predictor",
+    "plan": "scalefit.studies.budget",
+    "predict_size": "scalefit.prediction.predict",
     "profile_interval": "scalefit.fitting.profile",
-    "rank_systems": "scalefit.planning.ranking",
+    "rank_systems": "scalefit.studies.systems",
     "read_runs": "scalefit.table.io",
     "read_systems": "scalefit.table.systems",
-    "resolve_difference": "scalefit.planning.resolution",
+    "resolve_difference": "scalefit.studies.resolution",
     "simulate": "scalefit.fitting.simulate",
-    "study_horizon": "scalefit.planning.horizon",
-    "study_reuse": "scalefit.planning.reuse",
-    "study_rollouts": "scalefit.planning.rollouts",
-    "study_sharpening": "scalefit.planning.sharpening",
-    "study_transfer": "scalefit.planning.ranking",
+    "study_horizon": "scalefit.studies.horizon",
+    "study_reuse": "scalefit.studies.reuse",
+    "study_rollouts": "scalefit.studies.rollouts",
+    "study_sharpening": "scalefit.studies.sharpening",
+    "study_transfer": "scalefit.studies.systems",
     "to_lmfit": "scalefit.fitting.lmfit_bridge",
     "write_runs": "scalefit.table.io",
 }

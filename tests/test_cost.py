@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalefit.errors import UsageError
-from scalefit.planning.cost import GPUS, ModelShape, find_gpu, flops_of_hours, full_flops, gpu_hours, run_memory
+from scalefit.studies.cost import GPUS, ModelShape, find_gpu, flops_of_hours, full_flops, gpu_hours, run_memory
 from tests.conftest import ROOT
 
 SIZES = tomllib.loads((ROOT / "experiments" / "qwen25" / "sizes.toml").read_text())["sizes"]

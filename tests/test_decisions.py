@@ -11,12 +11,12 @@ from scipy.stats import binom
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
-from scalefit.planning.budget import Budget
-from scalefit.planning.design import variances
-from scalefit.planning.forecast import among_siblings, band
-from scalefit.planning.resolution import resolve_difference
-from scalefit.planning.reuse import effective_data, study_reuse
-from scalefit.planning.rollouts import uniform_group
+from scalefit.prediction.forecast import among_siblings, band
+from scalefit.studies.budget import Budget
+from scalefit.studies.design import variances
+from scalefit.studies.resolution import resolve_difference
+from scalefit.studies.reuse import effective_data, study_reuse
+from scalefit.studies.rollouts import uniform_group
 from tests.conftest import PAPER, ROOT, RUNS, scalefit
 
 
@@ -199,7 +199,7 @@ def test_wrong_questions_are_told(tmp_path, words, code, said):
 
 
 def test_recipes_without_a_common_size_are_refused(runs):
-    from scalefit.planning.recipes import compare_recipes
+    from scalefit.studies.recipes import compare_recipes
 
     study = sf.read_runs(ROOT / "data" / "study" / "e03.parquet")
     with pytest.raises(FitError, match="in common"):

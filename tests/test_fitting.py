@@ -7,13 +7,13 @@ import pytest
 
 import scalefit as sf
 from scalefit.errors import FitError
-from scalefit.fitting.bootstrap import ar1_noise, bootstrap
-from scalefit.fitting.bound import BoundLaw
+from scalefit.fitting.binding import BoundLaw
+from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.fit import Specification, fit_data
-from scalefit.fitting.lines import LineProblem, Noise
-from scalefit.fitting.noise import estimate_noise
+from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.profile import profile_interval
 from scalefit.laws import LAWS, get_law
+from scalefit.numerics.ar1 import Noise, ar1_noise, estimate_noise
 from scalefit.table.prepare import FitData, prepare
 from tests.conftest import NAMES, RUNS, SIZES
 
@@ -43,7 +43,7 @@ def test_fits_without_72b_are_the_papers_table_6(runs):
 @pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.line])
 def test_optimum_agrees_with_scipy(runs, name):
     """The batched solver and scipy's trust region find the same cost."""
-    from scalefit.fitting.general import PointProblem
+    from scalefit.fitting.point_problem import PointProblem
 
     (data,) = prepare(runs, "samples", {"series": "instruct"})
     bound = BoundLaw(get_law(name), data.sizes)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
-from scalefit.fitting.censored import Censored, equal, interval, likelihood
-from scalefit.planning.crossing import compute_to_target, crossing, rising
-from scalefit.planning.horizon import study_horizon
+from scalefit.numerics.censored import Censored, equal, interval, likelihood
+from scalefit.studies.crossing import compute_to_target, crossing, rising
+from scalefit.studies.horizon import study_horizon
 from tests.conftest import scalefit
 
 DEPTHS = (1, 2, 4, 8)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scalefit.errors import LawError
-from scalefit.fitting.bound import BoundLaw
+from scalefit.fitting.binding import BoundLaw
 from scalefit.laws import LAWS, get_law
 from tests.conftest import SIZES
 

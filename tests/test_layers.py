@@ -1,4 +1,4 @@
-"""Imports go to lower layers only, and the analysis half never imports torch."""
+"""Imports go to lower layers only, file by file and without circles; the analysis half never imports torch."""
 
 import ast
 
@@ -14,41 +14,62 @@ LAYER = {
     "output": 0,
     "locks": 0,
     "provenance": 0,
-    "table": 1,
-    "laws": 1,
-    "fitting": 2,
-    "runner": 2,
-    "validation": 3,
-    "planning": 4,
-    "plotting": 4,
-    "workflow": 5,
-    "gallery": 6,
-    "report": 6,
+    "answer": 1,
+    "numerics": 1,
+    "laws": 2,
+    "table": 2,
+    "fitting": 3,
+    "runner": 3,
+    "prediction": 4,
+    "studies": 5,
+    "plotting": 6,
     "cli": 7,
     "__main__": 8,
 }
-FILES = sorted((ROOT / "scalefit").rglob("*.py"))
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "scalefit").rglob("*.py"))
+}
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path, within_functions=True):
+    """Yield what a file imports, but for what only a type checker reads."""
+    stack = list(ast.iter_child_nodes(ast.parse(path.read_text())))
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            for name in node.names:
+                whole = f"{node.module}.{name.name}"
+                yield whole if whole in FILES else node.module
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
+        stack.extend(ast.iter_child_nodes(node))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down(path):
-    parts = path.relative_to(ROOT / "scalefit").with_suffix("").parts
-    if parts == ("__init__",):
-        return
-    mine = parts[0]
-    for name in imports(path):
-        assert mine == "runner" or name.split(".")[0] not in ("torch", "transformers", "vllm"), name
-        assert mine == "plotting" or name.split(".")[0] not in ("matplotlib", "seaborn", "plotly"), name
-        if name.startswith("scalefit."):
-            other = name.split(".")[1]
-            assert other == mine or LAYER[other] < LAYER[mine] or {LAYER[other], LAYER[mine]} == {0}, f"{path}: {name}"
-        if mine in ("laws", "fitting") and name.split(".")[0] == "pandas":
-            assert parts[-1] in ("fit", "simulate"), f"{path}: pandas only where frames are handed out"
+@pytest.mark.parametrize("name", [name for name in FILES if name != "scalefit"])
+def test_imports_go_down(name):
+    mine = name.split(".")[1]
+    for other in imports(FILES[name]):
+        outer = other.split(".")[0]
+        assert mine == "runner" or outer not in ("torch", "transformers", "vllm"), other
+        assert mine == "plotting" or outer not in ("matplotlib", "seaborn", "plotly"), other
+        if other.startswith("scalefit."):
+            theirs = other.split(".")[1]
+            assert theirs == mine or LAYER[theirs] < LAYER[mine] or LAYER[theirs] == LAYER[mine] == 0, other
+        if mine in ("laws", "numerics", "fitting") and outer == "pandas":
+            assert name.split(".")[-1] in ("fit", "simulate"), "pandas only where frames are handed out"
+
+
+@pytest.mark.xfail(strict=True, reason="fit/record, config/config_check/memory and two in runner/ are still to be cut")
+def test_no_circle_between_files():
+    below = {
+        name: {other for other in imports(path) if other in FILES and other != name} for name, path in FILES.items()
+    }
+    # A folder's __init__ is its face: whoever imports a file of the folder does not import what the face shows.
+    while below:
+        free = [name for name, others in below.items() if not others & below.keys()]
+        assert free, f"a circle among {sorted(below)}"
+        for name in free:
+            del below[name]

@@ -302,7 +302,7 @@ def test_what_is_read_in_blocks_is_what_is_read_at_once(tmp_path, monkeypatch):
         row["extra"] = None if at < 200 else 1 if at < 400 else 1.5
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
     whole = sf.read_runs(tmp_path / "t.jsonl").frame
-    monkeypatch.setattr("scalefit.table.lines._BLOCK", 1000)
+    monkeypatch.setattr("scalefit.table.json_lines._BLOCK", 1000)
     pd.testing.assert_frame_equal(sf.read_runs(tmp_path / "t.jsonl").frame, whole)
     assert whole["extra"].notna().sum() == 400
     text = (tmp_path / "t.jsonl").read_text().splitlines()

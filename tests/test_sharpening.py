@@ -8,9 +8,9 @@ import pytest
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
-from scalefit.fitting.relations import fit_entropy, fit_pass_at_k
+from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.laws import RELATIONS
-from scalefit.planning.sharpening import study_sharpening
+from scalefit.studies.sharpening import study_sharpening
 from tests.conftest import scalefit
 
 

@@ -8,8 +8,9 @@ import pytest
 
 import scalefit as sf
 from scalefit.errors import FitError, TableError, UsageError
-from scalefit.planning.ranking import holm, kendall, rank_systems, study_transfer
-from scalefit.table.passes import binomial_interval
+from scalefit.numerics.intervals import holm
+from scalefit.numerics.proportions import binomial_interval
+from scalefit.studies.systems import kendall, rank_systems, study_transfer
 from scalefit.table.systems import as_systems, read_systems, write_systems
 from tests.conftest import PAPER, ROOT, scalefit
 

@@ -3,12 +3,12 @@ import pytest
 
 import scalefit as sf
 from scalefit.errors import FitError
-from scalefit.planning.predict import predict_size
+from scalefit.prediction.crossval import cross_validate_data, score
+from scalefit.prediction.ensemble import average_offsets, first_points
+from scalefit.prediction.holdouts import across_sizes, slopes, within_runs
+from scalefit.prediction.predict import predict_size
+from scalefit.prediction.saturation import weigh_saturation
 from scalefit.table.prepare import prepare
-from scalefit.validation.crossval import cross_validate_data, score
-from scalefit.validation.ensemble import average_offsets, first_points
-from scalefit.validation.holdouts import across_sizes, slopes, within_runs
-from scalefit.validation.saturation import weigh_saturation
 from tests.conftest import SIZES
 
 CASES = [(series, x) for series in ("base", "instruct") for x in ("samples", "flops")]

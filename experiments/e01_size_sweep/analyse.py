@@ -11,10 +11,10 @@ import pandas as pd
 from study import DATA, levels, put_result, section
 
 import scalefit as sf
+from scalefit.prediction.crossval import compare_laws
+from scalefit.prediction.saturation import weigh_saturation
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
-from scalefit.validation.crossval import compare_laws
-from scalefit.validation.saturation import weigh_saturation
 
 RUNS = DATA / "e01.parquet"
 

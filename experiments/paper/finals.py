@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from record import ROOT, SERIES, paper_runs, published, save
 
-from scalefit.fitting.bootstrap import ar1_noise
 from scalefit.fitting.fit import fit_data
-from scalefit.fitting.lines import Noise
+from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.table.prepare import prepare
 
 RUNS = 3

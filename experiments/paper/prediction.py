@@ -8,10 +8,10 @@ import numpy as np
 from record import RESOURCES, SERIES, paper_runs, published, save
 
 from scalefit.fitting.fit import Specification, fit_data
+from scalefit.prediction.crossval import cross_validate_data, score
+from scalefit.prediction.ensemble import average_offsets, first_points
+from scalefit.prediction.holdouts import across_sizes, slopes, within_runs
 from scalefit.table.prepare import FitData, prepare
-from scalefit.validation.crossval import cross_validate_data, score
-from scalefit.validation.ensemble import average_offsets, first_points
-from scalefit.validation.holdouts import across_sizes, slopes, within_runs
 
 OLS = Specification(noise="independent")
 

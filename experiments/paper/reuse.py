@@ -16,7 +16,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from scalefit.fitting.fit import fit_data
-from scalefit.planning.arms import MARGIN, mean_variance
+from scalefit.studies.ends import MARGIN, mean_variance
 from scalefit.table.prepare import prepare
 
 LAST = 20

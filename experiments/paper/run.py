@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import scalefit as sf
-from scalefit.gallery import draw_gallery
 from scalefit.output import make_folder, write_file
+from scalefit.plotting.gallery import draw_gallery
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -8,9 +8,9 @@ from record import RESOURCES, SERIES, paper_runs, save
 
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.profile import profile_interval
+from scalefit.prediction.saturation import weigh_saturation
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
-from scalefit.validation.saturation import weigh_saturation
 
 OLS = Specification(noise="independent")
 

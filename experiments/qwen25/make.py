@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from experiments.study import put_result  # noqa: E402
 from scalefit.output import write_text  # noqa: E402
-from scalefit.planning.cost import GB, Memory, ModelShape, find_gpu, full_flops, gpu_hours, run_memory  # noqa: E402
+from scalefit.studies.cost import GB, Memory, ModelShape, find_gpu, full_flops, gpu_hours, run_memory  # noqa: E402
 from scalefit.table.io import read_runs  # noqa: E402
 
 GPU, MFU = "h100", 0.35

@@ -11,9 +11,9 @@ from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_w
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
-    from scalefit.planning.recipes import Comparison
-    from scalefit.planning.reuse import Reuse
-    from scalefit.planning.rollouts import Rollouts
+    from scalefit.studies.recipes import Comparison
+    from scalefit.studies.reuse import Reuse
+    from scalefit.studies.rollouts import Rollouts
 
 Margin = Annotated[float, typer.Option(help="What still counts as the same loss.", min=0)]
 
@@ -37,7 +37,7 @@ def compare_recipes(
     as_json: Json = False,
 ) -> None:
     """Say whether A is better than B: differences of slope, level, asymptote and end, and a verdict with a margin."""
-    from scalefit.planning.recipes import compare_recipes as compute
+    from scalefit.studies.recipes import compare_recipes as compute
 
     found = compute(
         open_runs(first),
@@ -53,14 +53,14 @@ def compare_recipes(
 
 def reuse(runs: Runs, margin: Margin = 0.02, where: Where = None, as_json: Json = False) -> None:
     """Say what repeating data costs, and whether to buy or to repeat."""
-    from scalefit.planning.reuse import study_reuse
+    from scalefit.studies.reuse import study_reuse
 
     _show(study_reuse(open_runs(runs), margin=margin, where=parse_where(where)), as_json, _print_reuse)
 
 
 def rollouts(runs: Runs, where: Where = None, as_json: Json = False) -> None:
     """Say how many rollouts a prompt are best for a budget of prompts or of compute."""
-    from scalefit.planning.rollouts import study_rollouts
+    from scalefit.studies.rollouts import study_rollouts
 
     _show(study_rollouts(open_runs(runs), where=parse_where(where)), as_json, _print_rollouts)
 

@@ -32,7 +32,7 @@ def crossval(
     as_json: Json = False,
 ) -> None:
     """Hold sizes (or the rest of runs) out, predict them and score the prediction."""
-    from scalefit.validation.crossval import AVERAGE, cross_validate
+    from scalefit.prediction.crossval import AVERAGE, cross_validate
 
     found = cross_validate(open_runs(runs), law or AVERAGE, x, mode, parse_where(where), points=points, share=share)
     if as_json:
@@ -78,8 +78,8 @@ def compare(
     """Rank laws by their held-out score; in-sample criteria are printed beside it."""
     import pandas as pd
 
+    from scalefit.prediction.crossval import compare_laws
     from scalefit.table.prepare import prepare
-    from scalefit.validation.crossval import compare_laws
 
     tables = [compare_laws(data, tuple(law or ())) for data in prepare(open_runs(runs), x, parse_where(where))]
     if as_json:

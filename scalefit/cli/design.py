@@ -11,8 +11,8 @@ from scalefit.cli.options import Json, Where, open_runs, parse_where, print_json
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
-    from scalefit.planning.design import Design
-    from scalefit.planning.resolution import Resolution
+    from scalefit.studies.design import Design
+    from scalefit.studies.resolution import Resolution
 
 
 def register(app: typer.Typer) -> None:
@@ -41,8 +41,8 @@ def design(
 ) -> None:
     """Design the next runs for a prediction, or say how many problems and seeds show a difference."""
     from scalefit.errors import UsageError
-    from scalefit.planning.design import design as compute
-    from scalefit.planning.resolution import resolve_difference
+    from scalefit.studies.design import design as compute
+    from scalefit.studies.resolution import resolve_difference
 
     if difference is not None:
         if budget or target:

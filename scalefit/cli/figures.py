@@ -34,7 +34,7 @@ def figures(
     table = open_runs(runs)
     chosen = parse_where(where)
     choose(table, chosen)  # A typo is told before a directory is made.
-    from scalefit.gallery import draw_gallery
+    from scalefit.plotting.gallery import draw_gallery
 
     with _removed_if_empty(out):
         make_folder(out)

@@ -23,7 +23,7 @@ from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
     from scalefit.fitting.fit import Fit
-    from scalefit.validation.saturation import Saturation
+    from scalefit.prediction.saturation import Saturation
 
 COLUMNS = ("run_id", "series", "params", "step", "samples", "flops", "reuse", "group_size", "eval", "eval_size", "loss")
 
@@ -59,8 +59,8 @@ def fit(
     from scalefit.fitting.record import origin_of, save_fits, what_would_be_lost
     from scalefit.laws import get_law
     from scalefit.places import check_writable
-    from scalefit.validation.saturation import weigh_saturation
-    from scalefit.workflow import fit_series
+    from scalefit.prediction.predictor import fit_series
+    from scalefit.prediction.saturation import weigh_saturation
 
     get_law(law)
     place = check_writable(out, stream=True)

@@ -10,7 +10,7 @@ from scalefit.cli.options import Json, Resource, Runs, open_runs, print_json, pr
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
-    from scalefit.planning.forecast import Forecast
+    from scalefit.prediction.forecast import Forecast
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def forecast(
     as_json: Json = False,
 ) -> None:
     """Forecast how far a run will go, and when it is no longer worth it."""
-    from scalefit.planning.forecast import forecast as compute
+    from scalefit.prediction.forecast import forecast as compute
 
     found = compute(
         open_runs(runs),

@@ -10,7 +10,7 @@ from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_w
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
-    from scalefit.planning.horizon import Horizon
+    from scalefit.studies.horizon import Horizon
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def horizon(
     as_json: Json = False,
 ) -> None:
     """Fit T = a h^gamma, the resource until a target accuracy by proof depth, in every class of the column `fragment`."""
-    from scalefit.planning.horizon import study_horizon
+    from scalefit.studies.horizon import study_horizon
 
     classes = [name.strip() for name in order.split(",")] if order else None
     found = study_horizon(open_runs(runs), target=target, x=x, order=classes, where=parse_where(where))

@@ -10,7 +10,7 @@ from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, prin
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
-    from scalefit.planning.budget import Plan
+    from scalefit.studies.budget import Plan
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Plan a budget: the best size, the compute-optimal frontier, crossovers, and the price of one size off."""
-    from scalefit.planning.budget import plan as compute
+    from scalefit.studies.budget import plan as compute
 
     found = compute(
         open_runs(runs),

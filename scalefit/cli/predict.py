@@ -12,8 +12,8 @@ from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
     from scalefit.fitting.fit import Fit
-    from scalefit.planning.predict import Prediction
-    from scalefit.validation.ensemble import Anchor
+    from scalefit.prediction.ensemble import Anchor
+    from scalefit.prediction.predict import Prediction
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def predict(
 
     from scalefit.errors import UsageError
     from scalefit.fitting.record import load_fits, pick_series
-    from scalefit.planning.predict import predict_size
+    from scalefit.prediction.predict import predict_size
 
     size = parse_quantity(params, "--params")
     fits = load_fits(fit)
@@ -70,8 +70,8 @@ def predict(
 def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
     """Read the first steps of the size to be predicted."""
     from scalefit.errors import FitError
+    from scalefit.prediction.ensemble import first_points
     from scalefit.table.prepare import prepare
-    from scalefit.validation.ensemble import first_points
 
     runs = open_runs(path)
     where: dict[str, str | float] = {"params": params}

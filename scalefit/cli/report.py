@@ -34,7 +34,7 @@ def report(
     place = check_writable(out, stream=True)
     if out.suffix != ".html" and not place.streams:
         raise UsageError(f"--out {out}: name a file that ends in .html.")
-    from scalefit.report import make_report
+    from scalefit.plotting.report import make_report
 
     page = make_report(open_runs(runs), x=x, where=parse_where(where), source=runs)
     size = write_text(out, page, stream=True)

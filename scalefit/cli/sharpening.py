@@ -10,7 +10,7 @@ from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, prin
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
-    from scalefit.planning.sharpening import Sharpening
+    from scalefit.studies.sharpening import Sharpening
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def sharpening(
 ) -> None:
     """Say whether training only sharpened: pass@k before and after, the law exp(a k^b), and the entropy law R = -a e^H + b."""
     from scalefit.errors import UsageError
-    from scalefit.planning.sharpening import study_sharpening
+    from scalefit.studies.sharpening import study_sharpening
 
     asked = None
     if k is not None:

@@ -10,7 +10,7 @@ import typer
 from scalefit.cli.options import Json, print_json, print_table, require_plotting
 
 if TYPE_CHECKING:
-    from scalefit.planning.ranking import Ranking
+    from scalefit.studies.systems import Ranking
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def systems(
     """Rank systems with the ties that the data cannot separate, and say whether scores transfer between benchmarks."""
     from scalefit.output import make_folder
     from scalefit.places import check_folder
-    from scalefit.planning.ranking import rank_systems, study_transfer
+    from scalefit.studies.systems import rank_systems, study_transfer
     from scalefit.table.systems import read_systems
 
     if out is not None:
@@ -49,7 +49,7 @@ def systems(
     transfers = study_transfer(read, source)
     made: list[Path] = []
     if out is not None:
-        from scalefit.gallery import draw_systems
+        from scalefit.plotting.gallery import draw_systems
 
         make_folder(out)
         made = draw_systems(read, out, transfers)

@@ -7,24 +7,12 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit
-from scalefit.fitting.lines import LineProblem, Noise
+from scalefit.fitting.line_problem import LineProblem
+from scalefit.numerics.ar1 import Noise, ar1_noise
 
 Array = NDArray[np.float64]
 CHUNK = 25
 """Resamples solved at once: few enough that a chunk's curves stay in the processor's cache."""
-
-
-def ar1_noise(rng: np.random.Generator, noise: Noise, shape: tuple[int, int, int]) -> Array:
-    """Draw stationary AR(1) noise of shape (B, R, T) with the given spread a curve."""
-    drawn = rng.standard_normal(shape)
-    if noise.rho != 0.0:
-        drawn[..., 1:] *= np.sqrt(1 - noise.rho**2)
-        # Written out: importing scipy.signal takes longer than a thousand fits.
-        steps = np.ascontiguousarray(np.moveaxis(drawn, -1, 0))
-        for t in range(1, len(steps)):
-            steps[t] += noise.rho * steps[t - 1]
-        drawn = np.moveaxis(steps, 0, -1)
-    return np.asarray(drawn * noise.sigma[:, None])
 
 
 def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.bound import BoundLaw
+from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.fit import Fit
 from scalefit.laws.law import Law
 

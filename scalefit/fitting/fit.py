@@ -12,12 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.bound import BoundLaw, law_resource
-from scalefit.fitting.general import PointProblem, Problem
-from scalefit.fitting.lines import LineProblem, Noise
-from scalefit.fitting.noise import effective_points, estimate_noise
+from scalefit.fitting.binding import BoundLaw, law_resource
+from scalefit.fitting.line_problem import LineProblem
+from scalefit.fitting.point_problem import PointProblem, Problem
 from scalefit.laws import get_law
 from scalefit.laws.law import Law
+from scalefit.numerics.ar1 import Noise, effective_points, estimate_noise
+from scalefit.numerics.intervals import student
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity, parse_quantity
 
@@ -225,13 +226,6 @@ class Fit:
         frame["loss"] = 10.0**log
         frame["low"], frame["high"] = 10.0 ** (log - t * se), np.minimum(10.0 ** np.minimum(log + t * se, 2.0), 1.0)
         return frame
-
-
-def student(level: float, dof: float) -> float:
-    """Return the two-sided Student quantile."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(max(dof, 1.0), 0.5 + level / 2))
 
 
 def make_problem(law: Law, data: FitData, specification: Specification, noise: Noise | None = None) -> Problem:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scalefit.fitting.fit import Fit, Specification
-from scalefit.fitting.general import PointProblem
+from scalefit.fitting.point_problem import PointProblem
 
 
 def to_lmfit(fit: Fit) -> Any:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.fitting.fit import Fit, student
-from scalefit.fitting.lines import LineProblem
-from scalefit.fitting.noise import effective_points
+from scalefit.fitting.fit import Fit
+from scalefit.fitting.line_problem import LineProblem
+from scalefit.numerics.ar1 import effective_points
+from scalefit.numerics.intervals import student
 
 Array = NDArray[np.float64]
 

@@ -17,8 +17,8 @@ import numpy as np
 from scalefit.errors import FitError, LawError, UsageError, nearest
 from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_fault
 from scalefit.fitting.fit import Fit, Specification
-from scalefit.fitting.lines import Noise
 from scalefit.laws import get_law
+from scalefit.numerics.ar1 import Noise
 from scalefit.output import as_plain, write_text
 from scalefit.places import FILE, find_place
 from scalefit.provenance import sha256_of_file, versions

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import UsageError
-from scalefit.fitting.bootstrap import ar1_noise
-from scalefit.fitting.bound import BoundLaw
-from scalefit.fitting.lines import Noise
+from scalefit.fitting.binding import BoundLaw
 from scalefit.laws import get_law
 from scalefit.laws.law import Law
+from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.table.io import RunTable, as_runs
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scalefit.numerics.proportions import COLUMN, RATES, binomial_interval, pass_at_k
 from scalefit.runner.config import EvalConfig
 from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks.task import Example, Score, Task
-from scalefit.table.passes import COLUMN, RATES, binomial_interval, pass_at_k
 
 CHUNK = 64
 """Problems sampled at once."""

@@ -18,7 +18,7 @@ from scalefit.errors import TableError
 from scalefit.places import find_place
 from scalefit.table.delimited import read_cells, read_head
 from scalefit.table.faults import Fault
-from scalefit.table.lines import Asked, as_arrow, flatten, parse_json, read_lines
+from scalefit.table.json_lines import Asked, as_arrow, flatten, parse_json, read_lines
 
 META = b"scalefit"
 FIT = "scalefit-fit"

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import TableError, nearest
+from scalefit.numerics.proportions import binomial_interval
 from scalefit.output import write_file
 from scalefit.table.faults import Fault
 from scalefit.table.io import table_ending
 from scalefit.table.load import read_frame
-from scalefit.table.passes import binomial_interval
 from scalefit.table.schema import SYSTEMS
 
 COLUMNS = ("system", "params", "cost", "benchmark", "score", "n", "low", "high")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.numerics.proportions import binomial_interval, pass_at_k
 from scalefit.runner.advantage import (
     ADVANTAGES,
     Dynamics,
@@ -44,7 +45,6 @@ from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at
-from scalefit.table.passes import binomial_interval, pass_at_k
 
 SIZE = SizeConfig("t", 16, 2, 2)
 

@@ -17,9 +17,9 @@ from scipy.stats import sem
 import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.locks import locked
-from scalefit.planning.recipes import paired_problems
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
+from scalefit.studies.recipes import paired_problems
 from tests.conftest import listen_to_interrupts, scalefit
 from tests.runner.conftest import TINY, command, run
 

@@ -24,6 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Traine
 from trl import GRPOConfig, GRPOTrainer
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.numerics.proportions import binomial_interval
 from scalefit.output import make_folder
 from scalefit.runner.checkpoint import append_row, finish, write_rows
 from scalefit.runner.config import RunSpec, find_run
@@ -35,7 +36,6 @@ from scalefit.runner.policies.policy import chat_turns
 from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.task import Example, Score, Task
-from scalefit.table.passes import binomial_interval
 
 TRAIN, EVAL = "train", "eval"
 Answer = tuple[int, Score, int, bool]

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.censored import FAR, Censored, equal, interval, likelihood
-from scalefit.planning.answer import Answer
-from scalefit.planning.crossing import ABOVE, BELOW, KNOWN, TARGET, compute_to_target
+from scalefit.numerics.censored import FAR, Censored, equal, interval, likelihood
+from scalefit.studies.crossing import ABOVE, BELOW, KNOWN, TARGET, compute_to_target
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import choose
 from scalefit.units import format_quantity

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.planning.answer import Answer
+from scalefit.numerics.intervals import holm
 from scalefit.table.systems import SystemTable
 
 Array = NDArray[np.float64]
@@ -133,16 +134,6 @@ def _rank(name: str, parts: list[pd.DataFrame], warnings: list[str] | None = Non
             }
         )
     return Ranking(name, rows, int((told != 0).sum()), len(told), warnings or [])
-
-
-def holm(p: Array, level: float = LEVEL) -> NDArray[np.bool_]:
-    """Return which hypotheses are rejected with a chance of at most `level` of any false one (Holm 1979)."""
-    order, rejected = np.argsort(p), np.zeros(len(p), bool)
-    for done, at in enumerate(order):
-        if p[at] > level / (len(p) - done):
-            break
-        rejected[at] = True
-    return rejected
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ import pandas as pd
 
 from scalefit.errors import FitError
 from scalefit.names import file_names
-from scalefit.planning.horizon import study_horizon
-from scalefit.planning.ranking import Transfer
-from scalefit.planning.sharpening import study_sharpening
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
 from scalefit.plotting.relations import draw_horizon, draw_passes
 from scalefit.plotting.style import new_figure, new_panels, save_figure
-from scalefit.plotting.transfer import draw_scores, draw_transfer, looks, systems_legend
+from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems_legend
+from scalefit.prediction.ensemble import LEAST_SIZES
+from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
+from scalefit.studies.horizon import study_horizon
+from scalefit.studies.sharpening import study_sharpening
+from scalefit.studies.systems import Transfer
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.table.schema import RESOURCES
 from scalefit.table.systems import SystemTable
 from scalefit.units import format_quantity
-from scalefit.validation.ensemble import LEAST_SIZES
-from scalefit.validation.holdouts import across_sizes, all_sizes, slopes, within_runs
 
 ARMS = {"reuse": "τ = ", "group_size": "G = "}
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.fitting.fit import student
-from scalefit.fitting.noise import effective_points, estimate_noise
 from scalefit.laws.relations import ENTROPY
+from scalefit.numerics.ar1 import effective_points, estimate_noise
+from scalefit.numerics.intervals import student
 
 Array = NDArray[np.float64]
 STEPS = 60

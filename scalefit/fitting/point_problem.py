@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.bound import BoundLaw, law_resource
-from scalefit.fitting.lines import Noise, Solution
+from scalefit.fitting.binding import BoundLaw, law_resource
+from scalefit.fitting.line_problem import Solution
 from scalefit.laws.law import LN10
+from scalefit.numerics.ar1 import Noise
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]

@@ -14,15 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError, UsageError
 from scalefit.fitting.fit import fit_data
-from scalefit.planning.answer import Answer
-from scalefit.planning.cost import PAPER, PASSES, Gpu, find_gpu, flops_of_hours, full_flops, gpu_hours
-from scalefit.planning.frontier import DRAWS, draw_theta, frontier
+from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble, average_offsets
+from scalefit.studies.cost import PAPER, PASSES, Gpu, find_gpu, flops_of_hours, full_flops, gpu_hours
+from scalefit.studies.frontier import DRAWS, draw_theta, frontier
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
-from scalefit.validation.ensemble import LEAST_SIZES, Ensemble, average_offsets
 
 Array = NDArray[np.float64]
 REFUSED = 30.0

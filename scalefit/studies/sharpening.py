@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError
-from scalefit.fitting.fit import student
-from scalefit.fitting.relations import fit_entropy, fit_pass_at_k
+from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.laws.relations import PASS_AT_K
-from scalefit.planning.answer import Answer
-from scalefit.planning.arms import MARGIN, pooled_variance
+from scalefit.numerics.intervals import student
+from scalefit.numerics.proportions import COLUMN, RATES, pass_at_k
+from scalefit.studies.ends import MARGIN, pooled_variance
 from scalefit.table.io import RunTable
-from scalefit.table.passes import COLUMN, RATES, pass_at_k
 from scalefit.table.prepare import choose
 from scalefit.units import format_quantity
 

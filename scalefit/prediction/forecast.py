@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.fit import fit_data, student
-from scalefit.planning.answer import Answer
-from scalefit.planning.rolling import LEAST_POINTS, Curve, Past, combine, look_ahead, look_back, weigh
+from scalefit.fitting.fit import fit_data
+from scalefit.numerics.intervals import student
+from scalefit.prediction.rolling import LEAST_POINTS, Curve, Past, combine, look_ahead, look_back, weigh
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import choose, default_resource, prepare
 from scalefit.units import format_quantity

@@ -6,13 +6,21 @@ fit has taken out of the residuals; ordinary estimates are too low and make inte
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.lines import Noise
-
 Array = NDArray[np.float64]
 RHO = np.concatenate([np.linspace(-0.4, 0.9, 53), np.linspace(0.91, 0.995, 35)])
+
+
+@dataclass(frozen=True)
+class Noise:
+    """AR(1) noise: lag-1 correlation and each curve's stationary standard deviation [loss]."""
+
+    rho: float
+    sigma: Array
 
 
 def _lagged(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
@@ -74,3 +82,16 @@ def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_])
 def effective_points(present: NDArray[np.bool_], rho: float) -> float:
     """Return how many independent points the curves are worth for their means: n (1 - rho)/(1 + rho)."""
     return float(present.sum() * (1 - max(rho, 0.0)) / (1 + max(rho, 0.0)))
+
+
+def ar1_noise(rng: np.random.Generator, noise: Noise, shape: tuple[int, int, int]) -> Array:
+    """Draw stationary AR(1) noise of shape (B, R, T) with the given spread a curve."""
+    drawn = rng.standard_normal(shape)
+    if noise.rho != 0.0:
+        drawn[..., 1:] *= np.sqrt(1 - noise.rho**2)
+        # Written out: importing scipy.signal takes longer than a thousand fits.
+        steps = np.ascontiguousarray(np.moveaxis(drawn, -1, 0))
+        for t in range(1, len(steps)):
+            steps[t] += noise.rho * steps[t - 1]
+        drawn = np.moveaxis(steps, 0, -1)
+    return np.asarray(drawn * noise.sigma[:, None])

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
-from scalefit.planning.answer import Answer
-from scalefit.planning.arms import MARGIN, Difference, Ending, differ, endings, pooled_variance, single_runs
+from scalefit.numerics.proportions import RATES
+from scalefit.studies.ends import MARGIN, Difference, Ending, differ, endings, pooled_variance, single_runs
 from scalefit.table.io import RunTable
-from scalefit.table.passes import RATES
 
 Array = NDArray[np.float64]
 QUANTITIES = {

@@ -16,23 +16,24 @@ import numpy as np
 import pandas as pd
 
 from scalefit.errors import FitError
-from scalefit.fitting.fit import Fit, student
+from scalefit.fitting.fit import Fit
 from scalefit.fitting.profile import profile
+from scalefit.numerics.intervals import student
 from scalefit.output import write_text
-from scalefit.planning.budget import Plan, plan
-from scalefit.planning.design import Design, design
-from scalefit.planning.forecast import Forecast, forecast
-from scalefit.planning.reuse import study_reuse
-from scalefit.planning.rollouts import study_rollouts
 from scalefit.plotting import interactive
+from scalefit.prediction.ensemble import LEAST_SIZES
+from scalefit.prediction.forecast import Forecast, forecast
+from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
+from scalefit.prediction.predictor import fit_series
+from scalefit.prediction.saturation import weigh_saturation
 from scalefit.provenance import sha256_of_file, versions
+from scalefit.studies.budget import Plan, plan
+from scalefit.studies.design import Design, design
+from scalefit.studies.reuse import study_reuse
+from scalefit.studies.rollouts import study_rollouts
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.units import format_quantity
-from scalefit.validation.ensemble import LEAST_SIZES
-from scalefit.validation.holdouts import across_sizes, all_sizes, slopes, within_runs
-from scalefit.validation.saturation import weigh_saturation
-from scalefit.workflow import fit_series
 
 LAGS = 15
 STYLE = """

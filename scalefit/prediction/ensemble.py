@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.fitting.fit import Fit, Specification, fit_data, student
-from scalefit.fitting.lines import Noise
+from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10, Law
+from scalefit.numerics.ar1 import Noise
+from scalefit.numerics.intervals import student
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 

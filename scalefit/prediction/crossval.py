@@ -14,12 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.fit import Specification, fit_data, student
+from scalefit.fitting.fit import Specification, fit_data
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
 from scalefit.laws.law import LN10, Law
+from scalefit.numerics.intervals import student
+from scalefit.prediction.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
-from scalefit.validation.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 
 Array = NDArray[np.float64]
 MODES = ("zero-shot", "anchored", "prefix")

@@ -1,7 +1,7 @@
 """Batched Levenberg-Marquardt for line laws: many fits in one vectorised call.
 
 Within a curve a line law has only the coordinates k, E (and the bend), so the normal equations of a
-whole fit are assembled from a small matrix a curve. Shapes as in `scalefit.fitting.bound`.
+whole fit are assembled from a small matrix a curve. Shapes as in `scalefit.fitting.binding`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.bound import BoundLaw, law_resource
+from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.laws.law import LN10, Line, bend
+from scalefit.numerics.ar1 import Noise
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Noise:
-    """AR(1) noise: lag-1 correlation and each curve's stationary standard deviation [loss]."""
-
-    rho: float
-    sigma: Array
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
-from scalefit.planning.answer import Answer
-from scalefit.planning.arms import MARGIN, differ, endings, pooled_variance, single_runs, varies
+from scalefit.studies.ends import MARGIN, differ, endings, pooled_variance, single_runs, varies
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity

@@ -15,7 +15,7 @@ from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.fitting.profile import profile_interval
 from scalefit.fitting.record import load_fits, pick_series
 from scalefit.laws import get_law
-from scalefit.planning.predict import predict_size
+from scalefit.prediction.predict import predict_size
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 from scalefit.units import parse_quantity

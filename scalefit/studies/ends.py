@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError
-from scalefit.fitting.fit import Fit, fit_data, student
-from scalefit.fitting.lines import Noise
+from scalefit.fitting.fit import Fit, fit_data
+from scalefit.numerics.ar1 import Noise
+from scalefit.numerics.intervals import student
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 

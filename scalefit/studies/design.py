@@ -15,14 +15,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError
-from scalefit.fitting.bootstrap import ar1_noise
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.fitting.lines import Noise
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10
-from scalefit.planning.answer import Answer
-from scalefit.planning.budget import flops_a_sample
+from scalefit.numerics.ar1 import Noise, ar1_noise
+from scalefit.studies.budget import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.fit import Fit, fit_data
+from scalefit.prediction.ensemble import Ensemble
 from scalefit.table.prepare import FitData
-from scalefit.validation.ensemble import Ensemble
 
 Array = NDArray[np.float64]
 DRAWS = 1000

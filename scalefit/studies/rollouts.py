@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer
 from scalefit.errors import FitError
-from scalefit.fitting.fit import fit_data, student
-from scalefit.planning.answer import Answer
-from scalefit.planning.arms import pooled_variance, single_runs, varies
+from scalefit.fitting.fit import fit_data
+from scalefit.numerics.intervals import student
+from scalefit.studies.ends import pooled_variance, single_runs, varies
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.table.schema import RESOURCES

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError
 from scalefit.fitting.fit import Estimate, Fit
+from scalefit.prediction.ensemble import Anchor, average_offsets
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
-from scalefit.validation.ensemble import Anchor, average_offsets
 
 Array = NDArray[np.float64]
 

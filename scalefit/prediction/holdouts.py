@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.fit import Fit, fit_data
+from scalefit.prediction.crossval import baselines, evaluation_bands, score
+from scalefit.prediction.ensemble import average_offsets
 from scalefit.table.prepare import FitData
-from scalefit.validation.crossval import baselines, evaluation_bands, score
-from scalefit.validation.ensemble import average_offsets
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]

@@ -1,0 +1,26 @@
+"""Quantiles and multiple tests that intervals and verdicts share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+LEVEL = 0.05
+
+
+def student(level: float, dof: float) -> float:
+    """Return the two-sided Student quantile."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(dof, 1.0), 0.5 + level / 2))
+
+
+def holm(p: Array, level: float = LEVEL) -> NDArray[np.bool_]:
+    """Return which hypotheses are rejected with a chance of at most `level` of any false one (Holm 1979)."""
+    order, rejected = np.argsort(p), np.zeros(len(p), bool)
+    for done, at in enumerate(order):
+        if p[at] > level / (len(p) - done):
+            break
+        rejected[at] = True
+    return rejected

@@ -1,1 +1,0 @@
-"""What a law says about sizes and budgets nobody has run."""

@@ -1,0 +1,1 @@
+"""From a fit to a number: predictions, their ensemble, cross-validation and forecasts."""

@@ -1,0 +1,1 @@
+"""Questions asked of a table: budgets, designs, arms, horizons, sharpening, systems."""

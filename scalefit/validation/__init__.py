@@ -1,1 +1,0 @@
-"""How well laws predict what they have not seen."""
