@@ -1,9 +1,17 @@
-"""What the decisions' results share: their rows as a pandas frame, and a view for notebooks."""
+"""What every result shares: a sentence, a frame, a summary, a picture, and how it looks in a notebook and as JSON.
+
+A result is a frozen dataclass (with `repr=False`) that inherits `Answer`, names the rows of its table in `ROWS`, and says
+its `headline` and `summary`; the command that makes it prints the summary. Pictures are in `scalefit.plotting.pictures`,
+which is found by name when one is asked for, so that nothing here depends on matplotlib.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from html import escape
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import pandas as pd
 
@@ -31,8 +39,117 @@ class Answer:
         rows: list[dict[str, Any]] = getattr(self, self.ROWS)
         return pd.json_normalize(rows, sep="_")
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        return "\n".join([self.headline, frame_text(self.frame), *warning_lines(self.warnings)])
+
+    def plot(self) -> Any:
+        """Draw the result and return the matplotlib figure.
+
+        Raises
+        ------
+        ScalefitError
+            If matplotlib is not installed, or there is nothing to draw.
+        """
+        return import_module("scalefit.plotting.pictures").draw(self)
+
+    def record(self) -> dict[str, Any]:
+        """Return the result as plain data, with its headline: what `--json` prints."""
+        assert is_dataclass(self)
+        return {"headline": self.headline, **{entry.name: getattr(self, entry.name) for entry in fields(self)}}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.headline}>"
+
     def _repr_html_(self) -> str:
-        said = "".join(f"<li>{escape(text)}</li>" for text in self.warnings)
-        notes = f"<ul>{said}</ul>" if said else ""
         table: str = self.frame.to_html(index=False, float_format="{:.4g}".format, na_rep="", border=0)
-        return f"<p><b>{escape(self.headline)}</b></p>{table}{notes}"
+        return f"<p><b>{escape(self.headline)}</b></p>{table}{html_list(self.warnings)}"
+
+
+Kind = TypeVar("Kind", bound=Answer)
+
+
+class Answers(Sequence[Kind], Generic[Kind]):
+    """Several answers of one question, one a series or size; a sequence that shows itself like one answer."""
+
+    def __init__(self, answers: Sequence[Kind]) -> None:
+        self._answers = tuple(answers)
+
+    @overload
+    def __getitem__(self, at: int) -> Kind: ...
+    @overload
+    def __getitem__(self, at: slice) -> Answers[Kind]: ...
+    def __getitem__(self, at: int | slice) -> Kind | Answers[Kind]:
+        """Return one answer, or some of them."""
+        return Answers(self._answers[at]) if isinstance(at, slice) else self._answers[at]
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._answers)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows of all, with what tells the answers apart (series, eval, params) before them."""
+        parts = []
+        for one in self:
+            part = one.frame
+            for name in ("params", "eval", "series"):
+                if hasattr(one, name) and name not in part:
+                    part.insert(0, name, getattr(one, name))
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Those of all, each once."""
+        return list(dict.fromkeys(text for one in self for text in one.warnings))
+
+    @property
+    def headline(self) -> str:
+        """The headlines, a line each."""
+        return "\n".join(one.headline for one in self)
+
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        return "\n".join(one.summary() for one in self)
+
+    def plot(self) -> list[Any]:
+        """Draw each; return the matplotlib figures."""
+        return [one.plot() for one in self]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self)) if self._answers else "<no answers>"
+
+    def _repr_html_(self) -> str:
+        return "".join(one._repr_html_() for one in self)
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return lines of columns aligned to the right, the first to the left; the first row is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def frame_text(frame: pd.DataFrame) -> str:
+    """Return a frame as `text_table` lays it out, numbers with four digits."""
+    cells = frame.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
+    return text_table([list(map(str, frame.columns)), *cells.to_numpy().tolist()])
+
+
+def warning_lines(warnings: Sequence[str]) -> list[str]:
+    """Return a line a warning."""
+    return [f"  warning: {text}" for text in warnings]
+
+
+def html_list(texts: Sequence[str]) -> str:
+    """Return texts as an HTML list; nothing for none."""
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>" if texts else ""

@@ -23,7 +23,7 @@ FORMATS = (".parquet", ".csv", ".jsonl")
 _TEXT = [column.name for column in COLUMNS.values() if column.kind == "text"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunTable:
     """A validated runs table.
 
@@ -44,11 +44,20 @@ class RunTable:
     warnings: tuple[Fault, ...] = ()
     path: str = "table"
 
+    @property
+    def headline(self) -> str:
+        """What is in it, in a line."""
+        frame = self.frame
+        series = ", ".join(map(str, frame["series"].unique()))
+        return f"{len(frame)} evaluations of {frame['run_id'].nunique()} runs, {frame['params'].nunique()} sizes, series {series}"
+
+    def __repr__(self) -> str:
+        return f"<RunTable {self.path}: {self.headline}>"
+
     def _repr_html_(self) -> str:
         from html import escape
 
-        frame = self.frame
-        about = f"{len(frame)} evaluations of {frame['run_id'].nunique()} runs, {frame['params'].nunique()} sizes, series {', '.join(map(str, frame['series'].unique()))}"
+        frame, about = self.frame, self.headline
         said = "".join(f"<li>{escape(str(fault))}</li>" for fault in self.warnings)
         table: str = frame.head().to_html(index=False, float_format="{:.4g}".format, border=0)
         return f"<p><b>{escape(self.path)}</b>: {escape(about)}</p>{table}{f'<ul>{said}</ul>' if said else ''}"
@@ -83,23 +92,33 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
     return _validated(frame, source.metadata, str(path), damage)
 
 
-def as_runs(frame: Any, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
-    """Validate a data frame as a runs table; raises TableError with all faults at once.
+def as_runs(source: Any, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
+    """Return any kind of runs table as a validated one; raises TableError with all faults at once.
 
     Parameters
     ----------
-    frame : pandas.DataFrame, or any table that gives an Arrow stream (polars, pyarrow)
-        One row an evaluation, in the schema of `scalefit.table.schema`.
+    source : RunTable, str, Path, pandas.DataFrame, or any table that gives an Arrow stream (polars, pyarrow)
+        A table that was read already is returned as it is, a path is read by `read_runs`; of a frame each row is an
+        evaluation, in the schema of `scalefit.table.schema`.
     metadata : dict, optional
-        Conventions and origin.
+        Conventions and origin of a frame.
     path : str
-        What messages call it.
+        What messages call a frame.
     """
-    if not isinstance(frame, pd.DataFrame):
+    if isinstance(source, RunTable):
+        return source
+    if isinstance(source, str | Path):
+        return read_runs(source)
+    if not isinstance(source, pd.DataFrame):
+        if not hasattr(source, "__arrow_c_stream__"):
+            raise TableError(
+                f"{type(source).__name__} is no runs table; give a path, a data frame (pandas, polars, Arrow) or what "
+                "read_runs returns."
+            )
         import pyarrow as pa
 
-        frame = as_frame([pa.table(frame)], _TEXT)
-    return _validated(frame, {} if metadata is None else metadata, path, [])
+        source = as_frame([pa.table(source)], _TEXT)
+    return _validated(source, {} if metadata is None else metadata, path, [])
 
 
 def _validated(frame: pd.DataFrame, metadata: Any, path: str, faults: list[Fault]) -> RunTable:
