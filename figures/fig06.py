@@ -6,13 +6,14 @@ import pandas as pd
 from common import ROOT, SERIES, paper_table, save
 
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import LOSS, log_ticks, new_figure
+from scalefit.plotting.style import LOSS, log_ticks, new_figure, styled
 from scalefit.units import format_quantity
 
 MARKS = {"Qwen3 dense": "s", "Qwen3 MoE": "D", "GPT-OSS MoE": "^"}
 COLOURS = {"base": "#1f4e79", "instruct": "#c44e00"}
 
 
+@styled()
 def main() -> None:
     """Draw both panels."""
     points = pd.read_csv(ROOT / "data" / "paper" / "final_losses.csv")

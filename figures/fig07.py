@@ -5,13 +5,14 @@ from __future__ import annotations
 from common import SERIES, paper_table, result, save
 
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import new_figure
+from scalefit.plotting.style import new_figure, styled
 
 OFFSET = {"base": -0.08, "instruct": 0.08}
 COLOURS = {"base": "#1f4e79", "instruct": "#c44e00"}
 WINDOW = 15
 
 
+@styled()
 def main() -> None:
     """Draw the three panels."""
     found, runs = result("reuse"), paper_table("reuse")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from common import save
 
-from scalefit.plotting.style import new_figure, set_style
+from scalefit.plotting.style import new_figure, ordered_colours, styled
 
 PROMPTS = 24
 TAUS = (1, 2, 4, 8)
 
 
+@styled()
 def main() -> None:
     """Draw one row of boxes a tau."""
     figure, (axes,) = new_figure()
     figure.set_size_inches(7.5, 2.9)
-    colours = set_style(PROMPTS)
+    colours = ordered_colours(PROMPTS)
     schedule = {}
     for row, tau in enumerate(TAUS):
         distinct = np.linspace(0, PROMPTS - 1, PROMPTS // tau).round().astype(int)

@@ -7,10 +7,11 @@ from common import ROOT, save
 
 import scalefit as sf
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import new_figure
+from scalefit.plotting.style import new_figure, styled
 from scalefit.units import format_quantity
 
 
+@styled()
 def main() -> None:
     """Draw the loss by prompts and by compute."""
     runs = sf.read_runs(ROOT / "data" / "study" / "e03.parquet").frame

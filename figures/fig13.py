@@ -8,9 +8,10 @@ import numpy as np
 from common import ROOT, result, save
 
 from scalefit.plotting.law import size_legend
-from scalefit.plotting.style import LOSS, UNITS, log_ticks, new_figure, shade, size_colours
+from scalefit.plotting.style import LOSS, UNITS, log_ticks, new_figure, shade, size_colours, styled
 
 
+@styled()
 def main() -> None:
     """Draw both panels."""
     found = result("decomposition")

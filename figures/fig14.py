@@ -5,10 +5,11 @@ from __future__ import annotations
 from common import SERIES, paper_table, save
 
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import new_figure
+from scalefit.plotting.style import new_figure, styled
 from scalefit.units import format_quantity
 
 
+@styled()
 def main() -> None:
     """Draw both panels."""
     runs = paper_table("runs")

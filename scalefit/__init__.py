@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scalefit.prediction.crossval import cross_validate
     from scalefit.prediction.forecast import forecast
     from scalefit.prediction.predict import predict_size
-    from scalefit.prediction.predictor import fit, load_fit
+    from scalefit.prediction.predictor import SeriesFit, fit, load_fit
     from scalefit.studies.budget import plan
     from scalefit.studies.crossing import compute_to_target
     from scalefit.studies.design import design
@@ -38,6 +38,7 @@ _PLACES = {
     "Fit": "scalefit.fitting.fit",
     "LAWS": "scalefit.laws",
     "RELATIONS": "scalefit.laws",
+    "SeriesFit": "scalefit.prediction.predictor",
     "as_runs": "scalefit.table.io",
     "bootstrap": "scalefit.fitting.bootstrap",
     "bootstrap_runs": "scalefit.fitting.bootstrap",
@@ -70,6 +71,7 @@ __all__ = [
     "RELATIONS",
     "Estimate",
     "Fit",
+    "SeriesFit",
     "as_runs",
     "bootstrap",
     "bootstrap_runs",
@@ -105,3 +107,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'scalefit' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not, so that completion finds them."""
+    return [*__all__, "__version__"]

@@ -7,7 +7,7 @@ which is found by name when one is asked for, so that nothing here depends on ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from importlib import import_module
@@ -70,10 +70,17 @@ Kind = TypeVar("Kind", bound=Answer)
 
 
 class Answers(Sequence[Kind], Generic[Kind]):
-    """Several answers of one question, one a series or size; a sequence that shows itself like one answer."""
+    """Several answers of one question, one a series or size; a sequence that shows itself like one answer.
 
-    def __init__(self, answers: Sequence[Kind]) -> None:
+    Attributes
+    ----------
+    unanswered : dict
+        What the table holds besides and could not be answered for, with the reason.
+    """
+
+    def __init__(self, answers: Sequence[Kind], unanswered: Mapping[str, str] | None = None) -> None:
         self._answers = tuple(answers)
+        self.unanswered = dict(unanswered or {})
 
     @overload
     def __getitem__(self, at: int) -> Kind: ...
@@ -113,17 +120,20 @@ class Answers(Sequence[Kind], Generic[Kind]):
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return "\n".join(one.summary() for one in self)
+        return "\n".join([*(one.summary() for one in self), *self._left_out()])
+
+    def _left_out(self) -> list[str]:
+        return [f"not answered: {name}: {why}" for name, why in self.unanswered.items()]
 
     def plot(self) -> list[Any]:
         """Draw each; return the matplotlib figures."""
         return [one.plot() for one in self]
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self)) if self._answers else "<no answers>"
+        return "\n".join([*map(repr, self), *self._left_out()]) or "<no answers>"
 
     def _repr_html_(self) -> str:
-        return "".join(one._repr_html_() for one in self)
+        return "".join(one._repr_html_() for one in self) + html_list(self._left_out())
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

@@ -23,7 +23,9 @@ class TableError(ScalefitError):
 
 
 class LawError(ScalefitError):
-    """A law that does not exist or cannot answer."""
+    """The name of a law that does not exist."""
+
+    exit_code = 2
 
 
 class FitError(ScalefitError):

@@ -7,6 +7,7 @@ replaced without harm, a device for instance, is refused; FIFOs and open streams
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import math
@@ -67,15 +68,58 @@ def write_text(path: str | Path, text: str, *, stream: bool = False) -> int:
     return write_file(path, lambda part: Path(part).write_text(text, encoding="utf-8"), stream=stream)
 
 
-def write_json(path: str | Path, value: Any, digits: int | None = None) -> None:
-    """Write strict JSON, a list of plain values to a line; `digits` as in `as_plain`."""
-    text = json.dumps(as_plain(value, digits), indent=1, ensure_ascii=False)
+def write_json(path: str | Path, value: Any, digits: int | None = None, *, same: float | None = None) -> bool:
+    """Write strict JSON, a list of plain values to a line; return whether the file was written.
+
+    Parameters
+    ----------
+    digits : int, optional
+        Significant digits kept.
+    same : float, optional
+        Leave a file alone that holds the same but for relative differences of numbers up to this: what another
+        processor computes differs in its last digits.
+    """
+    plain = as_plain(value, digits)
+    if same is not None and alike(_parsed(path), plain, same):
+        return False
+    text = json.dumps(plain, indent=1, ensure_ascii=False)
     text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text) + "\n"
     write_text(path, text)
+    return True
+
+
+def _parsed(path: str | Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def alike(one: Any, other: Any, same: float) -> bool:
+    """Say whether two plain values are equal but for relative differences of numbers, in a list relative to its largest."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(alike(one[key], other[key], same) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        numbers = [abs(value) for value in (*one, *other) if isinstance(value, float)]
+        return len(one) == len(other) and all(
+            (isinstance(a, float) and isinstance(b, float) and abs(a - b) <= same * max(numbers)) or alike(a, b, same)
+            for a, b in zip(one, other, strict=True)
+        )
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=same, abs_tol=1e-2 * same)
+    return type(one) is type(other) and bool(one == other)
 
 
 def as_plain(value: Any, digits: int | None = None) -> Any:
-    """Make arrays lists and non-finite numbers null, so that a file is strict JSON; `digits`: significant digits kept."""
+    """Make records dictionaries, arrays lists and non-finite numbers null, so that a file is strict JSON.
+
+    Parameters
+    ----------
+    digits : int, optional
+        Significant digits kept.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = vars(value)
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, (list, tuple)):

@@ -1,6 +1,7 @@
 """Shared fixtures: the paper's table and its published fits."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ settings.load_profile("scalefit")
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "data" / "paper"
 RUNS = PAPER / "runs.parquet"
+OUTPUT = json.loads((ROOT / "scalefit" / "cli" / "output.schema.json").read_text(encoding="utf-8"))
 SIZES = (0.5e9, 1.5e9, 3e9, 7e9, 14e9, 32e9, 72e9)
 NAMES = ("0.5B", "1.5B", "3B", "7B", "14B", "32B", "72B")
 
@@ -103,6 +105,16 @@ def scalefit(*arguments, cwd, timeout=300):
         timeout=timeout,
         check=False,
     )
+
+
+def results(process):
+    """Return what a command with --json found, after holding all of its output against the schema."""
+    from jsonschema import Draft202012Validator
+
+    assert process.returncode in (0, 1), process.stderr
+    content = json.loads(process.stdout)
+    Draft202012Validator(OUTPUT).validate(content)
+    return content["results"]
 
 
 def listen_to_interrupts():

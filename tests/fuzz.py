@@ -142,7 +142,7 @@ def case_systems(rng: random.Random) -> Case:
         {"system": list("abc"), "benchmark": "m", "score": [0.5, 0.6, 0.9], "n": 100, "cost": [1, 2, 3.0]}
     )
     raw = damage_csv(table.to_csv(index=False).encode(), rng)
-    command = rng.choice((("systems", "s.csv"), ("import", "systems", "s.csv", "--out", "o.csv")))
+    command = rng.choice((("systems", "s.csv"), ("import-systems", "s.csv", "--out", "o.csv")))
     return Case("systems", {"s.csv": raw}, command)
 
 

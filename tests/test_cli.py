@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import scalefit as sf
-from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts, scalefit
+from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts, results, scalefit
 
 
 def test_fit_then_predict_finds_it(tmp_path):
@@ -22,7 +22,7 @@ def test_fit_then_predict_finds_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fit.json"]
     found = scalefit("predict", "--params", "100B", "--json", "--loss", "0.4", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    base, instruct = json.loads(found.stdout)
+    base, instruct = results(found)
     assert (base["series"], instruct["series"]) == ("base", "instruct")
     assert base["k"]["low"] < base["k"]["value"] < base["k"]["high"]
     assert base["reach"]["value"] > 1e4
@@ -32,7 +32,7 @@ def test_fit_then_predict_finds_it(tmp_path):
 def test_fit_options_reach_the_fit(tmp_path):
     made = scalefit("fit", RUNS, "--where", "series=base", "--huber", "0.02", "--clip", "20", "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    (found,) = json.loads(made.stdout)
+    (found,) = results(made)
     assert found["specification"]["huber"] == 0.02
     # 732 base points in the table; at most 20 steps of 7 sizes are clipped.
     assert 732 - 140 <= json.loads((tmp_path / "fit.json").read_text())["fits"][0]["points"] < 732
@@ -49,7 +49,7 @@ def test_anchor_from_a_short_run(tmp_path, runs):
         "predict", "--params", "72B", "--anchor", "short.csv", "--samples", "52.7k", "--json", cwd=tmp_path
     )
     assert found.returncode == 0, found.stderr
-    (prediction,) = json.loads(found.stdout)
+    (prediction,) = results(found)
     # Table 5: final loss .4359.
     assert prediction["curve"][0]["new_low"] < 0.4359 < prediction["curve"][0]["new_high"]
 
@@ -98,7 +98,7 @@ def test_wrong_input_is_one_clear_error(tmp_path, arguments, code, words):
 
 def test_check_prints_what_is_there_or_every_fault(tmp_path):
     found = scalefit("check", RUNS, "--json", cwd=tmp_path)
-    content = json.loads(found.stdout)
+    (content,) = results(found)
     assert content["rows"] == 1444
     assert len(content["groups"]) == 14
     frame = pd.read_parquet(RUNS).assign(loss=-1.0).drop(columns=["series"])
@@ -112,13 +112,13 @@ def test_check_prints_what_is_there_or_every_fault(tmp_path):
 def test_laws_lists_them_all(tmp_path):
     from scalefit.laws import LAWS, RELATIONS
 
-    found = json.loads(scalefit("laws", "--json", cwd=tmp_path).stdout)
+    found = results(scalefit("laws", "--json", cwd=tmp_path))
     assert {entry["name"] for entry in found} == {*LAWS, *RELATIONS}
 
 
 def test_advantages_say_their_masses(tmp_path):
     """FADE at a success rate of .5 and full entropy: alpha 1.5, so half right gives .5 * .5^1.5 to both."""
-    found = {one["name"]: one for one in json.loads(scalefit("advantages", "--json", cwd=tmp_path).stdout)}
+    found = {one["name"]: one for one in results(scalefit("advantages", "--json", cwd=tmp_path))}
     at = found["fade"]["p"].index(0.5)
     assert found["fade"]["m_S"][at] == found["fade"]["m_F"][at] == pytest.approx(0.5**2.5)
     assert found["grpo"]["m_S"][at] == pytest.approx(0.5)
@@ -141,7 +141,7 @@ def test_compare_ranks_by_held_out_error(tmp_path):
         "--json",
         cwd=tmp_path,
     )
-    rows = json.loads(found.stdout)
+    rows = results(found)
     assert rows[0]["held_out_rmse"] <= rows[1]["held_out_rmse"]
     assert rows[0]["law"] == "saturating-linear"
 
@@ -204,7 +204,7 @@ def test_help_does_not_import_the_heavy_libraries(tmp_path):
 def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
     found = scalefit("figures", RUNS, "--where", "series=base", "--out", "pictures", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    said = json.loads(found.stdout)
+    (said,) = results(found)
     made = {Path(path).name for path in said["made"]}
     stems = ("law_base_samples", "law_base_flops", "response_length_base")
     assert made == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
@@ -257,7 +257,7 @@ def test_figures_of_several_evaluations_and_odd_names(tmp_path):
     sf.write_runs(both, tmp_path / "two.parquet", runs.metadata)
     found = scalefit("figures", "two.parquet", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    laws = {Path(path).name for path in json.loads(found.stdout)["made"] if "samples.png" in path}
+    laws = {Path(path).name for path in results(found)[0]["made"] if "samples.png" in path}
     assert laws == {f"law_a-b-c_{name}_samples.png" for name in (frame["eval"].iloc[0], "other-set")}
 
 

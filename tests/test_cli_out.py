@@ -42,7 +42,7 @@ def frame_of(content):
 FILES = {
     "fit": (["fit", "small.csv"], "fit.json", lambda content: json.loads(content)["format"] == "scalefit-fit"),
     "report": (["report", "small.csv"], "page.html", lambda content: content.endswith(b"</html>")),
-    "import": (["import", "systems", "systems.csv"], "table.csv", lambda content: len(frame_of(content)) == 6),
+    "import-systems": (["import-systems", "systems.csv"], "table.csv", lambda content: len(frame_of(content)) == 6),
     "run": (["run", "tiny.toml"], "runs.parquet", None),
 }
 """Commands that write a file, their usual name for it, and whether a stream has it whole; None: what cannot be streamed."""
@@ -187,7 +187,7 @@ def test_four_imports_at_once_each_add_their_run(inputs, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [["fit", "small.csv"], ["report", "small.csv"], ["import", "systems", "systems.csv"]],
+    [["fit", "small.csv"], ["report", "small.csv"], ["import-systems", "systems.csv"]],
     ids=lambda words: words[0],
 )
 def test_stdout_is_the_file_alone(inputs, words):

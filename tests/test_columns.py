@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import scalefit as sf
 from scalefit.errors import TableError, UsageError
 from scalefit.table.importers.expression import Expression
-from tests.conftest import scalefit
+from tests.conftest import results, scalefit
 
 MAP = """
 [columns]
@@ -34,7 +34,7 @@ def bring(tmp_path, text, name="log.csv", map_text=MAP, code=0):
     assert found.returncode == code, found.stderr
     assert "Traceback" not in found.stderr
     assert (tmp_path / "runs.parquet").exists() == (code == 0)
-    return json.loads(found.stdout) if code == 0 else found.stderr
+    return results(found)[0] if code == 0 else found.stderr
 
 
 # Expressions.

@@ -1,7 +1,5 @@
 """Forecast, plan, design, recipes, reuse and rollouts: closed forms, known truth, and the command line."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +15,7 @@ from scalefit.studies.design import variances
 from scalefit.studies.resolution import resolve_difference
 from scalefit.studies.reuse import effective_data, study_reuse
 from scalefit.studies.rollouts import uniform_group
-from tests.conftest import PAPER, ROOT, RUNS, scalefit
+from tests.conftest import PAPER, ROOT, RUNS, results, scalefit
 
 
 @pytest.mark.slow
@@ -125,7 +123,7 @@ def test_a_run_with_several_evaluations_asks_which(tmp_path, runs):
         for name in ("other", "othr")
     )
     alone = sf.forecast(sf.as_runs(frame.assign(eval="other", loss=0.9 * frame["loss"])), "base-7B")
-    assert json.loads(other.stdout)["curve"][-1]["loss"] == pytest.approx(alone.curve[-1]["loss"])
+    assert results(other)[0]["curve"][-1]["loss"] == pytest.approx(alone.curve[-1]["loss"])
     assert "did you mean 'other'" in typo.stderr
 
 
@@ -174,7 +172,7 @@ def test_commands_answer(tmp_path, words):
     assert plain.returncode == 0, plain.stderr
     assert plain.stdout
     found = scalefit(*words, "--json", cwd=tmp_path)
-    assert json.loads(found.stdout)
+    assert results(found)
 
 
 @pytest.mark.parametrize(
@@ -204,20 +202,6 @@ def test_recipes_without_a_common_size_are_refused(runs):
     study = sf.read_runs(ROOT / "data" / "study" / "e03.parquet")
     with pytest.raises(FitError, match="in common"):
         compare_recipes(runs, study)
-
-
-def test_a_fit_predicts_sizes_it_has_not_seen(runs):
-    """The same numbers as `predict_size`, and the law's own for a size that was fitted."""
-    fit = sf.fit(runs, law="saturating", x="samples", where={"series": "base"})
-    unseen = fit.predict(params="100B", samples=50_000)
-    wanted = sf.predict_size(fit, 100e9, np.array([50_000.0])).curve[0]
-    assert unseen[["loss", "low", "high"]].iloc[0].to_dict() == pytest.approx(
-        {k: wanted[k] for k in ("loss", "low", "high")}
-    )
-    assert "averaged closed offsets" in unseen.attrs["rests_on"]
-    assert fit.predict(params="7B", samples=[1e4, 5e4]).attrs["rests_on"].startswith("saturating")
-    with pytest.raises(UsageError):
-        fit.predict(params="100B", flops=1e20)
 
 
 def test_results_show_themselves_in_a_notebook(runs):

@@ -1,7 +1,5 @@
 """The horizon law: crossings with their intervals, censoring, and the order of classes, on simulated truth."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +11,7 @@ from scalefit.errors import FitError, UsageError
 from scalefit.numerics.censored import Censored, equal, interval, likelihood
 from scalefit.studies.crossing import compute_to_target, crossing, rising
 from scalefit.studies.horizon import study_horizon
-from tests.conftest import scalefit
+from tests.conftest import results, scalefit
 
 DEPTHS = (1, 2, 4, 8)
 
@@ -198,7 +196,7 @@ def test_all_censored_is_an_answer(tmp_path):
     shown = scalefit("horizon", "runs.parquet", cwd=tmp_path)
     assert (shown.returncode, "not determined" in shown.stdout) == (0, True)
     assert "nan" not in shown.stdout.lower()
-    json.loads(scalefit("horizon", "runs.parquet", "--json", cwd=tmp_path).stdout)
+    results(scalefit("horizon", "runs.parquet", "--json", cwd=tmp_path))
 
 
 def test_where_deeper_runs_never_arrive_the_exponent_has_no_upper_limit():

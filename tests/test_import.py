@@ -13,6 +13,7 @@ import pytest
 import scalefit as sf
 from scalefit.errors import TableError, UsageError
 from scalefit.table.importers.expression import Expression
+from tests.conftest import results
 
 STEPS = 6
 FACTS = {"params": "7B", "prompts": "512", "group_size": "8", "series": "base", "flops": "6N"}
@@ -112,7 +113,7 @@ def test_a_cut_log_keeps_what_is_whole_and_says_where(verl_log, tmp_path):
     verl_log.write_bytes(raw[:-200])
     found = scalefit("import", "verl", verl_log, *told(), "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    said = json.loads(found.stdout)
+    (said,) = results(found)
     assert said["rows"] == STEPS
     assert f"line {STEPS + 1} is cut" in said["notes"][0]
     check(sf.read_runs(tmp_path / "runs.parquet").frame)
@@ -353,7 +354,7 @@ def test_plain_columns(tmp_path, kind):
     (tmp_path / "map.toml").write_text(MAP)
     found = scalefit("import", "columns", path, "--map", "map.toml", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["notes"] == [
+    assert results(found)[0]["notes"] == [
         "1 rows without a loss are left out",
         "1 rows came again for the same run, evaluation and step; the later ones are kept",
     ]

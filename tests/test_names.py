@@ -13,7 +13,7 @@ import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.names import MOST_BYTES, faults_of_names, file_names
 from scalefit.runner.config import find_run, read_config
-from tests.conftest import scalefit
+from tests.conftest import results, scalefit
 
 BAD = {
     "../../esc": "no path",
@@ -136,7 +136,7 @@ def test_pictures_of_odd_series_lie_beside_each_other(tmp_path):
     (tmp_path / "in").mkdir()
     found = scalefit("figures", "../odd.parquet", "--out", "pictures", "--json", cwd=tmp_path / "in")
     assert found.returncode == 0, found.stderr
-    made = json.loads(found.stdout)["made"]
+    made = results(found)[0]["made"]
     folder = tmp_path / "in" / "pictures"
     there = [path.name for path in folder.iterdir()]
     assert sorted(f"pictures/{name}" for name in there) == sorted(made)

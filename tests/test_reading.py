@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import scalefit as sf
 from scalefit.errors import TableError
 from scalefit.table.systems import read_systems
-from tests.conftest import RUNS, scalefit
+from tests.conftest import RUNS, results, scalefit
 
 
 def small(runs=("a", "b"), steps=6, **changes):
@@ -121,7 +121,7 @@ def test_run_ids_are_text(suffix, tmp_path):
 def test_series_called_like_a_missing_value(tmp_path):
     small(series="NA").to_csv(tmp_path / "t.csv", index=False)
     found = scalefit("check", "t.csv", "--json", cwd=tmp_path)
-    assert json.loads(found.stdout)["groups"][0]["series"] == "NA"
+    assert results(found)[0]["groups"][0]["series"] == "NA"
     small(series="  ").to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(TableError, match=r"'series', 12 rows \(0, 1, 2, ...\): is empty"):
         sf.read_runs(tmp_path / "t.csv")
@@ -134,7 +134,7 @@ def test_a_seed_known_for_some_runs_only_is_unknown_for_the_others(tmp_path):
         FORMATS[name](frame, tmp_path / name)
         found = scalefit("check", name, "--json", cwd=tmp_path)
         assert found.returncode == 0, found.stderr
-        assert json.loads(found.stdout)["seeds"] == [1]
+        assert results(found)[0]["seeds"] == [1]
     assert sf.read_runs(tmp_path / "t.parquet").frame["seed"].isna().sum() == 6
     assert sf.as_runs(frame).frame["seed"].dtype == np.float64
 

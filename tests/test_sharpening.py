@@ -1,7 +1,5 @@
 """Pass@k and entropy: laws against closed forms, fits against truth, and the verdict on tables whose truth is known."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,7 @@ from scalefit.errors import FitError, UsageError
 from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.laws import RELATIONS
 from scalefit.studies.sharpening import study_sharpening
-from tests.conftest import scalefit
+from tests.conftest import results, scalefit
 
 
 def table(before, after, *, samples=32, problems=400, seeds=2, steps=11, entropy=True, rng=None, **extra):
@@ -168,7 +166,7 @@ def test_entropy_that_is_no_number_is_left_out_and_told(tmp_path):
     shown = scalefit("sharpening", "runs.parquet", cwd=tmp_path)
     assert (shown.returncode, "the entropy is the same" in shown.stdout) == (0, True), shown.stderr
     assert "nan" not in shown.stdout.lower()
-    json.loads(scalefit("sharpening", "runs.parquet", "--json", cwd=tmp_path).stdout)
+    results(scalefit("sharpening", "runs.parquet", "--json", cwd=tmp_path))
 
 
 def test_questions_that_make_no_sense(tmp_path, runs):

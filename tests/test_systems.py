@@ -1,7 +1,5 @@
 """Tables of whole systems: intervals, ties, transfer, and every fault at once."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +10,7 @@ from scalefit.numerics.intervals import holm
 from scalefit.numerics.proportions import binomial_interval
 from scalefit.studies.systems import kendall, rank_systems, study_transfer
 from scalefit.table.systems import as_systems, read_systems, write_systems
-from tests.conftest import PAPER, ROOT, scalefit
+from tests.conftest import PAPER, ROOT, results, scalefit
 
 SYSTEMS = PAPER / "systems.csv"
 
@@ -118,7 +116,7 @@ def test_the_papers_models(tmp_path):
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
         f"{name}.{end}" for name in ("scores_by_params", "transfer") for end in ("png", "pdf", "json")
     }
-    said = json.loads(scalefit("systems", SYSTEMS, "--benchmark", "all", "--json", cwd=tmp_path).stdout)
+    (said,) = results(scalefit("systems", SYSTEMS, "--benchmark", "all", "--json", cwd=tmp_path))
     assert [one["benchmark"] for one in said["rankings"]] == ["all"]
 
 
@@ -138,14 +136,14 @@ def test_other_names_and_counts_are_read_and_written(tmp_path):
         {"framework": ["a", "b"], "dataset": "gsm8k", "correct": [30, 20], "total": [40, 40], "usd": [1.5, None]}
     )
     frame.to_csv(tmp_path / "mine.csv", index=False)
-    done = scalefit("import", "systems", "mine.csv", "--out", "systems.parquet", cwd=tmp_path)
+    done = scalefit("import-systems", "mine.csv", "--out", "systems.parquet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table = read_systems(tmp_path / "systems.parquet")
     assert list(table.frame["score"]) == [0.75, 0.5]
     assert table.frame["cost"].tolist()[0] == 1.5
     write_systems(table, tmp_path / "again.csv")
     pd.testing.assert_frame_equal(read_systems(tmp_path / "again.csv").frame, table.frame)
-    assert scalefit("import", "systems", "mine.csv", "--out", "systems.parquet", cwd=tmp_path).returncode == 2
+    assert scalefit("import-systems", "mine.csv", "--out", "systems.parquet", cwd=tmp_path).returncode == 2
 
 
 def test_every_fault_at_once():

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import scalefit as sf
@@ -17,7 +20,8 @@ CASES = [(series, x) for series in ("base", "instruct") for x in ("samples", "fl
 def held_out_72b(runs, series, x, points):
     (data,) = prepare(runs, x, {"series": series})
     train, here = data.keep(data.params < 72e9), data.keep(data.params == 72e9)
-    resource, loss = here.resource[:, here.present], here.loss[here.present]
+    unseen = here.present & (np.arange(here.present.shape[1]) >= points)
+    resource, loss = here.resource[:, unseen], here.loss[unseen]
     anchor = first_points(data, 72e9, points) if points else None
     ensemble = average_offsets(train, anchor_points=points)
     found = ensemble.predict(72e9, resource, anchor=anchor, eval_size=500)
@@ -40,6 +44,21 @@ def test_anchored_72b_beats_an_offset_set_on_all_of_it(runs, series, x):
     found = held_out_72b(runs, series, x, 10)
     assert found["rmse"] <= 0.0153
     assert abs(found["end_bias"]) <= 0.0125
+
+
+def test_an_anchored_score_does_not_count_the_anchor(runs):
+    """Losses of the anchor points may be anything whose sum is the same: only what is unseen is scored."""
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    one = cross_validate_data(data, "saturating-linear", "anchored", points=10)
+    row = int(np.flatnonzero(data.params == 72e9)[0])
+    loss = data.loss.copy()
+    loss[row, :10] = loss[row, :10][::-1]
+    two = cross_validate_data(replace(data, loss=loss), "saturating-linear", "anchored", points=10)
+    top = [table[(table["params"] == 72e9)].drop(columns=["rmse_last_value", "rmse_own_power"]) for table in (one, two)]
+    pd.testing.assert_frame_equal(*top)
+    rest = data.loss[row, 10 : data.present[row].sum()]
+    spread = one[(one["fold"] == "leave one out") & (one["params"] == 72e9)].iloc[0]
+    assert spread["rmse"] ** 2 / (1 - spread["r2"]) == pytest.approx(np.mean((rest - rest.mean()) ** 2))
 
 
 def test_held_out_size_contributes_nothing(runs):
@@ -104,6 +123,7 @@ def test_prediction_says_what_it_rests_on(runs):
     assert any("14 times the largest" in text and "no held-out test" in text for text in found.warnings)
     assert any("not reached" in text or "beyond" in text for text in found.warnings)
     assert sum(member["weight"] for member in found.members) == pytest.approx(1)
+    assert found.answered_by == "averaged closed offsets"
     point = found.curve[-1]
     assert point["new_low"] < point["low"] < point["loss"] < point["high"] < point["new_high"]
 

@@ -11,9 +11,10 @@ import pandas as pd
 from study import DATA, paired, put_result, save
 
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import new_figure
+from scalefit.plotting.style import new_figure, styled
 
 
+@styled()
 def main() -> None:
     """Print the table and draw."""
     runs = pd.read_parquet(DATA / "e02.parquet")

@@ -14,7 +14,7 @@ import pandas as pd
 from study import DATA, paired, put_result, save
 
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import new_figure
+from scalefit.plotting.style import new_figure, styled
 
 RECIPES = {
     "grpo_token": "GRPO, per token",
@@ -24,6 +24,7 @@ RECIPES = {
 }
 
 
+@styled()
 def main() -> None:
     """Print the table and draw."""
     tables = [pd.read_parquet(DATA / f"e04_{name}.parquet").assign(recipe=name) for name in RECIPES]

@@ -16,12 +16,13 @@ from study import DATA, by_law, paired, put_result, save, section
 
 import scalefit as sf
 from scalefit.plotting.arms import draw_arms
-from scalefit.plotting.style import new_figure, set_style
+from scalefit.plotting.style import new_figure, ordered_colours, styled
 
 ARMS = {"grpo": "GRPO", "dr-grpo": "Dr. GRPO", "rloo": "RLOO", "fade": "FADE"}
 K = (1, 8, 64)
 
 
+@styled()
 def main() -> None:
     """Print the tables and draw."""
     tables = {arm: sf.read_runs(DATA / f"e05_{arm}.parquet") for arm in ARMS}
@@ -41,7 +42,7 @@ def main() -> None:
     draw_arms(panels[0], runs[runs["size"] == "100k"], "arm", "samples", ARMS)
     panels[0].set_title("100k parameters; band: three seeds")
     panels[0].legend(frameon=False, fontsize=8)
-    for at, (arm, colour) in enumerate(zip(others, set_style(len(ARMS))[1:], strict=True)):
+    for at, (arm, colour) in enumerate(zip(others, ordered_colours(len(ARMS))[1:], strict=True)):
         mine = passes.loc[[arm]]
         error = [mine["difference"] - mine["low"], mine["high"] - mine["difference"]]
         where = np.arange(len(K)) + 0.15 * (at - 1)

@@ -15,7 +15,7 @@ from study import DATA, put_result, save, section
 
 import scalefit as sf
 from scalefit.plotting.relations import draw_horizon
-from scalefit.plotting.style import new_figure
+from scalefit.plotting.style import new_figure, styled
 
 ORDER = ("implication", "conjunction", "disjunction")
 TARGETS = (0.9, 0.8)
@@ -26,6 +26,7 @@ def limits(row: dict[str, float | None]) -> str:
     return " to ".join("no limit" if row[end] is None else f"{row[end]:.2f}" for end in ("low", "high"))
 
 
+@styled()
 def main() -> None:
     """Print the tables and draw."""
     runs = sf.read_runs(DATA / "e06.parquet")

@@ -9,7 +9,6 @@ from record import RESOURCES, SERIES, paper_runs, published, save
 
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.prediction.crossval import cross_validate_data, score
-from scalefit.prediction.ensemble import average_offsets, first_points
 from scalefit.prediction.holdouts import across_sizes, slopes, within_runs
 from scalefit.table.prepare import FitData, prepare
 
@@ -22,13 +21,10 @@ def first_part(data: FitData) -> np.ndarray:
 
 
 def anchored(data: FitData, points: int = 10) -> dict[str, float]:
-    """Return the scores of the largest size with its first points as an anchor."""
-    top = float(data.sizes[-1])
-    here = data.keep(data.params == top)
-    x, loss = here.resource[:, here.present], here.loss[here.present]
-    ensemble = average_offsets(data.keep(data.params < top), anchor_points=points)
-    found = ensemble.predict(top, x, anchor=first_points(data, top, points), eval_size=float(here.eval_size[0]))
-    return score(found["loss"], loss, {"cover95": (found["new_low"], found["new_high"])})
+    """Return the scores of the largest size after its first points, which are its anchor."""
+    folds = cross_validate_data(data, mode="anchored", points=points)
+    top = folds[(folds["fold"] == "leave one out") & (folds["params"] == data.sizes[-1])].iloc[0]
+    return {name: float(top[name]) for name in ("rmse", "r2", "end_bias", "cover50", "cover95")}
 
 
 def in_sample(data: FitData) -> dict[str, Any]:

@@ -19,6 +19,8 @@ PUBLISHED = ROOT / "data" / "paper" / "published.toml"
 RESTORE = "git checkout -- data restores it"
 DIGITS = 6
 """Significant digits that results keep."""
+SAME = 1e-5
+"""Relative difference up to which a result counts as the one that is there: what processors change in the last digits."""
 SERIES = ("base", "instruct")
 RESOURCES = ("flops", "samples")
 SYMBOL = {"flops": "C", "samples": "D"}
@@ -63,8 +65,8 @@ def published() -> dict[str, Any]:
 
 
 def save(name: str, value: Any) -> None:
-    """Write a result."""
-    write_json(RESULTS / f"{name}.json", value, DIGITS)
+    """Write a result, unless it is there already but for what another processor's last digits change."""
+    write_json(RESULTS / f"{name}.json", value, DIGITS, same=SAME)
 
 
 def load(name: str) -> Any:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import scalefit as sf
-from scalefit.output import make_folder, write_file
+from scalefit.output import make_folder
 from scalefit.plotting.gallery import draw_gallery
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "figures")]
 
+from common import update  # noqa: E402
 from record import RESULTS, check_inputs  # noqa: E402
 
 RESULT_SCRIPTS = ("prediction", "scalerl", "late", "saturation", "fits", "reuse", "finals", "decomposition")
@@ -47,10 +48,8 @@ def own_runs(table: str) -> str:
     """Draw the pictures of one of our own tables."""
     with tempfile.TemporaryDirectory() as folder:
         made = draw_gallery(sf.read_runs(ROOT / "data" / "study" / f"{table}.parquet"), Path(folder)).made
-        for path in made:
-            if not STUDY[table] or path.stem.startswith(STUDY[table]):
-                content = path.read_bytes()
-                write_file(ROOT / "figures" / "study" / path.name, lambda part, c=content: Path(part).write_bytes(c))
+        shown = (path for path in made if not STUDY[table] or path.stem.startswith(STUDY[table]))
+        update(shown, ROOT / "figures" / "study")
     return f"pictures of {table}"
 
 

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import (
+    DECIDE,
+    Json,
+    Resource,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    print_table,
+)
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -20,9 +31,11 @@ Margin = Annotated[float, typer.Option(help="What still counts as the same loss.
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("compare-recipes")(compare_recipes)
-    app.command("reuse")(reuse)
-    app.command("rollouts")(rollouts)
+    add_command(
+        app, compare_recipes, DECIDE, "scalefit compare-recipes a.parquet b.parquet --margin 0.01", "compare-recipes"
+    )
+    add_command(app, reuse, DECIDE, "scalefit reuse runs.parquet --where params=7B")
+    add_command(app, rollouts, DECIDE, "scalefit rollouts runs.parquet")
 
 
 def compare_recipes(

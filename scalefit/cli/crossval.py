@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import (
+    TEST,
+    Json,
+    Resource,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    print_table,
+)
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -15,8 +26,13 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("crossval")(crossval)
-    app.command("compare")(compare)
+    add_command(app, crossval, TEST, "scalefit crossval runs.parquet --mode anchored --where series=base")
+    add_command(
+        app,
+        compare,
+        TEST,
+        "scalefit compare runs.parquet --law saturating-linear --law power-k-linear --where series=base",
+    )
 
 
 def crossval(

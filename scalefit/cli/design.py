@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import DECIDE, Json, Where, add_command, open_runs, parse_where, print_json, print_table
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("design")(design)
+    add_command(app, design, DECIDE, "scalefit design runs.parquet --budget 1e21 --target 72B --where series=base")
 
 
 def design(

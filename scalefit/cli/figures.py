@@ -10,12 +10,22 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, print_json, require_plotting
+from scalefit.cli.options import (
+    MAKE,
+    Json,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    require_plotting,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("figures")(figures)
+    add_command(app, figures, MAKE, "scalefit figures runs.parquet --out figures")
 
 
 def figures(

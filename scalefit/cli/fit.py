@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from scalefit.cli.options import (
+    START,
     Json,
     Resource,
     Runs,
     Where,
+    add_command,
     open_runs,
     parse_where,
-    print_json,
-    print_table,
     said_beside,
+    show,
 )
-from scalefit.units import format_quantity
-
-if TYPE_CHECKING:
-    from scalefit.fitting.fit import Fit
-    from scalefit.prediction.saturation import Saturation
 
 COLUMNS = ("run_id", "series", "params", "step", "samples", "flops", "reuse", "group_size", "eval", "eval_size", "loss")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("fit")(fit)
+    add_command(app, fit, START, "scalefit fit runs.parquet --where series=base")
 
 
 def fit(
@@ -60,7 +55,6 @@ def fit(
     from scalefit.laws import get_law
     from scalefit.places import check_writable
     from scalefit.prediction.predictor import fit_series
-    from scalefit.prediction.saturation import weigh_saturation
 
     get_law(law)
     place = check_writable(out, stream=True)
@@ -71,67 +65,8 @@ def fit(
     if lost:
         raise FitError(f"--out {out} holds {lost}; name another file, or replace it with --force.")
     fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
-    verdicts = [
-        weigh_saturation(found) if found.law.name == "saturating" and len(found.data.sizes) > 2 and not huber else None
-        for found in fits
-    ]
-    save_fits(fits, out, origin)
+    save_fits([one.fit for one in fits], out, origin)
     with said_beside(place):
-        _say(fits, verdicts, out, as_json)
-
-
-def _say(fits: Sequence[Fit], verdicts: Sequence[Saturation | None], out: Path, as_json: bool) -> None:
-    from scalefit.fitting.record import as_record
-
-    if as_json:
-        print_json(
-            [
-                {
-                    **{key: value for key, value in as_record(found).items() if key != "data"},
-                    "saturation": verdict and vars(verdict),
-                }
-                for found, verdict in zip(fits, verdicts, strict=True)
-            ]
-        )
-        return
-    for found, verdict in zip(fits, verdicts, strict=True):
-        _summary(found, verdict)
-    print(f"written: {out}")
-
-
-def _summary(found: Fit, verdict: Saturation | None) -> None:
-    data = found.data
-    print(
-        f"{data.series} on {data.record['eval']}: {found.law.name} in {', '.join(data.resources)}, {len(data.sizes)} sizes, {data.points} points"
-    )
-    print(f"  {found.law.formula}")
-    print(
-        f"  status {found.status}; R² {found.r2:.5f} (mostly between sizes; see crossval); noise correlation {found.noise.rho:.2f}"
-    )
-    for note in found.notes:
-        print(f"  note: {note}")
-    rows: list[list[str]] = [["parameter", "value", "95 % low", "high"]]
-    for name, estimate in found.params.items():
-        rows.append([name, *_cells(estimate)])
-    print_table(rows)
-    if found.law.line is not None:
-        print_table(
-            [
-                ["k(N)", "value", "95 % low", "high"],
-                *([format_quantity(size), *_cells(found.k(size))] for size in data.sizes),
-            ]
-        )
-    if verdict is not None:
-        print(f"  {verdict.sentence}")
-
-
-def _cells(estimate: Any) -> list[str]:
-    if estimate.low != estimate.low or abs(estimate.se) == float("inf"):
-        return ["not determined", "", ""]
-
-    def text(value: float) -> str:
-        if abs(value) == float("inf"):
-            return "no bound"
-        return format_quantity(value) if abs(value) >= 1e4 else f"{value:.4g}"
-
-    return [text(estimate.value), text(estimate.low), text(estimate.high)]
+        show(fits, as_json)
+        if not as_json:
+            print(f"written: {out}")

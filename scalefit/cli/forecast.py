@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, open_runs, print_json, print_table
+from scalefit.cli.options import DECIDE, Json, Resource, Runs, add_command, open_runs, print_json, print_table
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("forecast")(forecast)
+    add_command(app, forecast, DECIDE, "scalefit forecast runs.parquet --run base-7B --loss 0.65")
 
 
 def forecast(

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import (
+    STUDY,
+    Json,
+    Resource,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    print_table,
+)
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -15,7 +26,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("horizon")(horizon)
+    add_command(app, horizon, STUDY, "scalefit horizon runs.parquet --target 0.8")
 
 
 def horizon(

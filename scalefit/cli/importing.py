@@ -1,4 +1,4 @@
-"""`scalefit import`: logs of other tools as a runs table."""
+"""`scalefit import` and `import-systems`: logs of other tools, and scores of whole systems, as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, parse_where, print_json, said_beside
+from scalefit.cli.options import MAKE, Json, add_command, parse_where, print_json, said_beside
 
 if TYPE_CHECKING:
     from scalefit.places import Place
@@ -20,8 +20,15 @@ _SHOW = 100 << 20
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("import")(import_log)
+    """Add the commands."""
+    add_command(
+        app,
+        import_log,
+        MAKE,
+        "scalefit import train.jsonl --set params=7B --set series=base --out runs.parquet",
+        "import",
+    )
+    add_command(app, import_systems, MAKE, "scalefit import-systems scores.csv --out systems.parquet", "import-systems")
 
 
 def import_log(
@@ -35,7 +42,7 @@ def import_log(
     out: Annotated[Path, typer.Option(help="Runs table to write (.parquet, .csv or .jsonl).")] = Path("runs.parquet"),
     kind: Annotated[
         str | None,
-        typer.Option(help="What wrote the log, or columns or systems, where it is to be said.", show_default=False),
+        typer.Option(help="What wrote the log, or columns, where it is to be said.", show_default=False),
     ] = None,
     facts: Annotated[
         list[str] | None,
@@ -60,19 +67,12 @@ def import_log(
     as_json: Json = False,
 ) -> None:
     """Read training logs (verl, TRL, W&B, TensorBoard, ms-swift, NeMo-RL, prime-rl, Tinker, Trackio, ...) or plain columns, and write their evaluations as a runs table."""
-    from scalefit.errors import TableError, UsageError
+    from scalefit.errors import TableError
     from scalefit.table.importers import import_runs
     from scalefit.table.io import FORMATS, add_runs_to, write_runs
     from scalefit.table.summary import summarise
 
     kind, paths = _kind_and_paths(kind, paths)
-    if kind == "systems":
-        if facts or metric or training_metric or scale or columns or add:
-            raise UsageError(
-                "import systems takes everything from the file: a row a system and benchmark, with score and n."
-            )
-        _import_systems(paths, out, as_json)
-        return
     place = _place(out, FORMATS, add)
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
@@ -99,6 +99,30 @@ def import_log(
             _tell(found, out, said["rows"] if add else None)
 
 
+def import_systems(
+    table: Annotated[
+        Path,
+        typer.Argument(help="One row a system and benchmark: system, benchmark, score, n.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Table of systems to write (.parquet or .csv).")] = Path("systems.parquet"),
+    as_json: Json = False,
+) -> None:
+    """Read scores of whole systems, and write them with the exact interval of each."""
+    from scalefit.table.systems import read_systems, write_systems
+
+    place = _place(out, (".parquet", ".csv"))
+    read = read_systems(table)
+    write_systems(read, out)
+    with said_beside(place):
+        if as_json:
+            print_json(
+                {"out": str(out), "rows": len(read.frame), "systems": read.systems, "benchmarks": read.benchmarks}
+            )
+            return
+        names = ", ".join(read.benchmarks)
+        print(f"{out}: {len(read.frame)} scores of {len(read.systems)} systems on {names}, each with its 95 % interval")
+
+
 def _place(out: Path, known: Sequence[str], add: bool = False) -> Place:
     """Return where a new table goes, or the one to add to, before anything is read."""
     from scalefit.errors import UsageError
@@ -123,8 +147,12 @@ def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, lis
     from scalefit.errors import UsageError, nearest
     from scalefit.table.importers import kinds
 
-    known = (*kinds(), "systems")
+    known = kinds()
     first = paths[0]
+    if "systems" in (kind, first) and not Path("systems").exists():
+        raise UsageError(
+            "a table of systems has a command of its own: scalefit import-systems TABLE --out systems.parquet."
+        )
     if kind is None and first in known and (len(paths) > 1 or not Path(first).exists()):
         kind, paths = first, paths[1:]
     elif kind is None and len(paths) > 1 and not Path(first).exists() and first.isidentifier():
@@ -146,27 +174,6 @@ def _tell(found: Imported, out: Path, rows: int | None) -> None:
     print(
         f"{out}: {len(found.runs.frame)} evaluations of {names}" + (f"; {rows} rows in all" if rows is not None else "")
     )
-
-
-def _import_systems(paths: list[str], out: Path, as_json: bool) -> None:
-    """Write a table of systems with the exact interval of every score."""
-    from scalefit.errors import UsageError
-    from scalefit.table.systems import read_systems, write_systems
-
-    if len(paths) != 1:
-        raise UsageError("import systems reads one file.")
-    place = _place(out, (".parquet", ".csv"))
-    table = read_systems(paths[0])
-    write_systems(table, out)
-    with said_beside(place):
-        if as_json:
-            print_json(
-                {"out": str(out), "rows": len(table.frame), "systems": table.systems, "benchmarks": table.benchmarks}
-            )
-            return
-        print(
-            f"{out}: {len(table.frame)} scores of {len(table.systems)} systems on {', '.join(table.benchmarks)}, each with its 95 % interval"
-        )
 
 
 class _Bar:

@@ -5,27 +5,44 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
-from scalefit.cli import arms, check, crossval, design, figures, fit, forecast, horizon, importing, paper, plan, predict
+from scalefit import __version__
+from scalefit.cli import (
+    arms,
+    check,
+    crossval,
+    design,
+    figures,
+    fit,
+    forecast,
+    horizon,
+    importing,
+    look_up,
+    paper,
+    plan,
+    predict,
+)
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
 from scalefit.cli import systems as systems_command
+from scalefit.cli.characters import use_plain_characters
 from scalefit.errors import Interrupted, ScalefitError
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
     help="Fit, test and use scaling laws of reinforcement-learning post-training.",
 )
 for group in (
-    check,
     fit,
     predict,
+    check,
+    crossval,
     forecast,
     plan,
     design,
@@ -33,14 +50,29 @@ for group in (
     sharpening_command,
     horizon,
     systems_command,
-    crossval,
-    figures,
-    importing,
-    paper,
-    report_command,
     run_command,
+    importing,
+    figures,
+    report_command,
+    paper,
+    look_up,
 ):
     group.register(app)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"scalefit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -53,7 +85,12 @@ def _drop_stdout() -> None:
 
 
 def run() -> None:
-    """Run the command line; exit 1 for a known error, 2 for wrong usage, 130 on Ctrl-C."""
+    """Run the command line.
+
+    Exit codes: 0, also where whoever read the output has left; 1 where a file, a table, a fit or a run is at fault or
+    does not bear an answer; 2 where the words of the command make no sense; 130 on Ctrl-C.
+    """
+    use_plain_characters()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -66,7 +103,7 @@ def run() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         _drop_stdout()
-        sys.exit(1)
+        sys.exit(0)
     except OSError as error:
         print(
             f"scalefit: {error.filename or 'a file, or standard output'}: {error.strerror or error}. Nothing was changed there.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +17,15 @@ from scalefit.errors import ScalefitError, UsageError
 from scalefit.places import Place
 
 if TYPE_CHECKING:
+    from scalefit.answer import Answer, Answers
     from scalefit.table.io import RunTable
 
+START, TEST, DECIDE, STUDY, MAKE, LOOK_UP = "Start", "Test", "Decide", "Study", "Make", "Look up"
+"""Headings of `scalefit --help`."""
+_ASKED: ContextVar[tuple[str, dict[str, Any]]] = ContextVar("asked")
+"""The command that runs and its arguments, for what it prints as JSON."""
+SCHEMA = "scalefit-output-1"
+"""Name and version of what `--json` prints; `output.schema.json` describes it."""
 Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
 Where = Annotated[
     list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)
@@ -25,6 +34,28 @@ Resource = Annotated[
     str | None, typer.Option("--x", help="samples or flops; by default the first that varies.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def add_command(app: typer.Typer, command: Callable[..., None], panel: str, example: str, name: str = "") -> None:
+    """Add a command to the app.
+
+    Parameters
+    ----------
+    panel : str
+        Under which heading of `scalefit --help` it stands.
+    example : str
+        A whole call, shown below the command's help and run by a test.
+    name : str
+        Where it is not the function's.
+    """
+    name = name or command.__name__
+
+    @functools.wraps(command)
+    def remembered(**given: Any) -> None:
+        _ASKED.set((name, given))
+        command(**given)
+
+    app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(remembered)
 
 
 def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[str, str | float]:
@@ -64,11 +95,56 @@ def require_plotting() -> None:
         raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
 
 
-def print_json(value: Any) -> None:
-    """Print strict JSON; what is not finite is null."""
+def show(found: Answer | Answers[Any], as_json: bool) -> None:
+    """Print one result or several: as JSON, or the text that they themselves have."""
+    from scalefit.answer import Answer
+
+    if not as_json:
+        print(found.summary())
+        return
+    several = [found] if isinstance(found, Answer) else found
+    left_out = (
+        [] if isinstance(found, Answer) else [f"not answered: {name}: {why}" for name, why in found.unanswered.items()]
+    )
+    print_json([one.record() for one in several], verdict=found.headline, warnings=[*found.warnings, *left_out])
+
+
+def print_json(results: Any, *, verdict: str | None = None, warnings: Sequence[str] = ()) -> None:
+    """Print results in the envelope of `output.schema.json`, as strict JSON; what is not finite is null.
+
+    Parameters
+    ----------
+    results : dict or list of dict
+        What the command found; one is a list of one.
+    verdict : str, optional
+        The answer in words.
+    warnings : sequence of str
+        Why to trust it less.
+    """
     from scalefit.output import as_plain
 
-    print(json.dumps(as_plain(value), indent=2))
+    command, given = _ASKED.get()
+    envelope = {
+        "schema": SCHEMA,
+        "command": command,
+        "inputs": {
+            name: _plain_input(value) for name, value in given.items() if value is not None and name != "as_json"
+        },
+        "results": results if isinstance(results, list) else [results],
+        "verdict": verdict,
+        "warnings": list(warnings),
+    }
+    print(json.dumps(as_plain(envelope), indent=2))
+
+
+def _plain_input(value: Any) -> Any:
+    return (
+        [_plain_input(one) for one in value]
+        if isinstance(value, list | tuple)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+    )
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

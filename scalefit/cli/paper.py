@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import require_plotting
+from scalefit.cli.options import MAKE, add_command, require_plotting
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("paper")(paper)
+    add_command(app, paper, MAKE, "scalefit paper --root .")
 
 
 def paper(

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import (
+    DECIDE,
+    Json,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    print_table,
+)
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -15,7 +25,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("plan")(plan)
+    add_command(app, plan, DECIDE, "scalefit plan runs.parquet --flops 2e19 --where series=base")
 
 
 def plan(

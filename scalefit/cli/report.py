@@ -7,12 +7,23 @@ from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Resource, Runs, Where, open_runs, parse_where, print_json, said_beside
+from scalefit.cli.options import (
+    MAKE,
+    Json,
+    Resource,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    said_beside,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("report")(report)
+    add_command(app, report, MAKE, "scalefit report runs.parquet --out report.html")
 
 
 def report(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import Json, print_json
+from scalefit.cli.options import MAKE, Json, add_command, print_json
 
 if TYPE_CHECKING:
     from scalefit.runner.config import Config
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("run")(run)
+    add_command(app, run, MAKE, "scalefit run experiment.toml --out runs.parquet")
 
 
 def run(

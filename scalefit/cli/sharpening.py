@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, Runs, Where, open_runs, parse_where, print_json, print_table
+from scalefit.cli.options import (
+    STUDY,
+    Json,
+    Runs,
+    Where,
+    add_command,
+    open_runs,
+    parse_where,
+    print_json,
+    print_table,
+)
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -15,7 +25,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("sharpening")(sharpening)
+    add_command(app, sharpening, STUDY, "scalefit sharpening runs.parquet --k 1,8,64")
 
 
 def sharpening(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scalefit.cli.options import Json, print_json, print_table, require_plotting
+from scalefit.cli.options import STUDY, Json, add_command, print_json, print_table, require_plotting
 
 if TYPE_CHECKING:
     from scalefit.studies.systems import Ranking
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("systems")(systems)
+    add_command(app, systems, STUDY, "scalefit systems systems.parquet --benchmark all")
 
 
 def systems(

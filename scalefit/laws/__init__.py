@@ -13,8 +13,10 @@ OFFSET_FORMS = (*CLOSED, *BENT)
 """The closed-offset laws that speak about unseen sizes; the default prediction averages them."""
 
 
-def get_law(name: str) -> Law:
-    """Return a law by name; an unknown name is an error that says the nearest."""
+def get_law(name: str | Law) -> Law:
+    """Return a law by name, or the law itself; an unknown name is an error that says the nearest."""
+    if isinstance(name, Law):
+        return name
     try:
         return LAWS[name]
     except KeyError:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scalefit.plotting.style import LOSS, UNITS, log_ticks, set_style
+from scalefit.plotting.style import LOSS, UNITS, log_ticks, ordered_colours
 
 
 def draw_arms(
@@ -31,7 +31,7 @@ def draw_arms(
     window : int
         Evaluations in a running mean; above 1, the line is that mean and single evaluations are dots.
     """
-    colours, drawn = set_style(len(labels)), []
+    colours, drawn = ordered_colours(len(labels)), []
     frame = frame[(frame[x] > 0) & frame[y].notna()]
     for colour, (name, label) in zip(colours, labels.items(), strict=True):
         steps = frame[frame[arm] == name].groupby("step")

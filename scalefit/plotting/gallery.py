@@ -14,7 +14,7 @@ from scalefit.names import file_names
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
 from scalefit.plotting.relations import draw_horizon, draw_passes
-from scalefit.plotting.style import new_figure, new_panels, save_figure
+from scalefit.plotting.style import new_figure, new_panels, save_figure, styled
 from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems_legend
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
@@ -38,6 +38,7 @@ class Gallery:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
+@styled()
 def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | None = None) -> Gallery:
     """Draw the law of every series and resource, response lengths, and comparisons of reuse and rollouts.
 
@@ -69,6 +70,7 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
     return gallery
 
 
+@styled()
 def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -> list[Path]:
     """Draw every benchmark's scores against size and cost, and every benchmark against the source; return the files.
 

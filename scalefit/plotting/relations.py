@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from scalefit.laws.relations import HORIZON, PASS_AT_K
-from scalefit.plotting.style import UNITS, log_ticks, set_style
+from scalefit.plotting.style import UNITS, log_ticks, ordered_colours
 
 Numbers = Mapping[str, Any]
 ENDS = {"before": "0.55", "after": "0.1"}
@@ -24,7 +24,7 @@ def draw_passes(axes: Axes, passes: Sequence[Numbers], law: Numbers | None, titl
         From `Sharpening`.
     """
     k = np.array([row["k"] for row in passes], float)
-    colour = set_style(1)[0]
+    colour = ordered_colours(1)[0]
     for name, grey in ENDS.items():
         shade = colour if name == "after" else grey
         axes.plot(k, [row[name] for row in passes], "o", ms=4, color=shade, label=name)
@@ -49,7 +49,7 @@ def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
     """
     names = [row["class"] for row in found["classes"]]
     shown = []
-    for at, (row, colour) in enumerate(zip(found["classes"], set_style(len(names)), strict=True)):
+    for at, (row, colour) in enumerate(zip(found["classes"], ordered_colours(len(names)), strict=True)):
         mine = [one for one in found["crossings"] if one["class"] == row["class"]]
         # Side by side, or runs of the same depth hide one another.
         aside = 1.03 ** (at - (len(names) - 1) / 2)

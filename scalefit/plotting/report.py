@@ -23,7 +23,7 @@ from scalefit.output import write_text
 from scalefit.plotting import interactive
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.forecast import Forecast, forecast
-from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
+from scalefit.prediction.holdouts import across_sizes, fitted_curves, slopes, within_runs
 from scalefit.prediction.predictor import fit_series
 from scalefit.prediction.saturation import weigh_saturation
 from scalefit.provenance import sha256_of_file, versions
@@ -35,6 +35,8 @@ from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, choose, prepare
 from scalefit.units import format_quantity
 
+LAW, LINE = "saturating", "power"
+"""The law of several sizes, and that of one."""
 LAGS = 15
 STYLE = """
 :root { color-scheme: light; }
@@ -107,7 +109,7 @@ def write_report(
     Parameters
     ----------
     runs : RunTable
-        Runs of at least two sizes.
+        Runs of one size or several.
     out : Path
         The page, ending in .html; a FIFO or an open stream will do.
     x : {"samples", "flops"}, optional
@@ -120,7 +122,7 @@ def write_report(
     Raises
     ------
     FitError
-        If the table cannot support a law.
+        If no series can be fitted.
     """
     text = make_report(runs, x=x, where=where, source=source)
     write_text(out, text, stream=True)
@@ -131,7 +133,7 @@ def make_report(
     runs: RunTable, *, x: str | None = None, where: Mapping[str, str | float] | None = None, source: Path | None = None
 ) -> str:
     """Return the page as text; see `write_report`."""
-    fits = fit_series(runs, "saturating", x, where)
+    fits, unanswered = _fits(runs, x, where)
     plans = _plans(runs, where)
     page = Page()
     title = f"Scaling of {', '.join(fit.data.series for fit in fits)}"
@@ -142,13 +144,31 @@ def make_report(
     page.points(
         [f"{series}: {verdict.sentence}" for series, verdict in verdicts.items() if verdict]
         + [f"{one.series}, a budget of {format_quantity(one.budget['flops'])} FLOPs: {one.verdict}" for one in plans]
+        + [f"{fit.data.series}: one size, so nothing is said of others" for fit in fits if len(fit.data.sizes) == 1]
     )
+    page.points([f"{name} is left out: {why}" for name, why in unanswered.items()], "warn")
     for fit in fits:
         _series(page, fit)
     page.heading(2, "Decisions")
     _decisions(page, runs, where, plans)
     _methods(page, runs, fits, where, source)
     return page.html(title)
+
+
+def _fits(runs: RunTable, x: str | None, where: Mapping[str, Any] | None) -> tuple[list[Fit], dict[str, str]]:
+    """Fit every series, one of a single size by that size's own line; return them and what could not be fitted."""
+    found: list[Fit] = []
+    refused: dict[str, str] = {}
+    for data in prepare(runs, x, where):
+        held = str(data.record["eval"])
+        mine = {**(where or {}), "series": data.series, "eval": held}
+        try:
+            found += [one.fit for one in fit_series(runs, LAW if len(data.sizes) > 1 else LINE, x, mine)]
+        except FitError as error:
+            refused[f"{data.series} on {held}"] = str(error)
+    if not found:
+        raise FitError("nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in refused.items()))
+    return found, refused
 
 
 def _question(fits: Sequence[Fit]) -> str:
@@ -172,11 +192,12 @@ def _series(page: Page, fit: Fit) -> None:
     rows += [{"parameter": f"k({format_quantity(size)})", **_cells(fit.k(size))} for size in data.sizes]
     page.table(pd.DataFrame(rows))
     few = len(data.sizes) <= LEAST_SIZES
-    found = all_sizes(data) if few else across_sizes(data)
+    found = fitted_curves(fit) if few else across_sizes(data)
     name = format_quantity(data.sizes[-1])
     page.heading(3, "Held-out evidence")
     if few:
-        page.text(f"{len(data.sizes)} sizes: none can be held out; that needs {LEAST_SIZES + 1}.", "warn")
+        count = f"{len(data.sizes)} size{'s' if len(data.sizes) > 1 else ''}"
+        page.text(f"{count}: none can be held out; that needs {LEAST_SIZES + 1}.", "warn")
     page.picture(
         interactive.draw_curves(found),
         f"Loss of every size; lines are the law with its 95 % band{'' if few else f', dashed: {name} predicted from the smaller sizes alone'}.",
@@ -188,7 +209,7 @@ def _series(page: Page, fit: Fit) -> None:
             f"{name} unseen: RMSE {top['scores']['rmse']:.4f}, bias at its end {top['scores']['end_bias']:+.4f}, 95 % band of an evaluation covers "
             f"{top['scores']['cover95']:.0%}. Without a law: {others}."
         )
-    rest = within_runs(data)
+    rest = within_runs(data, law=fit.law.name)
     scores = [
         {
             "size": format_quantity(curve["params"]),
@@ -202,12 +223,10 @@ def _series(page: Page, fit: Fit) -> None:
     ]
     page.text("The rest of every run, predicted from its first quarter:")
     page.table(pd.DataFrame(scores))
-    cuts = {"all sizes": data}
-    if not few:
-        cuts[f"without {name}"] = data.keep(data.params < data.sizes[-1])
-    page.picture(
-        interactive.draw_slopes(slopes(cuts)), "The slope k(N) with bootstrap bands; points are each size alone."
-    )
+    if len(data.sizes) > 1:
+        cuts = {"all sizes": data} | ({} if few else {f"without {name}": data.keep(data.params < data.sizes[-1])})
+        caption = "The slope k(N) with bootstrap bands; points are each size alone."
+        page.picture(interactive.draw_slopes(slopes(cuts)), caption)
     _diagnostics(page, fit)
 
 

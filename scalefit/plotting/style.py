@@ -1,19 +1,18 @@
-"""One visual style for every figure: sizes in an ordered, colour-blind-safe palette."""
+"""One visual style for every figure, within `styled` only: sizes in an ordered, colour-blind-safe palette."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 import seaborn as sns
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -37,17 +36,24 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def set_style(sizes: int) -> list[Colour]:
-    """Apply the style and return one colour a size, light to dark."""
-    sns.set_theme(context="paper", style="ticks")
-    plt.rcParams.update(STYLE)
-    return list(sns.color_palette("viridis_r", sizes + 1))[1:]
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the project's style for as long as the block lasts, or the function that this decorates; nothing of it stays."""
+    settings = {**sns.axes_style("ticks"), **sns.plotting_context("paper"), **STYLE}
+    settings["axes.prop_cycle"] = cycler("color", sns.color_palette("deep"))
+    with mpl.rc_context(settings):
+        yield
+
+
+def ordered_colours(count: int) -> list[Colour]:
+    """Return so many colours, light to dark."""
+    return list(sns.color_palette("viridis_r", count + 1))[1:]
 
 
 def size_colours(sizes: Iterable[float]) -> dict[float, Colour]:
     """Return the colour of each size, small ones light."""
     ordered = sorted(set(sizes))
-    return dict(zip(ordered, set_style(len(ordered)), strict=True))
+    return dict(zip(ordered, ordered_colours(len(ordered)), strict=True))
 
 
 def shade(colour: Colour) -> Colour:
@@ -71,20 +77,21 @@ def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int =
     axes.minorticks_off()
 
 
+class Picture(Figure):
+    """A figure that belongs to no window, and shows itself in a notebook."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
 def new_figure(
     columns: int = 1, rows: int = 1, *, sharey: bool = False, height: float = 3.6
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure in the project's style and its panels, row by row."""
-    set_style(1)
-    figure, panels = plt.subplots(
-        rows,
-        columns,
-        figsize=(1 + 3.5 * columns, height * rows),
-        constrained_layout=True,
-        sharey=sharey,
-        squeeze=False,
-    )
-    return figure, list(panels.flat)
+    """Return a figure and its panels, row by row; it is to be drawn on, and saved, within `styled`."""
+    figure = Picture(figsize=(1 + 3.5 * columns, height * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).flat)
 
 
 def new_panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
@@ -104,7 +111,6 @@ def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
         metadata = {"Software": "scalefit"} if suffix == "png" else {"Creator": "scalefit", "CreationDate": None}
         write_file(target, partial(figure.savefig, format=suffix, metadata=metadata))
         made.append(target)
-    plt.close(figure)
     made.append(path.with_name(f"{path.name}.json"))
     write_json(made[-1], numbers, DIGITS)
     return made

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from scalefit.plotting.style import Colour, log_ticks, set_style
+from scalefit.plotting.style import Colour, log_ticks, ordered_colours
 
 AXES = {"params": "N [parameters]", "cost": "cost [the table's unit]"}
 MARKS = "osD^vP"
@@ -22,10 +22,10 @@ Look = dict[str, tuple[Colour, str]]
 def looks(systems: Sequence[str]) -> Look:
     """Return the colour and mark of each system; one for all where there are too many to tell apart."""
     if len(systems) > MOST_NAMED:
-        return dict.fromkeys(systems, (set_style(1)[0], "o"))
+        return dict.fromkeys(systems, (ordered_colours(1)[0], "o"))
     return {
         name: (colour, MARKS[at % len(MARKS)])
-        for at, (name, colour) in enumerate(zip(systems, set_style(len(systems)), strict=True))
+        for at, (name, colour) in enumerate(zip(systems, ordered_colours(len(systems)), strict=True))
     }
 
 

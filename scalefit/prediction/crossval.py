@@ -1,12 +1,12 @@
 """Cross-validation on held-out sizes, with baselines that any law must beat.
 
 Modes: `zero-shot` (the held-out size contributes nothing), `anchored` (its first points set its
-offset), `prefix` (the first part of every run is fitted, the rest predicted).
+offset and are not scored), `prefix` (the first part of every run is fitted, the rest predicted).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,10 +74,13 @@ def evaluation_bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dic
     }
 
 
-def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any]:
-    """Predict one size from the others, its first `points` as an anchor where asked."""
+def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any] | None:
+    """Predict one size from the others, its first `points` as an anchor where asked; only what is unseen is scored."""
     anchor = first_points(here, size, points) if points else None
     present = here.present.copy()
+    present[:, :points] = False
+    if not present.any():
+        return None
     resource, loss = here.resource[:, present], here.loss[present]
     eval_size = float(here.eval_size[0]) if np.isfinite(here.eval_size[0]) else None
     if law is None:
@@ -126,27 +129,23 @@ def cross_validate_data(
         )
     rows = []
     points = points if mode == "anchored" else 0
-    for size in data.sizes:
-        train, here = data.keep(data.params != size), data.keep(data.params == size)
-        row = _held_out_size(chosen, train, here, float(size), points)
-        rows.append(
-            {"series": data.series, "law": law, "mode": mode, "fold": "leave one out", "params": float(size), **row}
-        )
-    if len(data.sizes) > LEAST_SIZES + 1 + (chosen is None):
-        train = data.keep(data.params < data.sizes[-2])
-        for size in data.sizes[-2:]:
-            row = _held_out_size(chosen, train, data.keep(data.params == size), float(size), points)
-            rows.append(
-                {
-                    "series": data.series,
-                    "law": law,
-                    "mode": mode,
-                    "fold": "leave largest two out",
-                    "params": float(size),
-                    **row,
-                }
-            )
+    for fold, size, train in _folds(data, LEAST_SIZES + 1 + (chosen is None)):
+        row = _held_out_size(chosen, train, data.keep(data.params == size), size, points)
+        if row is not None:
+            rows.append({"series": data.series, "law": law, "mode": mode, "fold": fold, "params": size, **row})
+    if not rows:
+        raise FitError(f"series {data.series!r}: no run is longer than the {points} anchor points; lower --points.")
     return pd.DataFrame(rows)
+
+
+def _folds(data: FitData, least: int) -> Iterator[tuple[str, float, FitData]]:
+    """Yield each size with the others to fit, then the two largest with those below both where there are more than `least`."""
+    for size in data.sizes:
+        yield "leave one out", float(size), data.keep(data.params != size)
+    if len(data.sizes) > least:
+        below = data.keep(data.params < data.sizes[-2])
+        for size in data.sizes[-2:]:
+            yield "leave largest two out", float(size), below
 
 
 def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:

@@ -26,9 +26,14 @@ GRID = 40
 DRAWS = 1000
 
 
-def all_sizes(data: FitData) -> Numbers:
-    """Fit the law to every size; nothing is held out."""
-    fit = fit_data("saturating", data)
+def all_sizes(data: FitData, law: str = "saturating") -> Numbers:
+    """Fit a law to every size; nothing is held out."""
+    return fitted_curves(fit_data(law, data))
+
+
+def fitted_curves(fit: Fit) -> Numbers:
+    """Return a fit's curves as `draw_law` draws them."""
+    data = fit.data
     return {**_about(fit), "kind": "all sizes", "curves": [_fitted(fit, data, row) for row in range(len(data.params))]}
 
 
@@ -70,7 +75,7 @@ def across_sizes(data: FitData) -> Numbers:
     return {**_about(fit), "kind": "across sizes", "curves": [*curves, curve]}
 
 
-def within_runs(data: FitData, first: NDArray[np.int64] | None = None) -> Numbers:
+def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str = "saturating") -> Numbers:
     """Fit the first part of every run and predict the rest.
 
     Parameters
@@ -79,6 +84,8 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None) -> Number
         One curve a size.
     first : ndarray of int, shape (R,), optional
         Points of each curve that are fitted; by default a quarter, at least three.
+    law : str
+        A law with a line for every size.
 
     Returns
     -------
@@ -88,7 +95,7 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None) -> Number
     """
     lengths = data.present.sum(1)
     first = np.maximum(lengths // 4, 3) if first is None else first
-    fit = fit_data("saturating", data.keep(np.ones(len(data.params), bool), first=first))
+    fit = fit_data(law, data.keep(np.ones(len(data.params), bool), first=first))
     curves = []
     for row, size in enumerate(data.params):
         (x, loss), count = _points(data, row), int(first[row])
@@ -146,7 +153,7 @@ def slopes(variants: Mapping[str, FitData], reach: float = 4.0, seed: int = 0) -
 
 def _about(fit: Fit) -> Numbers:
     """Return what identifies a fit."""
-    estimates = {name: asdict(fit.params[name]) for name in ("k_max", "N0")}
+    estimates = {name: asdict(one) for name, one in fit.params.items() if name in ("k_max", "N0")}
     data = fit.data
     return {
         "series": data.series,

@@ -1,43 +1,58 @@
-"""What is predicted for a size: k(N), the curve, what reaches a loss, and how far to trust it."""
+"""What is predicted for a size: k(N), the curve, what reaches a loss, and how far to trust it.
+
+The one way from a fit to a number, for the command line and for Python alike; `roads` says who answers.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import FitError, UsageError
+from scalefit.answer import Answer, text_table, warning_lines
+from scalefit.errors import UsageError
 from scalefit.fitting.fit import Estimate, Fit
-from scalefit.prediction.ensemble import Anchor, average_offsets
+from scalefit.prediction.ensemble import Anchor
+from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_end, round_values
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
+REACH = 10.0
+"""How far beyond the range a loss is looked for, in multiples of it."""
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(Answer):
     """A prediction with what it rests on.
 
     Attributes
     ----------
-    k : Estimate
-        k(N) of the fitted law.
+    answered_by : str
+        "the law" or "averaged closed offsets".
+    level : float
+        Of all intervals.
+    k : Estimate or None
+        k(N) of the fitted law, where it has one for this size.
     curve : list of dict
         At each value of the resource: loss, low, high (the curve), new_low, new_high (a new evaluation).
     reach : dict or None
         What D or C reaches `--loss`: value, low, high; null where not within ten times the measured range.
     members : list of dict
-        Each offset form: weight, held-out RMSE, loss at the end of the range.
+        Of the averaged offsets, each form: weight, held-out RMSE, loss at the end of the range.
     warnings : list of str
         Why it should be trusted less.
     """
 
     series: str
+    law: str
     params: float
     resource: str
+    answered_by: str
+    level: float
     k: Estimate | None
     curve: list[dict[str, float]]
     reach: dict[str, Any] | None
@@ -45,33 +60,87 @@ class Prediction:
     fitted_on: str
     warnings: list[str]
 
+    ROWS: ClassVar[str] = "curve"
 
-def round_values(data: FitData, params: float, count: int = 5) -> Array:
-    """Return round values of the resource within the range measured, and its end; flops scale with size."""
-    X = data.resource[0]
-    scale = params / data.params[:, None] if data.resources == ("flops",) else 1.0
-    seen = (X * scale)[data.present]
-    low, high = float(seen.min()), float(seen.max())
-    steps = [
-        m * 10.0**e for e in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) for m in (1, 2, 5)
-    ]
-    inside = [step for step in steps if low <= step < high * 0.95]
-    return np.array([*inside[-count:], high])
+    @property
+    def rests_on(self) -> str:
+        """Which form answers, and what it was fitted on."""
+        by = f"law {self.law!r}" if self.answered_by == BY_LAW else self.answered_by
+        return f"{by}, fitted on {self.fitted_on}"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        end = self.curve[-1]
+        at = " and ".join(f"{format_quantity(end[name])} {name}" for name in self.resource.split(" and "))
+        loss = f"{end['loss']:.3f} ({100 * self.level:g} % {end['low']:.3f} to {end['high']:.3f})"
+        return f"{self.series}: {format_quantity(self.params)} has loss {loss} at {at}, by {self.rests_on}"
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The curve, with params, what it rests on and the warnings in its attributes."""
+        frame = pd.DataFrame(self.curve)
+        frame.insert(0, "params", self.params)
+        frame.attrs.update(rests_on=self.rests_on, warnings=self.warnings)
+        return frame
+
+    def summary(self) -> str:
+        """Return the text that `scalefit predict` prints."""
+        share = f"{100 * self.level:g} %"
+        lines = [self.headline]
+        if self.k is not None:
+            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k)}")
+        names = self.resource.split(" and ")
+        rows = [[*names, "loss", f"{share} low", "high", "new eval low", "high"]]
+        for point in self.curve:
+            numbers = (f"{point[name]:.3f}" for name in ("loss", "low", "high", "new_low", "new_high"))
+            rows.append([*(format_quantity(point[name]) for name in names), *numbers])
+        lines.append(text_table(rows))
+        if self.reach is not None and self.reach["value"] is not None:
+            ends = [
+                "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
+                for end in ("low", "high")
+            ]
+            at = format_quantity(self.reach["value"])
+            lines.append(
+                f"  loss {self.reach['loss']:g} is reached at {at} {self.resource} ({share} {ends[0]} to {ends[1]})"
+            )
+        if self.members:
+            table = [["offset form", "weight", "held-out RMSE", "loss at the end"]]
+            for one in self.members:
+                weight, error, end = one["weight"], one["held_out_rmse"], one["loss_at_end"]
+                table.append([one["law"], f"{weight:.2f}", f"{error:.4f}", f"{end:.3f}"])
+            lines.append(text_table(table))
+        return "\n".join([*lines, *warning_lines(self.warnings)])
+
+
+def _k_text(k: Estimate) -> str:
+    if not np.isfinite(k.se):
+        return "is not determined by the data"
+    return f"= {k.value:.4f} (95 % {k.low:.4f} to {k.high:.4f}, if the law holds there)"
 
 
 def predict_size(
-    fit: Fit, params: float, at: Array | None = None, *, loss: float | None = None, anchor: Anchor | None = None
+    fit: Fit,
+    params: float,
+    at: Array | None = None,
+    *,
+    level: float = 0.95,
+    loss: float | None = None,
+    anchor: Anchor | None = None,
 ) -> Prediction:
-    """Predict a model size from a fit's own data with the averaged offset forms.
+    """Predict a model size from a fit.
 
     Parameters
     ----------
     fit : Fit
-        A fit of a line law; its data are what the averaged forms are fitted on.
+        Any fit; where its law says nothing of the size, its data are what the averaged offsets are fitted on.
     params : float
         Model size [parameters].
-    at : ndarray, shape (n,), optional
-        Values of the resource; by default round ones within the measured range and its end.
+    at : ndarray, shape (n,) or (Q, n), optional
+        Values of the fit's Q resources; by default round ones within the measured range and its end.
+    level : float
+        Of the intervals, between 0 and 1.
     loss : float, optional
         Report what value of the resource reaches this loss.
     anchor : Anchor, optional
@@ -81,79 +150,99 @@ def predict_size(
     ------
     FitError
         If the data cannot support a prediction.
+    UsageError
+        If a value makes no sense.
     """
     data = fit.data
-    if len(data.resources) != 1:
-        raise FitError("prediction is in one resource; fit a line law in samples or flops.")
+    if not 0 < level < 1:
+        raise UsageError(f"--level {level:g}: the share that the interval holds lies between 0 and 1, as in 0.95.")
     if loss is not None and not 0 < loss < 1:
-        raise UsageError(f"--loss {loss}: a loss is 1 - pass@1, between 0 and 1.")
-    ensemble = average_offsets(data, anchor_points=len(anchor.loss) if anchor else 0)
-    values = round_values(data, params) if at is None else at
-    eval_size = float(np.nanmedian(data.eval_size)) if np.isfinite(data.eval_size).any() else None
-    found = ensemble.predict(params, values[None], anchor=anchor, eval_size=eval_size)
+        raise UsageError(f"--loss {loss:g}: a loss is 1 - pass@1, between 0 and 1.")
+    values = np.atleast_2d(round_values(data, params) if at is None else np.asarray(at, float))
+    if len(values) != len(data.resources):
+        raise UsageError(
+            f"this fit is in {' and '.join(data.resources)}; give {' and '.join(data.resources)}, and for each the same "
+            "number of values."
+        )
+    if not ((values > 0) & np.isfinite(values)).all():
+        raise UsageError(f"{data.resources[0]}: values must be finite and greater than 0.")
+    ratio = float(values[0].max()) / range_end(data, params)
+    road = choose_road(fit, params, ratio if loss is None else max(ratio, REACH), level=level, anchor=anchor)
+    found = road.columns(values)
+    shown = ("loss", "low", "high", "new_low", "new_high")
     curve = [
-        {data.resources[0]: float(x), **{name: float(column[i]) for name, column in found.items()}}
-        for i, x in enumerate(values)
-    ]
-    ends = 10.0 ** ensemble.member_curves(params, values[-1:][None], anchor)[:, 0]
-    members = [
         {
-            "law": member.law.name,
-            "weight": float(ensemble.weights[i]),
-            "held_out_rmse": float(ensemble.held_out[i]),
-            "loss_at_end": float(ends[i]),
+            **{name: float(x) for name, x in zip(data.resources, column, strict=True)},
+            **{name: float(found[name][i]) for name in shown},
         }
-        for i, member in enumerate(ensemble.members)
+        for i, column in enumerate(values.T)
     ]
-    warnings = [data.caveat] if data.caveat else []
-    top = data.sizes[-1]
-    if params > top:
+    warnings = [*([data.caveat] if data.caveat else []), *_far(data, params, values, road), *road.warnings]
+    if fit.status != "converged":
+        warnings.append(f"the fit is {fit.status}: {'; '.join(fit.notes)}")
+    reach = _reach(data, params, loss, road, warnings) if loss is not None else None
+    sizes = ", ".join(format_quantity(size) for size in data.sizes)
+    return Prediction(
+        series=data.series,
+        law=fit.law.name,
+        params=params,
+        resource=" and ".join(data.resources),
+        answered_by=road.by,
+        level=level,
+        k=_own_k(fit, params),
+        curve=curve,
+        reach=reach,
+        members=road.members(values[:, -1:]),
+        fitted_on=f"{sizes} ({data.points} points)",
+        warnings=warnings,
+    )
+
+
+def _own_k(fit: Fit, params: float) -> Estimate | None:
+    """Return k(N) where the law has a line, and for this size."""
+    if fit.law.line is None or ("k" in fit.law.per_size and not is_fitted(fit, params)):
+        return None
+    return fit.k(params)
+
+
+def _far(data: FitData, params: float, values: Array, road: Road) -> list[str]:
+    """Say where a size or a resource lies outside what was measured."""
+    warnings, top = [], data.sizes[-1]
+    if params > top * (1 + 1e-9):
         text = f"{format_quantity(params)} is {params / top:.2g} times the largest size fitted ({format_quantity(top)})"
         warnings.append(text + ("; beyond 3 times, no held-out test supports the interval" if params > 3 * top else ""))
-    if params < data.sizes[0]:
+    if params < data.sizes[0] * (1 - 1e-9):
         warnings.append(
             f"{format_quantity(params)} is below the smallest size fitted ({format_quantity(data.sizes[0])})"
         )
-    limit = float(round_values(data, params)[-1])
-    if values.max() > 1.001 * limit:
+    limit, most = range_end(data, params), float(values[0].max())
+    if most > 1.001 * limit:
         warnings.append(
-            f"{data.resources[0]} {format_quantity(values.max())} is {values.max() / limit:.2g} times the range measured; curves flatten there"
+            f"{data.resources[0]} {format_quantity(most)} is {most / limit:.2g} times the range measured; curves flatten there"
         )
-    if found["spread"].max() > ensemble.error:
+        warnings += [road.beyond] if road.beyond else []
+    return warnings
+
+
+def _reach(data: FitData, params: float, loss: float, road: Road, warnings: list[str]) -> dict[str, Any]:
+    """Return what value of the resource reaches a loss, and say where that lies beyond what was measured."""
+    if len(data.resources) != 1:
+        raise UsageError("--loss asks for one resource; this fit is in two.")
+    limit = range_end(data, params)
+    grid = np.exp(np.linspace(np.log(limit) - np.log(1e3), np.log(limit) + np.log(REACH), 801))
+    wide = road.columns(grid[None])
+    reach = {"loss": loss, **{end: _first(grid, wide[name], loss) for end, name in _ENDS.items()}}
+    if reach["value"] is None:
         warnings.append(
-            f"the offset forms disagree (loss at the end {ends.min():.3f} to {ends.max():.3f}); a short run with --anchor would settle it"
+            f"loss {loss:g} is not reached within ten times the measured range; the data do not say what would"
         )
-    if fit.status != "converged":
-        warnings.append(f"the fit is {fit.status}: {'; '.join(fit.notes)}")
-    reach = None
-    if loss is not None:
-        grid = np.exp(np.linspace(np.log(limit) - np.log(1e3), np.log(limit) + np.log(10), 801))
-        wide = ensemble.predict(params, grid[None], anchor=anchor)
-        reach = {
-            "loss": loss,
-            "value": _first(grid, wide["loss"], loss),
-            "low": _first(grid, wide["low"], loss),
-            "high": _first(grid, wide["high"], loss),
-        }
-        if reach["value"] is None:
-            warnings.append(
-                f"loss {loss:g} is not reached within ten times the measured range; the data do not say what would"
-            )
-        elif reach["value"] > limit:
-            warnings.append(f"loss {loss:g} is reached only beyond the measured range")
-    line = fit.law.line is not None and "k" not in fit.law.per_size
-    sizes = ", ".join(format_quantity(size) for size in data.sizes)
-    return Prediction(
-        data.series,
-        params,
-        data.resources[0],
-        fit.k(params) if line else None,
-        curve,
-        reach,
-        members,
-        f"{sizes} ({data.points} points)",
-        warnings,
-    )
+    elif reach["value"] > limit:
+        warnings.append(f"loss {loss:g} is reached only beyond the measured range")
+        warnings += [road.beyond] if road.beyond and road.beyond not in warnings else []
+    return reach
+
+
+_ENDS = {"value": "loss", "low": "low", "high": "high"}
 
 
 def _first(grid: Array, curve: Array, loss: float) -> float | None:

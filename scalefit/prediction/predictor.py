@@ -1,28 +1,95 @@
-"""The two verbs of a script: fit a table, load a fit; and what they return, a fit that also predicts unseen sizes."""
+"""The two verbs of a script: fit a table, load a fit; and what they return, a fit that predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from scalefit.errors import UsageError
-from scalefit.fitting.fit import Fit, Specification, fit_data
+from scalefit.answer import Answer, Answers, html_list, text_table
+from scalefit.errors import FitError, UsageError
+from scalefit.fitting import record as records
+from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
 from scalefit.fitting.profile import profile_interval
-from scalefit.fitting.record import load_fits, pick_series
-from scalefit.laws import get_law
-from scalefit.prediction.predict import predict_size
-from scalefit.table.io import RunTable
+from scalefit.laws import Law, get_law
+from scalefit.prediction.ensemble import Anchor
+from scalefit.prediction.predict import Prediction, predict_size
+from scalefit.prediction.saturation import Saturation, weigh_saturation
+from scalefit.table.io import as_runs
 from scalefit.table.prepare import prepare
-from scalefit.units import parse_quantity
+from scalefit.units import format_quantity, parse_quantity
 
 
-class SeriesFit(Fit):
-    """A fit that answers for sizes it has not seen, where its law by itself cannot, by the averaged closed offsets."""
+@dataclass(frozen=True, repr=False)
+class SeriesFit(Answer):
+    """A fitted law that answers for any size: what `scalefit.fit` and `scalefit.load_fit` hand out.
+
+    Whatever its `Fit` knows (theta, covariance, noise, dof, ...) can be asked of it as well.
+
+    Attributes
+    ----------
+    fit : Fit
+        The law, its data and its estimates.
+    """
+
+    fit: Fit
+
+    ROWS: ClassVar[str] = "params"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the fit has under this name."""
+        if name.startswith("__") or name == "fit":
+            raise AttributeError(name)
+        return getattr(self.fit, name)
+
+    @property
+    def status(self) -> str:
+        """Converged, at-bound, unidentified or stopped."""
+        return self.fit.status
+
+    @property
+    def params(self) -> dict[str, Estimate]:
+        """Every parameter by name, per-size ones as `E[7B]`, with its 95 % interval."""
+        return self.fit.params
+
+    @property
+    def warnings(self) -> list[str]:  # type: ignore[override]
+        """Why the fit should be trusted less."""
+        return list(self.fit.notes)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Parameters as a frame: value, se, low, high (95 %), indexed by name."""
+        return self.fit.frame
+
+    @cached_property
+    def saturation(self) -> Saturation | None:
+        """Whether k(N) saturates; None where the law or the data cannot ask."""
+        fit = self.fit
+        able = fit.law.name == "saturating" and len(fit.data.sizes) > 2 and not fit.specification.huber
+        return weigh_saturation(fit) if able else None
+
+    @property
+    def headline(self) -> str:
+        """What was fitted to what, and how it ended."""
+        data = self.fit.data
+        sizes = f"{len(data.sizes)} size{'s' if len(data.sizes) > 1 else ''}, {data.points} points"
+        return f"{data.series} on {data.record['eval']}: {self.fit.law.name} in {', '.join(data.resources)}, {sizes}: {self.status}"
+
+    def k(self, params: str | float) -> Estimate:
+        """Return k(N) at a model size, with its 95 % interval.
+
+        Raises
+        ------
+        FitError
+            If the law has no k(N), or none for this size.
+        """
+        return self.fit.k(params)
 
     def predict(
         self, params: str | float, *, samples: Any = None, flops: Any = None, level: float = 0.95
@@ -32,66 +99,146 @@ class SeriesFit(Fit):
         Parameters
         ----------
         params : str or float
-            Model size [parameters]; one that was fitted, or any where the law has k(N) and there are sizes enough.
-        samples, flops : float or sequence of float
-            D [prompts] or C [FLOPs], whichever the law was fitted on.
+            Model size [parameters].
+        samples, flops : float or sequence of float, optional
+            D [prompts] or C [FLOPs], whichever the law was fitted on, both for `joint`; by default round values within
+            the range measured.
         level : float
-            Of the interval; for an unseen size 0.95 only.
+            Of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            Columns params, samples or flops, loss, low, high; its `attrs["rests_on"]` says what it rests on, and
-            `attrs["warnings"]` why to trust it less.
+            Columns params, samples or flops, loss, low, high (the curve), new_low, new_high (a new evaluation); its
+            `attrs["rests_on"]` says what answers, and `attrs["warnings"]` why to trust it less.
         """
-        size = parse_quantity(params, "params")
-        seen = bool(np.isclose(self.data.sizes, size, rtol=1e-9).any())
-        resource = self.data.resources[0]
-        given = samples if resource == "samples" else flops
-        if seen or not self.law.per_size or self.law.line is None or given is None or level != 0.95:
-            frame = super().predict(params, samples=samples, flops=flops, level=level)
-            frame.attrs["rests_on"] = f"{self.law.name}, fitted on {self.data.points} points"
-            return frame
-        found = predict_size(self, size, np.atleast_1d(np.asarray(given, float)))
-        frame = pd.DataFrame(found.curve)[[resource, "loss", "low", "high"]]
-        frame.insert(0, "params", size)
-        frame.attrs.update(rests_on=f"averaged closed offsets, fitted on {found.fitted_on}", warnings=found.warnings)
-        return frame
+        return self.predict_size(params, samples=samples, flops=flops, level=level).frame
+
+    def predict_size(
+        self,
+        params: str | float,
+        *,
+        samples: Any = None,
+        flops: Any = None,
+        level: float = 0.95,
+        loss: float | None = None,
+        anchor: Anchor | None = None,
+    ) -> Prediction:
+        """Predict a model size with all that is known of it; see `predict` and `scalefit.predict_size`."""
+        data = self.fit.data
+        given = {"samples": samples, "flops": flops}
+        for name, values in given.items():
+            if values is not None and name not in data.resources:
+                raise UsageError(
+                    f"--{name}: this fit is in {' and '.join(data.resources)}; give {' and '.join(data.resources)}, "
+                    f"or fit with --x {name}."
+                )
+        asked = [given[name] for name in data.resources if given[name] is not None]
+        if asked and len(asked) < len(data.resources):
+            raise UsageError(f"this fit is in {' and '.join(data.resources)}; give both.")
+        rows = [np.atleast_1d(np.asarray(values, float)) for values in asked]
+        if rows and len({len(row) for row in rows}) > 1:
+            raise UsageError(f"give as many {data.resources[0]} as {data.resources[1]}.")
+        at = np.stack(rows) if rows else None
+        return predict_size(self.fit, parse_quantity(params, "params"), at, level=level, loss=loss, anchor=anchor)
+
+    def save(self, path: str | Path) -> None:
+        """Write `fit.json`."""
+        records.save_fits([self.fit], path)
+
+    def record(self) -> dict[str, Any]:
+        """Return the fit as plain data, but for the numbers that were fitted."""
+        whole = {name: value for name, value in records.as_record(self.fit).items() if name != "data"}
+        return {"headline": self.headline, **whole, "saturation": self.saturation and vars(self.saturation)}
+
+    def summary(self) -> str:
+        """Return the text that `scalefit fit` prints."""
+        fit = self.fit
+        lines = [
+            self.headline,
+            f"  {fit.law.formula}",
+            f"  R² {fit.r2:.5f} (mostly between sizes; see crossval); noise correlation {fit.noise.rho:.2f}",
+            *(f"  note: {note}" for note in fit.notes),
+            text_table(
+                [
+                    ["parameter", "value", "95 % low", "high"],
+                    *([name, *_cells(one)] for name, one in self.params.items()),
+                ]
+            ),
+        ]
+        if fit.law.line is not None:
+            rows = [[format_quantity(size), *_cells(fit.k(size))] for size in fit.data.sizes]
+            lines.append(text_table([["k(N)", "value", "95 % low", "high"], *rows]))
+        if self.saturation is not None:
+            lines.append(f"  {self.saturation.sentence}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        table: str = self.frame.to_html(float_format="{:.4g}".format, border=0)
+        formula = escape(self.fit.law.formula)
+        return f"<p><b>{escape(self.headline)}</b><br><code>{formula}</code></p>{table}{html_list(self.warnings)}"
 
 
-def _as_series_fit(found: Fit) -> SeriesFit:
-    return SeriesFit(**{entry.name: getattr(found, entry.name) for entry in fields(Fit)})
+def _cells(estimate: Estimate) -> list[str]:
+    if estimate.low != estimate.low or abs(estimate.se) == float("inf"):
+        return ["not determined", "", ""]
+
+    def text(value: float) -> str:
+        if abs(value) == float("inf"):
+            return "no bound"
+        return format_quantity(value) if abs(value) >= 1e4 else f"{value:.4g}"
+
+    return [text(estimate.value), text(estimate.low), text(estimate.high)]
 
 
 def fit_series(
-    runs: RunTable,
-    law: str = "saturating",
+    runs: Any,
+    law: str | Law = "saturating",
     x: str | None = None,
-    where: Mapping[str, str | float] | None = None,
+    where: Mapping[str, Any] | None = None,
     *,
     weights: str = "uniform",
     objective: str = "loss",
     noise: str = "ar1",
     huber: float | None = None,
     clip: int = 0,
-) -> list[SeriesFit]:
-    """Fit a law to every series of a table; see `fit`."""
-    chosen = get_law(law)
-    found = []
-    for data in prepare(runs, x, where, both=chosen.resources == 2, clip=clip, weights=weights):
-        result = fit_data(chosen, data, Specification(objective, noise, huber))
-        if chosen.line is not None and huber is None:
-            names = [name for name in ("k_max", "N0") if name in result.bound.names]
-            result = replace(result, profiles={name: profile_interval(result, name) for name in names})
-        found.append(_as_series_fit(result))
-    return found
+) -> Answers[SeriesFit]:
+    """Fit a law to every series of a table that can bear it; the others are named in `unanswered`.
+
+    Parameters are those of `fit`.
+
+    Raises
+    ------
+    FitError
+        If no series can bear the law.
+    """
+    chosen, specification = get_law(law), Specification(objective, noise, huber)
+    found, refused = [], {}
+    several = prepare(runs, x, where, both=chosen.resources == 2, clip=clip, weights=weights)
+    for data in several:
+        try:
+            result = fit_data(chosen, data, specification)
+            if chosen.line is not None and huber is None:
+                names = [name for name in ("k_max", "N0") if name in result.bound.names]
+                result = replace(result, profiles={name: profile_interval(result, name) for name in names})
+        except FitError as error:
+            if len(several) == 1:
+                raise
+            refused[f"{data.series} on {data.record['eval']}"] = str(error)
+            continue
+        found.append(SeriesFit(result))
+    if not found:
+        raise FitError("no series can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in refused.items()))
+    return Answers(found, refused)
 
 
 def fit(
-    runs: RunTable,
-    law: str = "saturating",
+    runs: Any,
+    law: str | Law = "saturating",
     x: str | None = None,
-    where: Mapping[str, str | float] | None = None,
+    where: Mapping[str, Any] | None = None,
     *,
     weights: str = "uniform",
     objective: str = "loss",
@@ -103,10 +250,10 @@ def fit(
 
     Parameters
     ----------
-    runs : RunTable
-        From `read_runs`.
-    law : str
-        A name of `LAWS`.
+    runs : RunTable, str, Path or data frame
+        A runs table in any form that `as_runs` takes.
+    law : str or Law
+        A name of `LAWS`, or a law.
     x : {"samples", "flops"}, optional
         Resource; by default the first that is present and varies.
     where : mapping, optional
@@ -129,11 +276,18 @@ def fit(
     FitError
         If the data cannot support the fit.
     """
-    fits = fit_series(runs, law, x, where, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
-    if len(fits) != 1:
-        names = ", ".join(f"{found.data.series} on {found.data.record['eval']}" for found in fits)
-        raise UsageError(f"{runs.path} holds several series ({names}); choose one with where.")
+    table = as_runs(runs)
+    fits = fit_series(table, law, x, where, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
+    names = [f"{found.data.series} on {found.data.record['eval']}" for found in fits] + list(fits.unanswered)
+    if len(names) > 1:
+        raise UsageError(f"{table.path} holds several series ({', '.join(names)}); choose one with where.")
     return fits[0]
+
+
+def load_fits(path: str | Path, series: str | None = None) -> Answers[SeriesFit]:
+    """Load every fit of `fit.json`, or that of one series; errors are those of `load_fit`."""
+    fits = records.load_fits(path)
+    return Answers([SeriesFit(one) for one in (fits if series is None else [records.pick_series(fits, series, path)])])
 
 
 def load_fit(path: str | Path, series: str | None = None) -> SeriesFit:
@@ -144,7 +298,4 @@ def load_fit(path: str | Path, series: str | None = None) -> SeriesFit:
     FitError, UsageError
         If it is no fit file of this version, or has no such series.
     """
-    return _as_series_fit(pick_series(load_fits(path), series, path))
-
-
-__all__ = ["fit", "fit_series", "load_fit"]
+    return SeriesFit(records.pick_series(records.load_fits(path), series, path))

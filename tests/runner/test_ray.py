@@ -1,7 +1,6 @@
 """Sweeps on a real Ray, started here with two workers: the same rows, also when one of them is killed."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from scalefit.errors import ScalefitError
 from scalefit.runner.ledger import Cluster, Ledger, Outcome
 from scalefit.runner.on_ray import work_on_ray
 from scalefit.runner.sweep import parts_of
+from tests.conftest import results
 from tests.runner.conftest import TINY, command, run
 from tests.runner.test_sweep import rows, wait_for
 
@@ -64,7 +64,7 @@ def test_finished_runs_are_skipped_on_ray(tiny, tmp_path):
     assert run("tiny.toml", cwd=tmp_path).returncode == 0
     again = run("tiny.toml", "--on", "ray", "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["skipped"] == ["7k-base-g8-r1-s0"]
+    assert results(again)[0]["skipped"] == ["7k-base-g8-r1-s0"]
 
 
 def test_address_that_does_not_answer(tiny, tmp_path):

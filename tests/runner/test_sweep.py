@@ -1,6 +1,5 @@
 """Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
 
-import json
 import os
 import random
 import shutil
@@ -20,7 +19,7 @@ from scalefit.locks import locked
 from scalefit.runner.config import read_config
 from scalefit.runner.sweep import parts_of
 from scalefit.studies.recipes import paired_problems
-from tests.conftest import listen_to_interrupts, scalefit
+from tests.conftest import listen_to_interrupts, results, scalefit
 from tests.runner.conftest import TINY, command, run
 
 
@@ -57,7 +56,7 @@ def test_same_configuration_same_rows_and_finished_runs_are_skipped(tiny, tmp_pa
     assert sf.read_runs(tmp_path / "runs.parquet").metadata["made_with"]["torch"] == torch.__version__
     before = (tmp_path / "runs.parquet").read_bytes()
     again = run("tiny.toml", "--json", cwd=tmp_path)
-    assert json.loads(again.stdout)["skipped"] == ["7k-base-g8-r1-s0", "7k-base-g8-r1-s1"]
+    assert results(again)[0]["skipped"] == ["7k-base-g8-r1-s0", "7k-base-g8-r1-s1"]
     assert (tmp_path / "runs.parquet").read_bytes() == before
 
 
@@ -199,7 +198,7 @@ def test_divergence_is_marked_and_the_sweep_goes_on(tiny, tmp_path):
     tiny.write_text(TINY.replace("[pretrain]", sizes + "[pretrain]", 1))
     made = run("tiny.toml", "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    outcome = json.loads(made.stdout)
+    (outcome,) = results(made)
     assert outcome["diverged"] == ["wild-base-g8-r1-s0"]
     assert outcome["finished"] == ["7k-base-g8-r1-s0"]
     table = pd.read_parquet(tmp_path / "runs.parquet")

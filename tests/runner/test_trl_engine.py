@@ -1,7 +1,6 @@
 """TRL as the engine: the same file, rows like those of scalefit's own loop, on one process and on two."""
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -20,6 +19,7 @@ from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
 from scalefit.runner.config import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
 from scalefit.runner.sweep import parts_of
+from tests.conftest import results
 from tests.runner.conftest import TINY, command, run
 from tests.runner.test_sweep import wait_for
 
@@ -104,7 +104,7 @@ def test_dry_run_prints_a_launch_for_a_cluster_and_writes_nothing(tmp_path, stra
     )
     found = run("x.toml", "--dry-run", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    (one,) = json.loads(found.stdout)
+    (one,) = results(found)
     assert one["processes"] == 8
     assert "vllm-serve --model org/model --host head --port 8000" in one["server"]
     words = shlex.split(one["command"])
@@ -159,7 +159,7 @@ def test_rows_are_those_of_scalefit(tmp_path, own, processes):
     assert found.loc[2:, ["reward", "entropy", "gradient_norm"]].notna().all().all()
     assert (found["status"] == "finished").all()
     again = run("x.toml", "--json", cwd=tmp_path)
-    assert json.loads(again.stdout)["skipped"] == [RUN]
+    assert results(again)[0]["skipped"] == [RUN]
 
 
 @pytest.mark.slow

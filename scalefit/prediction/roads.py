@@ -1,0 +1,189 @@
+"""Who answers for a size, and with what interval: the law itself, or the averaged closed offsets.
+
+The law answers for a size that it speaks about: one that was fitted, or any where it has nothing of its own for each
+size. Within its data its interval is its own; beyond them, and for a size that was not fitted, it is no narrower than the
+law was wrong where it had not seen the data (`beyond`, `leave_size_out`). Any other size, and one with an anchor, is
+answered by `ensemble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.errors import FitError
+from scalefit.fitting.fit import Fit, fit_data
+from scalefit.laws.law import LN10
+from scalefit.numerics.intervals import student
+from scalefit.prediction.beyond import score_beyond
+from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
+from scalefit.table.prepare import FitData
+from scalefit.units import format_quantity
+
+Array = NDArray[np.float64]
+Columns = dict[str, Array]
+BY_LAW, BY_OFFSETS = "the law", "averaged closed offsets"
+LEAST_SIZES = 3
+"""Sizes that a closed law needs to be scored on one that it has not seen."""
+
+
+@dataclass(frozen=True)
+class Road:
+    """How one fit answers one size: columns loss, low, high, new_low, new_high and more at values of the resource (Q, n)."""
+
+    by: str
+    columns: Callable[[Array], Columns]
+    members: Callable[[Array], list[dict[str, Any]]] = lambda resource: []
+    warnings: list[str] = field(default_factory=list)
+    beyond: str | None = None
+    """What to say where the range measured is left."""
+
+
+def range_end(data: FitData, params: float) -> float:
+    """Return the end of the range measured: the size's own where it was measured; flops scale with size."""
+    ends = np.where(data.present, data.resource[0], 0.0)
+    own = np.isclose(data.params, params, rtol=1e-9)
+    if own.any():
+        return float(ends[own].max())
+    return float((ends * _scale(data, params)).max())
+
+
+def round_values(data: FitData, params: float, count: int = 5) -> Array:
+    """Return round values of the resource within the range measured, and its end; flops scale with size."""
+    low, high = float((data.resource[0] * _scale(data, params))[data.present].min()), range_end(data, params)
+    steps = [
+        m * 10.0**e for e in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) for m in (1, 2, 5)
+    ]
+    inside = [step for step in steps if low <= step < high * 0.95]
+    return np.array([*inside[-count:], high])
+
+
+def _scale(data: FitData, params: float) -> Array:
+    return params / data.params[:, None] if data.resources[0] == "flops" else np.ones((len(data.params), 1))
+
+
+def is_fitted(fit: Fit, params: float) -> bool:
+    """Say whether the fit has seen runs of a size."""
+    return bool(np.isclose(fit.data.sizes, params, rtol=1e-9).any())
+
+
+def choose_road(fit: Fit, params: float, ratio: float, *, level: float, anchor: Anchor | None = None) -> Road:
+    """Return who answers for a size: the law where it speaks about it, else the averaged closed offsets.
+
+    Parameters
+    ----------
+    ratio : float
+        The furthest that is asked for, in multiples of the range measured.
+    """
+    if anchor is None and (is_fitted(fit, params) or not fit.law.per_size):
+        return _law_road(fit, params, ratio, level)
+    if len(fit.data.resources) != 1:
+        raise FitError(
+            f"law {fit.law.name!r} says nothing of {format_quantity(params)}, and an unseen size is predicted in one "
+            "resource; fit a law in samples or flops."
+        )
+    ensemble = average_offsets(fit.data, anchor_points=len(anchor.loss) if anchor else 0)
+    eval_size = float(np.nanmedian(fit.data.eval_size)) if np.isfinite(fit.data.eval_size).any() else None
+
+    def columns(resource: Array) -> Columns:
+        return ensemble.predict(params, resource, level=level, anchor=anchor, eval_size=eval_size)
+
+    def members(end: Array) -> list[dict[str, Any]]:
+        return _members(ensemble, 10.0 ** ensemble.member_curves(params, end, anchor)[:, 0])
+
+    at = np.stack([round_values(fit.data, params)])
+    warnings = []
+    if columns(at)["spread"].max() > ensemble.error:
+        ends = 10.0 ** ensemble.member_curves(params, at[:, -1:], anchor)[:, 0]
+        warnings.append(
+            f"the offset forms disagree (loss at the end {ends.min():.3f} to {ends.max():.3f}); a short run with --anchor would settle it"
+        )
+    return Road(BY_OFFSETS, columns, members, warnings)
+
+
+def _members(ensemble: Ensemble, ends: Array) -> list[dict[str, Any]]:
+    numbers = zip(ensemble.members, ensemble.weights, ensemble.held_out, ends, strict=True)
+    return [
+        {
+            "law": member.law.name,
+            "weight": float(weight),
+            "held_out_rmse": float(error),
+            "loss_at_end": float(end),
+        }
+        for member, weight, error, end in numbers
+    ]
+
+
+def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
+    """Return the law's own answer, its interval no narrower than its errors where it had not seen the data."""
+    data, warnings = fit.data, []
+    limit = range_end(data, params)
+    beyond = score_beyond(fit, ratio) if ratio > 1.001 and len(data.resources) == 1 else None
+    unseen = 0.0 if is_fitted(fit, params) else leave_size_out(fit)
+    own = np.isclose(data.params, params, rtol=1e-9)
+    sigma = float(np.median(fit.noise.sigma[own] if own.any() else fit.noise.sigma))
+    if not np.isfinite(unseen):
+        warnings.append(
+            f"{format_quantity(params)} was not fitted, and there are too few sizes to leave one out: how wrong the law is there is not known"
+        )
+
+    def columns(resource: Array) -> Columns:
+        log, se = log_curve_error(fit, params, resource)
+        wide = np.full(len(log), unseen if np.isfinite(unseen) else 0.0)
+        dof = fit.dof
+        if beyond is not None:
+            wide = np.hypot(wide, beyond.error(resource[0] / limit))
+            dof = min(fit.dof, beyond.dof)
+        far = wide > se
+        t = np.where(far, student(level, dof), student(level, fit.dof))
+        se = np.maximum(se, wide)
+        new = np.sqrt(se**2 + (sigma / 10.0**log / LN10) ** 2)
+        found = {"loss": np.minimum(10.0**log, 1.0)}
+        for prefix, width in (("", t * se), ("new_", t * new)):
+            found[f"{prefix}low"] = 10.0 ** (log - width)
+            found[f"{prefix}high"] = np.minimum(10.0 ** np.minimum(log + width, 2.0), 1.0)
+        return found
+
+    words = None if beyond is None else _beyond_words(beyond.reach, ratio)
+    return Road(BY_LAW, columns, warnings=warnings, beyond=words)
+
+
+def log_curve_error(fit: Fit, params: float, resource: Array) -> tuple[Array, Array]:
+    """Return log10 L of a size at values of the resource (Q, n), and its standard error; both (n,)."""
+    log, J = fit.log_curve(np.full(resource.shape[1], params), resource)
+    covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 1e12)
+    return log, np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
+
+
+def leave_size_out(fit: Fit) -> float:
+    """Return a closed law's root mean square error of a size's whole curve, each left out in turn [log10 loss].
+
+    Infinite where there are too few sizes.
+    """
+    data = fit.data
+    if len(data.sizes) <= LEAST_SIZES:
+        return float("inf")
+    squares = []
+    for size in data.sizes:
+        here = data.keep(data.params == size)
+        try:
+            without = fit_data(fit.law, data.keep(data.params != size), fit.specification)
+        except FitError:
+            continue
+        log, _ = without.log_curve(np.full(here.points, size), here.resource[:, here.present])
+        squares.append(float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)) ** 2))
+    return float(np.sqrt(np.mean(squares))) if squares else float("inf")
+
+
+def _beyond_words(reach: float, ratio: float) -> str:
+    scored = (
+        "its band is as wide as the law was wrong when fitted to the earlier part of these runs and held against the rest"
+        if reach > 1
+        else "the runs are too short to score the law there, and its band says nothing"
+    )
+    more = f"; nothing could be scored beyond {reach:.2g} times" if 1 < reach < 0.999 * ratio else ""
+    return f"beyond its data the law is a guess: {scored}{more}; for one run `scalefit forecast` weighs several forms"
