@@ -18,7 +18,7 @@ from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts, results, sca
 def test_fit_then_predict_finds_it(tmp_path):
     made = scalefit("fit", RUNS, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    assert "status converged" in made.stdout
+    assert "732 points: converged" in made.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["fit.json"]
     found = scalefit("predict", "--params", "100B", "--json", "--loss", "0.4", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
@@ -62,7 +62,7 @@ def test_anchor_from_a_short_run(tmp_path, runs):
         (["fit", "empty.parquet"], 1, "empty file"),
         (["fit", "cut.parquet"], 1, "cannot be read as parquet"),
         (["fit", "runs.xlsx"], 1, "unknown ending"),
-        (["fit", RUNS, "--law", "saturatin"], 1, "did you mean 'saturating'"),
+        (["fit", RUNS, "--law", "saturatin"], 2, "did you mean 'saturating'"),
         (["fit", RUNS, "--x", "flop"], 2, "did you mean 'flops'"),
         (["fit", RUNS, "--where", "series"], 2, "column=value"),
         (["fit", RUNS, "--where", "series=bas"], 2, "did you mean 'base'"),

@@ -108,18 +108,18 @@ def loss_of_truth(x):
     return 1 - (SIGMOID["R0"] + (SIGMOID["A"] - SIGMOID["R0"]) / (1 + (SIGMOID["C_mid"] / x) ** SIGMOID["B"]))
 
 
-@pytest.mark.parametrize("law", ["power", "sigmoid"])
+@pytest.mark.parametrize("law", ["exponential", "sigmoid"])
 def test_beyond_its_data_a_law_is_as_wide_as_it_was_wrong(law):
-    """At four times the range 95 % bands hold the truth in at least 17 of 20 tables (false alarm of the right law 1.6 %)."""
+    """At four times the range 95 % bands hold the truth in at least 10 of 12 tables (false alarm 2 %); its own do not."""
     held = plain = 0
-    for seed in range(20):
+    for seed in range(12):
         fit = sf.fit(bent_runs(seed, 5e4), law=law)
         row = fit.predict(SIZES[0], samples=2e5).iloc[0]
         held += row["low"] <= loss_of_truth(2e5) <= row["high"]
         own = fit.fit.predict(SIZES[0], samples=[2e5]).iloc[0]
         plain += own["low"] <= loss_of_truth(2e5) <= own["high"]
-    assert held >= 17
-    assert law == "sigmoid" or plain <= 5
+    assert held >= 10
+    assert law == "sigmoid" or plain == 0
 
 
 def test_what_lies_beyond_is_told():
