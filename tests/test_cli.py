@@ -333,7 +333,7 @@ def test_training_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 def test_experiment_file_of_the_readme_is_valid(tmp_path):
-    from scalefit.runner.config import read_config
+    from scalefit.runner.config_file import read_config
 
     (block,) = re.findall(r"```toml\n(.*?)```", README, re.S)
     (tmp_path / "readme.toml").write_text(block)

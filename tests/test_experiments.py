@@ -12,7 +12,7 @@ import pytest
 import scalefit as sf
 from scalefit.provenance import sha256_of_file
 from scalefit.runner.choices import ADVANTAGE_NAMES
-from scalefit.runner.config import read_config
+from scalefit.runner.config_file import read_config
 from tests.conftest import ROOT
 
 CONFIGS = sorted(path for path in (ROOT / "experiments").glob("*/*.toml") if path.name != "sizes.toml")

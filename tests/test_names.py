@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.names import MOST_BYTES, faults_of_names, file_names
-from scalefit.runner.config import find_run, read_config
 from tests.conftest import results, scalefit
+from scalefit.runner.config_file import find_run, read_config
 
 BAD = {
     "../../esc": "no path",

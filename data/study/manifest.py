@@ -11,7 +11,7 @@ from pathlib import Path
 import scalefit as sf
 from scalefit.output import write_text
 from scalefit.provenance import sha256_of_file
-from scalefit.runner.config import read_config
+from scalefit.runner.config_file import read_config
 
 HERE = Path(__file__).parent
 EXPERIMENTS = HERE.parents[1] / "experiments"

@@ -40,8 +40,8 @@ def run(
     import dataclasses
 
     from scalefit.errors import Interrupted, UsageError
-    from scalefit.runner.config import read_config
     from scalefit.runner.config_check import check
+    from scalefit.runner.config_file import read_config
     from scalefit.runner.ledger import Cluster
     from scalefit.runner.sweep import parts_of, run_sweep
     from scalefit.units import parse_quantity

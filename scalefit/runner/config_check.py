@@ -233,7 +233,7 @@ def _faults_of_size(kind: str, size: SizeConfig, series: tuple[str, ...]) -> lis
         return [f"{where}: give d_model, layers and heads, each at least 1"]
     if size.d_model % (2 * size.heads):
         return [f"{where}: d_model = {size.d_model} must be a multiple of twice heads = {size.heads} (rotary pairs)"]
-    short = shortage(training_memory(size))
+    short = shortage(training_memory(size.d_model, size.layers))
     if short:
         return [f"{where}: {short}; lower d_model or layers"]
     return []

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scalefit.runner.config import SizeConfig
-
 BYTES_A_WEIGHT = 20.0
 """Training keeps weight, gradient, two moments and reference, 4 bytes each [bytes a parameter]."""
 
 
-def training_memory(size: SizeConfig) -> float:
+def training_memory(d_model: int, layers: int) -> float:
     """Estimate the memory of training a nano model [bytes]."""
-    hidden = 8 * -(-size.d_model // 3)
-    return BYTES_A_WEIGHT * size.layers * (4 * size.d_model**2 + 3 * size.d_model * hidden)
+    hidden = 8 * -(-d_model // 3)
+    return BYTES_A_WEIGHT * layers * (4 * d_model**2 + 3 * d_model * hidden)
 
 
 def shortage(needed: float) -> str:

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from scalefit.locks import locked
 from scalefit.output import make_folder, write_file
 from scalefit.runner.config import PretrainConfig, SizeConfig
-from scalefit.runner.policies.nano import NanoShape
-from scalefit.runner.policies.nano_policy import END, NanoPolicy
+from scalefit.runner.policies.nano import END, NanoShape
+from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.tasks.task import Task, random_stream
 
 FORMAT = 1

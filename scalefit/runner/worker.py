@@ -16,7 +16,7 @@ from typing import Any
 
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
-from scalefit.runner.config import from_plain
+from scalefit.runner.config_file import from_plain
 
 
 def speak() -> Callable[..., None]:

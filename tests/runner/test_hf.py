@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scalefit.errors import UsageError
-from scalefit.runner.config import read_config
+from scalefit.runner.config_file import read_config
 from scalefit.runner.policies.hf import HfPolicy
 from scalefit.runner.train import generator_for
 from tests.runner.conftest import TINY, run

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scalefit.errors import UsageError
 from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
-from scalefit.runner.config import read_config
+from scalefit.runner.config_file import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
 from scalefit.runner.sweep import parts_of
 from tests.conftest import results

@@ -7,17 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from scalefit.runner.config import RunSpec
-
-
-class Say(Protocol):
-    """Tells the sweep of an event: progress, note, done."""
-
-    def __call__(self, event: str, **content: object) -> None:
-        """Tell it."""
-        ...
+from scalefit.runner.engines.watch import Say
 
 
 def _embedded(spec: RunSpec, folder: Path, say: Say) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from scalefit.runner.checkpoint import append_row, finish, load_checkpoint, save_checkpoint, write_rows
 from scalefit.runner.config import RunSpec
-from scalefit.runner.engines import Say
-from scalefit.runner.engines.watch import Watch
+from scalefit.runner.engines.watch import Say, Watch
 from scalefit.runner.policies import make_policy
 from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.judge import judges

@@ -22,8 +22,7 @@ from scalefit.locks import locked
 from scalefit.output import make_folder
 from scalefit.places import require
 from scalefit.runner.config import RunSpec
-from scalefit.runner.engines import Say
-from scalefit.runner.engines.watch import Watch
+from scalefit.runner.engines.watch import Say, Watch
 
 PROCESS = "scalefit.runner.engines.trl_process"
 START = "start"

@@ -27,7 +27,8 @@ from scalefit.errors import ScalefitError, UsageError
 from scalefit.numerics.proportions import binomial_interval
 from scalefit.output import make_folder
 from scalefit.runner.checkpoint import append_row, finish, write_rows
-from scalefit.runner.config import RunSpec, find_run
+from scalefit.runner.config import RunSpec
+from scalefit.runner.config_file import find_run
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.evaluate import pass_columns

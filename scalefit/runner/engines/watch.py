@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import Protocol
 
 from scalefit.runner.config import RunSpec
-from scalefit.runner.engines import Say
 
 REPORT_EVERY = 0.5
 """Seconds between progress lines."""
+
+
+class Say(Protocol):
+    """Tells the sweep of an event: progress, note, done."""
+
+    def __call__(self, event: str, **content: object) -> None:
+        """Tell it."""
+        ...
 
 
 class Watch:

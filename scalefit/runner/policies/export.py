@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from scalefit.output import write_file, write_text
-from scalefit.runner.policies.nano import EPS, ROTARY_BASE, Nano
-from scalefit.runner.policies.nano_policy import ALPHABET_AT, END, MAX_LENGTH, PAD
+from scalefit.runner.policies.nano import ALPHABET_AT, END, EPS, MAX_LENGTH, PAD, ROTARY_BASE, Nano
 
 
 def llama_weights(model: Nano, head_channels: int) -> Iterator[tuple[str, Tensor]]:

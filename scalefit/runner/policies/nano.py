@@ -23,6 +23,10 @@ from scalefit.runner.policies.attention import Layout, attend, make_layout
 
 EPS = 1e-6
 ROTARY_BASE = 10000.0
+PAD, END, ALPHABET_AT = 0, 1, 2
+"""Tokens: padding, the end of an answer, and the first character of the alphabet."""
+MAX_LENGTH = 512
+"""Longest prompt and response together [tokens]."""
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from scalefit.errors import UsageError
-from scalefit.runner.policies.nano import Nano, NanoShape
+from scalefit.runner.policies.export import export_llama, llama_weights
+from scalefit.runner.policies.nano import ALPHABET_AT, END, MAX_LENGTH, PAD, Nano, NanoShape
 from scalefit.runner.policies.nano_sample import sample_nano
 from scalefit.runner.policies.policy import plain_text
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.tasks.task import Prompt
-
-PAD, END, ALPHABET_AT = 0, 1, 2
-MAX_LENGTH = 512
-"""Longest prompt and response together [tokens]."""
 
 
 class NanoPolicy:
@@ -95,14 +92,10 @@ class NanoPolicy:
 
     def export(self, folder: Path, head_sizes: Sequence[int] = ()) -> None:
         """Write a checkpoint in transformers' Llama form; heads are padded to the next of `head_sizes`."""
-        from scalefit.runner.policies.export import export_llama
-
         export_llama(self.model, self.alphabet, folder, self._wide(head_sizes))
 
     def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
         """Yield the checkpoint's weights by name as they are now."""
-        from scalefit.runner.policies.export import llama_weights
-
         return llama_weights(self.model, self._wide(head_sizes))
 
     def _wide(self, head_sizes: Sequence[int]) -> int:
