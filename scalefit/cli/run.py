@@ -43,7 +43,8 @@ def run(
     from scalefit.runner.config_check import check
     from scalefit.runner.config_file import read_config
     from scalefit.runner.ledger import Cluster
-    from scalefit.runner.sweep import parts_of, run_sweep
+    from scalefit.runner.run_folder import parts_of
+    from scalefit.runner.sweep import run_sweep
     from scalefit.units import parse_quantity
 
     settings = read_config(config)

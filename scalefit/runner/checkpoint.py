@@ -1,24 +1,21 @@
-"""A run on disk: its rows as they come, its last checkpoint, and how it ended.
+"""The last checkpoint of a run: weights, optimiser, state; see `run_folder` for what else its folder holds.
 
-A run's folder holds `rows.jsonl` (one line an evaluation, synced to disk), `checkpoint.pt` (weights, optimiser, state;
-random states need no place: every draw is decided by seed, purpose and step) and, at the end, `done.json`.
+Random states need no place: every draw is decided by seed, purpose and step.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from scalefit.errors import OutputError
-from scalefit.output import append_text, write_file, write_text
+from scalefit.output import write_file
 from scalefit.runner.advantage import Dynamics
+from scalefit.runner.run_folder import CHECKPOINT
 from scalefit.runner.train import Run, RunState
-
-ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
 
 
 def save_checkpoint(run: Run, folder: Path) -> None:
@@ -63,19 +60,3 @@ def load_checkpoint(run: Run, folder: Path) -> str | None:
         run.reference.model.load_state_dict(reference)
     run.state, run.diagnostics = state, diagnostics
     return None
-
-
-def append_row(folder: Path, row: dict[str, Any]) -> None:
-    """Add a row and sync it to disk."""
-    append_text(folder / ROWS, json.dumps(row) + "\n")
-
-
-def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write all rows anew, for a run that resumes earlier than its last row."""
-    write_text(folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def finish(folder: Path, record: dict[str, Any]) -> None:
-    """Mark a run as ended and drop its checkpoint."""
-    write_text(folder / DONE, json.dumps(record))
-    (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from scalefit.numerics.proportions import COLUMN, RATES, binomial_interval, pass_at_k
-from scalefit.runner.config import EvalConfig
+from scalefit.runner.config import EvalConfig, RunSpec
 from scalefit.runner.policies.policy import Policy, Sampler
+from scalefit.runner.run_folder import Row
 from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks.task import Example, Score, Task
 
@@ -50,13 +51,63 @@ class Evaluation:
         """1 - pass@1."""
         return 1.0 - float(self.pass_rate.mean())
 
-    @property
-    def flexible_column(self) -> dict[str, float]:
-        """What a row says about the flexible rule; nothing for tasks without it."""
-        return {} if self.flexible_loss is None else {"flexible_loss": self.flexible_loss}
+    @classmethod
+    def of(cls, scores: Sequence[Sequence[Score]], tokens: int, truncated: int) -> Evaluation:
+        """Return what the scores of each problem's answers say, which had so many tokens and were cut so often."""
+        rate = np.array([sum(score.reward for score in some) / len(some) for some in scores])
+        every = [score for some in scores for score in some]
+        low, high = binomial_interval((1.0 - float(rate.mean())) * len(scores), len(scores))
+        unparsed = sum(not score.parsed for score in every)
+        total = len(every)
+        return cls(
+            rate, float(low), float(high), tokens / total, truncated / total, unparsed / total, flexible_loss(every)
+        )
 
 
-def pass_columns(pass_rate: NDArray[Any], samples: int, settings: EvalConfig) -> dict[str, Any]:
+def row_of(
+    spec: RunSpec, task: Task, step: int, found: Evaluation, *, params: float, totals: Row, diagnostics: Row
+) -> Row:
+    """Return a row of the runs table.
+
+    Parameters
+    ----------
+    params : float
+        Non-embedding parameters N.
+    totals : dict
+        Samples, tokens, FLOPs by the paper's count and those of each kind of pass so far.
+    diagnostics : dict
+        What the engine has to say of its last step.
+    """
+    samples = spec.eval_samples(step)
+    passes = [amount for name, amount in totals.items() if name.startswith("flops_")]
+    return {
+        "run_id": spec.run_id,
+        "series": spec.series,
+        "size": spec.size.name,
+        "params": params,
+        "seed": spec.seed,
+        "step": step,
+        **totals,
+        "flops_full": sum(passes),
+        "reuse": float(spec.reuse),
+        "group_size": spec.group_size,
+        **spec.task_columns,
+        "eval": task.name,
+        "eval_size": len(found.pass_rate),
+        "eval_samples": samples,
+        "loss": found.loss,
+        "loss_low": found.low,
+        "loss_high": found.high,
+        "response_length": found.response_length,
+        "truncated": found.truncated,
+        "unparsed": found.unparsed,
+        **({} if found.flexible_loss is None else {"flexible_loss": found.flexible_loss}),
+        **_pass_columns(found.pass_rate, samples, spec.config.eval),
+        **diagnostics,
+    }
+
+
+def _pass_columns(pass_rate: NDArray[Any], samples: int, settings: EvalConfig) -> dict[str, Any]:
     """Return what a row says beside the loss: every problem's pass rate, and pass@k for each k the samples allow."""
     found: dict[str, Any] = {RATES: list(map(float, pass_rate))} if settings.keep_problems else {}
     for k in settings.pass_at:
@@ -90,11 +141,4 @@ def evaluate(
         found += score_groups(task, part, policy.texts(rollouts))
         lengths += int(rollouts.mask_PGT.sum())
         truncated += int((~rollouts.ended_PG).sum())
-    total = len(examples) * samples
-    rate = np.array([sum(score.reward for score in scores) / samples for scores in found])
-    scores = [score for group in found for score in group]
-    unparsed = sum(not score.parsed for score in scores)
-    low, high = binomial_interval((1.0 - float(rate.mean())) * len(examples), len(examples))
-    return Evaluation(
-        rate, float(low), float(high), lengths / total, truncated / total, unparsed / total, flexible_loss(scores)
-    )
+    return Evaluation.of(found, lengths, truncated)

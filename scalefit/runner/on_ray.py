@@ -11,13 +11,13 @@ import logging
 import os
 import socket
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.config import RunSpec
 from scalefit.runner.ledger import Cluster, Ledger
 from scalefit.runner.pool import WORKER
+from scalefit.runner.run_folder import last_words
 
 ANSWER = 10.0
 """Seconds that an address has to answer."""
@@ -101,7 +101,9 @@ def _serve(ray: Any, ledger: Ledger, cluster: Cluster) -> None:
                 if said is None or not ledger.hear(said):
                     ledger.died(spec, f"ended with code {code}")
             for spec in tasks.values():
-                ledger.under_way[spec.run_id] = _last_words(ledger.folder / spec.run_id)
+                ledger.under_way[spec.run_id] = last_words(
+                    ledger.folder / spec.run_id, spec.config.grpo.steps, "begins or waits for its resources"
+                )
             ledger.tell()
     finally:
         for task in tasks:
@@ -122,13 +124,3 @@ def _make(order: str, environment: dict[str, str]) -> tuple[dict[str, Any] | Non
         process.kill()
     events = [json.loads(line) for line in said.splitlines() if line.endswith("}")]
     return next((one for one in events if one["event"] in ("done", "failed")), None), process.returncode
-
-
-def _last_words(folder: Path) -> str:
-    """Return where a run is, from the rows it has written."""
-    try:
-        rows = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-        last = json.loads(rows[-1])
-    except (FileNotFoundError, IndexError, json.JSONDecodeError):
-        return "begins or waits for its resources"
-    return f"step {last['step']}, loss {last['loss']:.3f}"

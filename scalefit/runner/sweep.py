@@ -1,6 +1,6 @@
 """A grid of runs: skips what is finished, resumes what was cut off, writes the runs table.
 
-Beside the table lies its folder, `NAME.parts/`, with one folder a run (see `scalefit.runner.checkpoint`). The table is
+Beside the table lie the folders of its runs (see `scalefit.runner.run_folder`). It is
 written anew from these, beside the old one and renamed, whenever a run has ended; torch is only in the workers.
 """
 
@@ -23,17 +23,13 @@ from scalefit.provenance import versions
 from scalefit.runner.config import Config
 from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
 from scalefit.runner.pool import work_locally
+from scalefit.runner.run_folder import CONFIGURATION, parts_of, read_done, read_rows
 from scalefit.table.io import as_runs, write_runs
 
 CONVENTIONS = {
     "params_convention": "non-embedding",
     "flops_convention": "6 * params * tokens, prompt and response tokens of every rollout; flops_full: passes really computed",
 }
-
-
-def parts_of(out: Path) -> Path:
-    """Return the folder beside a table in which its runs are kept."""
-    return out.with_name(out.name + ".parts")
 
 
 def run_sweep(
@@ -69,11 +65,11 @@ def run_sweep(
     with _alone(out):
         make_folder(folder)
         settings = {"digest": config.digest(), **dataclasses.asdict(config)}
-        write_text(folder / "configuration.json", json.dumps(settings, indent=1))
+        write_text(folder / CONFIGURATION, json.dumps(settings, indent=1))
         outcome = Outcome()
         waiting = []
         for spec in config.runs():
-            done = _done(folder / spec.run_id)
+            done = read_done(folder / spec.run_id)
             if done is None:
                 waiting.append(spec)
             elif done["digest"] != spec.digest():
@@ -97,9 +93,9 @@ def run_sweep(
 
 def _refuse_other(config: Config, out: Path, folder: Path) -> None:
     mine = config.digest()
-    if (folder / "configuration.json").exists():
+    if (folder / CONFIGURATION).exists():
         with contextlib.suppress(json.JSONDecodeError):
-            theirs = json.loads((folder / "configuration.json").read_text(encoding="utf-8")).get("digest")
+            theirs = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")).get("digest")
             if theirs != mine:
                 raise UsageError(
                     f"{folder} holds runs of another configuration ({theirs}, this one is {mine}). Give another --out, or delete "
@@ -119,31 +115,13 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-def _done(folder: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return found
-
-
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a run's rows; a last line cut short is left out."""
-    found = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                found.append(json.loads(line))
-    return found
-
-
 def _assemble(config: Config, out: Path, folder: Path) -> int:
     """Write the table from the rows of all runs; return how many rows there are."""
     rows: list[dict[str, Any]] = []
     status = {}
     for spec in config.runs():
-        ended = _done(folder / spec.run_id)
-        mine = _rows(folder / spec.run_id)
+        ended = read_done(folder / spec.run_id)
+        mine = read_rows(folder / spec.run_id)
         if mine:
             status[spec.run_id] = ended["status"] if ended else "unfinished"
             rows += [{**row, "status": status[spec.run_id]} for row in mine]

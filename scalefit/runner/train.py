@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +21,12 @@ from torch import Tensor
 from scalefit.runner.advantage import ADVANTAGES, Dynamics
 from scalefit.runner.config import GrpoConfig, RunSpec
 from scalefit.runner.data import evaluation_examples, training_examples
-from scalefit.runner.evaluate import evaluate, pass_columns
+from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups
 from scalefit.runner.tasks.task import Task
@@ -34,7 +34,6 @@ from scalefit.runner.tasks.task import Task
 TOKENS_A_PASS = 2048
 """What a micro-batch aims at where the configuration leaves it open: larger ones fall out of the processor's cache."""
 COUNTERS = ("samples", "tokens", "flops", "flops_generation", "flops_reference", "flops_training")
-Row = dict[str, Any]
 
 
 class Diverged(Exception):
@@ -229,43 +228,26 @@ class Run:
     def evaluate(self) -> None:
         """Evaluate and add a row."""
         spec, settings, state = self.spec, self.spec.config.eval, self.state
-        samples = spec.eval_samples(state.step)
         found = evaluate(
             self.policy,
             self.sampler,
             self.task,
             self.held_out,
-            samples=samples,
+            samples=spec.eval_samples(state.step),
             max_new_tokens=self.config.max_new_tokens,
             temperature=settings.temperature,
             generator=generator_for(spec.seed, "evaluate", state.step),
         )
         state.rows.append(
-            {
-                "run_id": spec.run_id,
-                "series": spec.series,
-                "size": spec.size.name,
-                "params": float(self.policy.params),
-                "seed": spec.seed,
-                "step": state.step,
-                **state.totals,
-                "flops_full": sum(state.totals[name] for name in COUNTERS[3:]),
-                "reuse": float(spec.reuse),
-                "group_size": spec.group_size,
-                **spec.task_columns,
-                "eval": self.task.name,
-                "eval_size": len(self.held_out),
-                "eval_samples": samples,
-                "loss": found.loss,
-                "loss_low": found.low,
-                "loss_high": found.high,
-                "response_length": found.response_length,
-                "truncated": found.truncated,
-                "unparsed": found.unparsed,
-                **found.flexible_column,
-                **pass_columns(found.pass_rate, samples, settings),
-                **self.diagnostics,
-            }
+            row_of(
+                spec,
+                self.task,
+                state.step,
+                found,
+                params=float(self.policy.params),
+                totals=state.totals,
+                diagnostics=self.diagnostics,
+            )
         )
 
 

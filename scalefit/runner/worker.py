@@ -17,6 +17,7 @@ from typing import Any
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
 from scalefit.runner.config_file import from_plain
+from scalefit.runner.run_folder import ROWS
 
 
 def speak() -> Callable[..., None]:
@@ -48,7 +49,6 @@ def main() -> None:
     say = speak()
     import torch
 
-    from scalefit.runner.checkpoint import ROWS
     from scalefit.runner.engines import ENGINES
 
     say("ready")

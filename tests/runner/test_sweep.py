@@ -17,7 +17,7 @@ import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.locks import locked
 from scalefit.runner.config_file import read_config
-from scalefit.runner.sweep import parts_of
+from scalefit.runner.run_folder import parts_of
 from scalefit.studies.recipes import paired_problems
 from tests.conftest import listen_to_interrupts, results, scalefit
 from tests.runner.conftest import TINY, command, run

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from scalefit.runner.checkpoint import append_row, finish, load_checkpoint, save_checkpoint, write_rows
+from scalefit.runner.checkpoint import load_checkpoint, save_checkpoint
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
 from scalefit.runner.policies import make_policy
+from scalefit.runner.run_folder import CHECKPOINT, append_row, finish, write_rows
 from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.judge import judges
 from scalefit.runner.train import Run
@@ -28,7 +29,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
             say(
                 "note",
                 run=spec.run_id,
-                text=f"{folder / 'checkpoint.pt'} {refused}; the run starts again, with the same result",
+                text=f"{folder / CHECKPOINT} {refused}; the run starts again, with the same result",
             )
         write_rows(folder, run.state.rows)
         first, begin = run.state.step, time.monotonic()
@@ -47,5 +48,5 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
         run.sampler.close()
     if judges().network:
         say("note", run=spec.run_id, text=UNSHIELDED)
-    finish(folder, {"status": status, "steps": run.state.step, "digest": spec.digest(), "seconds": run.seconds})
+    finish(folder, status=status, steps=run.state.step, digest=spec.digest(), seconds=run.seconds)
     say("done", run=spec.run_id, status=status, step=run.state.step, loss=run.state.rows[-1]["loss"])

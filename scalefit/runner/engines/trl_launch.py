@@ -7,7 +7,6 @@ rollouts, uniform groups are not skipped, and FLOPs of passes are 2 N tokens for
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import shlex
 import signal
@@ -23,6 +22,7 @@ from scalefit.output import make_folder
 from scalefit.places import require
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
+from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows
 
 PROCESS = "scalefit.runner.engines.trl_process"
 START = "start"
@@ -230,7 +230,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     # The child keeps the lock while it lives, so a trainer whose starter was killed is never joined by another.
     with locked(folder / LOG) as lock, open(require(folder / LOG).target, "ab") as log:
         process = subprocess.Popen(
-            launch_command(spec, folder.parent / "configuration.json", folder),
+            launch_command(spec, folder.parent / CONFIGURATION, folder),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -240,20 +240,18 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
         )
         try:
             while process.poll() is None:
-                alive(_last_words(spec, folder))
+                alive(last_words(folder, spec.config.grpo.steps, "TRL loads"))
                 time.sleep(0.2)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-    done = folder / "done.json"
-    if process.returncode or not done.exists():
+    done = read_done(folder)
+    if process.returncode or done is None:
         raise ScalefitError(
             f"TRL's trainer ended with code {process.returncode}: {_reason(folder / LOG)} (all of it in {folder / LOG})"
         )
-    ended = json.loads(done.read_text(encoding="utf-8"))
-    last = json.loads((folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    say("done", run=spec.run_id, status=ended["status"], step=ended["steps"], loss=last["loss"])
+    say("done", run=spec.run_id, status=done["status"], step=done["steps"], loss=read_rows(folder)[-1]["loss"])
 
 
 def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
@@ -271,14 +269,6 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
-
-
-def _last_words(spec: RunSpec, folder: Path) -> str:
-    try:
-        row = json.loads((folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    except (FileNotFoundError, IndexError, json.JSONDecodeError):
-        return "TRL loads"
-    return f"TRL, step {row['step']}/{spec.config.grpo.steps}, loss {row['loss']:.3f}"
 
 
 def _reason(log: Path) -> str:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
@@ -24,17 +22,16 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Traine
 from trl import GRPOConfig, GRPOTrainer
 
 from scalefit.errors import ScalefitError, UsageError
-from scalefit.numerics.proportions import binomial_interval
 from scalefit.output import make_folder
-from scalefit.runner.checkpoint import append_row, finish, write_rows
 from scalefit.runner.config import RunSpec
 from scalefit.runner.config_file import find_run
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
-from scalefit.runner.evaluate import pass_columns
+from scalefit.runner.evaluate import Evaluation, row_of
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.policies.policy import chat_turns
-from scalefit.runner.scoring import flexible_loss, score_groups
+from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
+from scalefit.runner.scoring import score_groups
 from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.task import Example, Score, Task
 
@@ -161,49 +158,26 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             raise ScalefitError(
                 f"{len(kept)} answers to {len(self.examples[EVAL])} problems, {samples} each, came back."
             )
-        right = sum(answer[1].reward for answer in kept) / len(kept)
-        flexible = flexible_loss([answer[1] for answer in kept])
-        low, high = map(float, binomial_interval((1 - right) * len(self.examples[EVAL]), len(self.examples[EVAL])))
+        found = Evaluation.of(
+            [[answer[1] for answer in by_problem[at]] for at in sorted(by_problem)],
+            sum(answer[2] for answer in kept),
+            sum(answer[3] for answer in kept),
+        )
         step = whole_steps(self.state.global_step, spec)
+        assert step is not None, "evaluations follow whole steps"
         tokens, size = float(self.state.num_input_tokens_seen), float(self.non_embedding)
         forward = 2.0 * size * tokens
-        passes = {
+        totals = {
+            "samples": float(step * spec.config.grpo.prompts),
+            "tokens": tokens,
+            "flops": paper_flops(size, tokens),
             "flops_generation": forward,
             "flops_reference": forward if spec.config.grpo.kl else 0.0,
             "flops_training": 3 * forward,
         }
         rewarded = sum(count for _, count in sums)
-        rates = [sum(answer[1].reward for answer in by_problem[at]) / samples for at in sorted(by_problem)]
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
-        return {
-            "run_id": spec.run_id,
-            "series": spec.series,
-            "size": spec.size.name,
-            "params": size,
-            "seed": spec.seed,
-            "step": step,
-            "samples": float((step or 0) * spec.config.grpo.prompts),
-            "tokens": tokens,
-            "flops": paper_flops(size, tokens),
-            **passes,
-            "flops_full": sum(passes.values()),
-            "reuse": float(spec.reuse),
-            "group_size": spec.group_size,
-            **spec.task_columns,
-            "eval": self.task.name,
-            "eval_size": len(self.examples[EVAL]),
-            "eval_samples": samples,
-            "loss": 1 - right,
-            "loss_low": low,
-            "loss_high": high,
-            "response_length": sum(answer[2] for answer in kept) / len(kept),
-            "truncated": sum(answer[3] for answer in kept) / len(kept),
-            "unparsed": sum(not answer[1].parsed for answer in kept) / len(kept),
-            **({} if flexible is None else {"flexible_loss": flexible}),
-            **pass_columns(np.array(rates), samples, spec.config.eval),
-            **reward,
-            **self.logged,
-        }
+        return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics={**reward, **self.logged})
 
 
 class Schedule(TrainerCallback):
@@ -255,7 +229,9 @@ def train(spec: RunSpec, folder: Path) -> None:
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0
     )
-    rows = _rows_until(folder, whole_steps(updates, spec) if updates else None)
+    # What a checkpoint has behind it; nothing without one.
+    reached = whole_steps(updates, spec) if updates else None
+    rows = [] if reached is None else [row for row in read_rows(folder) if row["step"] <= reached]
     if first:
         write_rows(folder, rows)
     trainer.args.eval_on_start = not rows
@@ -265,17 +241,8 @@ def train(spec: RunSpec, folder: Path) -> None:
         status = "diverged" if schedule.diverged else "finished"
         # A run that diverged may have stopped within a step.
         step = trainer.state.global_step * spec.config.grpo.mini_batch // spec.config.grpo.prompts
-        finish(folder, {"status": status, "steps": step, "digest": spec.digest()})
+        finish(folder, status=status, steps=step, digest=spec.digest())
         shutil.rmtree(folder / "trl", ignore_errors=True)
-
-
-def _rows_until(folder: Path, step: int | None) -> list[dict[str, Any]]:
-    """Return the rows that a checkpoint at `step` has behind it; none without one."""
-    if step is None or not (folder / "rows.jsonl").exists():
-        return []
-    lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [row for row in rows if row["step"] <= step]
 
 
 def main() -> None:

@@ -1,0 +1,70 @@
+"""The folder of a run: what its files are called, its rows as they come, and how it ended. No torch here.
+
+Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds
+`rows.jsonl` (one line an evaluation, synced to disk), while it lasts a checkpoint, and at the end `done.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scalefit.output import append_text, write_text
+
+Row = dict[str, Any]
+ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
+CONFIGURATION = "configuration.json"
+
+
+def parts_of(out: Path) -> Path:
+    """Return the folder beside a table in which its runs are kept."""
+    return out.with_name(out.name + ".parts")
+
+
+def append_row(folder: Path, row: Row) -> None:
+    """Add a row and sync it to disk."""
+    append_text(folder / ROWS, json.dumps(row) + "\n")
+
+
+def write_rows(folder: Path, rows: list[Row]) -> None:
+    """Write all rows anew, for a run that resumes earlier than its last row."""
+    write_text(folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """Return a run's rows."""
+    return [json.loads(line) for line in _whole_lines(folder)]
+
+
+def _whole_lines(folder: Path) -> list[str]:
+    """Return the lines of a run's rows; a last one cut short is left out."""
+    try:
+        lines = (folder / ROWS).read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [line for line in lines if line.endswith("\n")]
+
+
+def last_words(folder: Path, steps: int, before: str) -> str:
+    """Return where a run of so many steps is, from what it has written; before its first row, what is given."""
+    lines = _whole_lines(folder)
+    if not lines:
+        return before
+    row = json.loads(lines[-1])
+    return f"step {row['step']}/{steps}, loss {row['loss']:.3f}"
+
+
+def finish(folder: Path, *, status: str, steps: int, digest: str, **more: Any) -> None:
+    """Mark a run as ended and drop its checkpoint."""
+    write_text(folder / DONE, json.dumps({"status": status, "steps": steps, "digest": digest, **more}))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def read_done(folder: Path) -> dict[str, Any] | None:
+    """Return how a run ended; None where it has not."""
+    try:
+        found: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return found
