@@ -11,7 +11,6 @@ import pytest
 
 import scalefit as sf
 from scalefit.provenance import sha256_of_file
-from scalefit.runner.choices import ADVANTAGE_NAMES
 from scalefit.runner.config_file import read_config
 from tests.conftest import ROOT
 
@@ -107,7 +106,7 @@ def test_readme_says_how_honest_the_decisions_are():
 def test_what_adaptive_advantages_and_logic_cost():
     """Asked: at most 5 % of a step at 0.1M parameters, at least 5,000 problems a second on one core."""
     found = json.loads((ROOT / "benchmarks" / "beyond.json").read_text())
-    assert set(found["advantages"]["share of a step"]) == set(ADVANTAGE_NAMES)
+    assert {"grpo", "dr-grpo", "rloo", "asymmetric", "power", "fade"} <= set(found["advantages"]["share of a step"])
     assert max(found["advantages"]["share of a step"].values()) <= 0.05
     rates = [rate for by_depth in found["logic problems a second"].values() for rate in by_depth.values()]
     assert len(rates) == 15

@@ -1,55 +1,32 @@
 """The experiment file: what a TOML may say, with the paper's protocol scaled down as defaults.
 
-Every section is a frozen dataclass; an unknown key is an error that names the nearest known one.
+Every section is a frozen dataclass with the ranges on its fields; [task] is the task's own (`scalefit.runner.tasks`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from scalefit.runner.fields import Amount, Count, Grid, Positive, Scalar, Share, Whole, section
+from scalefit.runner.tasks.arithmetic import ArithmeticConfig
+from scalefit.runner.tasks.task import TaskConfig
 
 FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
 FREE_TEXT_FORMAT = 2
-"""The same where answers are read from free text: by the tasks `problems` and `reasoning-gym`, and from `hf` policies."""
+"""The same where answers are read from free text: by some tasks, and from `hf` policies."""
+Normalisation = Literal["token", "sequence", "dr-grpo"]
 
 
-@dataclass(frozen=True)
-class LevelConfig:
-    """A level of the arithmetic task: digits of each term, operations between them, modulus (0: none)."""
-
-    digits: tuple[int, ...]
-    operations: tuple[str, ...]
-    modulus: int = 0
-
-
-@dataclass(frozen=True)
-class TaskConfig:
-    """Where problems come from; `order` is that of training: curriculum (easy to hard) or shuffled.
-
-    `levels` are those of arithmetic, `families` those of reasoning-gym, `path` and `eval_path` files of problems, whose
-    answers are read by `extraction`: strict (what the last mark of an answer holds) or flexible (else the last number);
-    `fragment`, proof `depth`, `decoys`, number of `letters` and `pretrain_depth` (0: `depth`), up to which pre-training goes, of logic.
-    """
-
-    name: str = "arithmetic"
-    order: str = "curriculum"
-    levels: tuple[LevelConfig, ...] = ()
-    families: tuple[str, ...] = ()
-    path: str = ""
-    eval_path: str = ""
-    fragment: str = "implication"
-    depth: int = 4
-    decoys: int = 1
-    letters: int = 26
-    pretrain_depth: int = 0
-    extraction: str = "strict"
-
-
-@dataclass(frozen=True)
+@section
 class SizeConfig:
     """One model: a nano shape, or for `hf` where it is; its own learning rate where it needs one.
 
@@ -66,7 +43,7 @@ class SizeConfig:
     pretrain_learning_rate: float | None = None
 
 
-@dataclass(frozen=True)
+@section
 class PolicyConfig:
     """The family of policies, one run a size; `instruction` follows every prompt of an `hf` policy.
 
@@ -79,7 +56,7 @@ class PolicyConfig:
     sampler: str = "torch"
 
 
-@dataclass(frozen=True)
+@section
 class PretrainConfig:
     """Supervised making of nano base models, in stages of so many tokens, the same for every size.
 
@@ -88,18 +65,18 @@ class PretrainConfig:
     every seed of the sweep has base models of its own, so that what pre-training happens to leave is averaged too.
     """
 
-    tokens: int = 1_000_000
-    base_tokens: int = 200_000
-    base_noise: float = 0.6
-    instruct_tokens: int = 200_000
-    instruct_noise: float = 0.3
-    batch: int = 64
-    learning_rate: float = 5e-3
+    tokens: Count = 1_000_000
+    base_tokens: Whole = 200_000
+    base_noise: Share = 0.6
+    instruct_tokens: Whole = 200_000
+    instruct_noise: Share = 0.3
+    batch: Count = 64
+    learning_rate: Positive = 5e-3
     seed: int = 0
     each_seed: bool = False
 
 
-@dataclass(frozen=True)
+@section
 class GrpoConfig:
     """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
 
@@ -107,41 +84,41 @@ class GrpoConfig:
     `count_attention` adds the scores and mixtures of attention to the FLOPs of passes.
     """
 
-    steps: int = 100
-    prompts: int = 64
-    mini_batch: int = 16
-    micro_batch: int = 0
-    max_new_tokens: int = 8
-    temperature: float = 1.0
+    steps: Count = 100
+    prompts: Count = 64
+    mini_batch: Count = 16
+    micro_batch: Whole = 0
+    max_new_tokens: Count = 8
+    temperature: Positive = 1.0
     advantage: str = "grpo"
-    normalisation: str = "token"
-    learning_rate: float = 3e-4
-    schedule: str = "constant"
-    warmup: int = 0
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl: float = 1e-3
-    entropy: float = 0.0
-    gradient_clip: float = 1.0
-    weight_decay: float = 0.0
+    normalisation: Normalisation = "token"
+    learning_rate: Positive = 3e-4
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: Whole = 0
+    clip_low: Amount = 0.2
+    clip_high: Amount = 0.2
+    kl: Amount = 1e-3
+    entropy: Amount = 0.0
+    gradient_clip: Positive = 1.0
+    weight_decay: Amount = 0.0
     skip_uniform: bool = True
     count_attention: bool = False
 
 
-@dataclass(frozen=True)
+@section
 class AdvantageConfig:
     """What some advantages take: exponents of `asymmetric` and `power`, and the rate of the running means that `fade` reads.
 
     Defaults: Gu et al. 2026 (arXiv:2604.04894), a focus on hard problems within FADE's range, and FADE's rate (arXiv:2607.01490).
     """
 
-    positive: float = 0.9
-    negative: float = 0.4
-    power: float = 2.0
-    rate: float = 0.02
+    positive: Amount = 0.9
+    negative: Amount = 0.4
+    power: Annotated[float, Field(ge=1)] = 2.0
+    rate: Share = 0.02
 
 
-@dataclass(frozen=True)
+@section
 class EvalConfig:
     """Evaluation on a fixed held-out set, at the paper's temperature, pass@1 averaged over `samples`.
 
@@ -150,16 +127,16 @@ class EvalConfig:
     first and the last evaluation (0: `samples`), so that a large k is paid for only where a run begins and ends.
     """
 
-    every: int = 2
-    problems: int = 512
-    samples: int = 4
-    temperature: float = 0.7
+    every: Count = 2
+    problems: Count = 512
+    samples: Count = 4
+    temperature: Amount = 0.7
     keep_problems: bool = False
-    pass_at: tuple[int, ...] = ()
-    end_samples: int = 0
+    pass_at: tuple[Count, ...] = ()
+    end_samples: Whole = 0
 
 
-@dataclass(frozen=True)
+@section
 class VllmConfig:
     """vLLM as the sampler of scalefit's own engine.
 
@@ -168,13 +145,13 @@ class VllmConfig:
     than `tolerance` a token.
     """
 
-    max_length: int = 0
-    cache_gib: int = 1
-    gpu_share: float = 0.4
-    tolerance: float = 1e-5
+    max_length: Whole = 0
+    cache_gib: Count = 1
+    gpu_share: Share = 0.4
+    tolerance: Positive = 1e-5
 
 
-@dataclass(frozen=True)
+@section
 class TrlConfig:
     """TRL's GRPOTrainer as the engine: `processes` on each of `nodes` machines, sharing the model by `strategy`.
 
@@ -182,35 +159,34 @@ class TrlConfig:
     (`off`). `device_batch` completions a pass on each device (0: the most of at most 16 that divide a mini-batch).
     """
 
-    processes: int = 1
-    nodes: int = 1
-    strategy: str = "ddp"
-    precision: str = "fp32"
-    vllm: str = "off"
+    processes: Count = 1
+    nodes: Count = 1
+    strategy: Literal["ddp", "fsdp2", "zero2", "zero3"] = "ddp"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    vllm: Literal["off", "colocate", "server"] = "off"
     server: str = ""
-    tensor_parallel: int = 1
-    gpu_share: float = 0.3
-    device_batch: int = 0
+    tensor_parallel: Count = 1
+    gpu_share: Share = 0.3
+    device_batch: Whole = 0
     gradient_checkpointing: bool = False
 
 
-@dataclass(frozen=True)
+@section
 class SweepConfig:
-    """The grid: one run for each combination, times the sizes; `fragment` and `depth` are for the task `logic`."""
+    """The grid: one run for each combination, times the sizes; `task` holds values of the task's own parameters."""
 
-    series: tuple[str, ...] = ("base",)
-    seeds: tuple[int, ...] = (0,)
-    group_size: tuple[int, ...] = (8,)
-    reuse: tuple[int, ...] = (1,)
-    fragment: tuple[str, ...] = ()
-    depth: tuple[int, ...] = ()
+    series: Grid[Literal["base", "instruct"]] = ("base",)
+    seeds: Grid[Whole] = (0,)
+    group_size: Grid[Count] = (8,)
+    reuse: Grid[Count] = (1,)
+    task: dict[str, Grid[Scalar]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@section
 class Config:
     """A whole experiment."""
 
-    task: TaskConfig = field(default_factory=TaskConfig)
+    task: TaskConfig = field(default_factory=ArithmeticConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     grpo: GrpoConfig = field(default_factory=GrpoConfig)
@@ -220,7 +196,7 @@ class Config:
     trl: TrlConfig = TrlConfig()
     advantage: AdvantageConfig = AdvantageConfig()
     engine: str = "scalefit"
-    threads: int = 1
+    threads: Count = 1
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
@@ -230,13 +206,18 @@ class Config:
         """Return what all runs of a sweep share."""
         return dataclasses.replace(self, sweep=SweepConfig(), policy=dataclasses.replace(self.policy, sizes=()))
 
+    def task_grid(self) -> list[dict[str, Any]]:
+        """Return each combination of the task's swept parameters."""
+        swept = [name for name in self.task.parameters() if name in self.sweep.task]
+        values = itertools.product(*(self.sweep.task[name] for name in swept))
+        return [dict(zip(swept, some, strict=True)) for some in values]
+
     def runs(self) -> list[RunSpec]:
         """Return the grid, smallest size first, in a fixed order."""
         return [
-            RunSpec(self, size, series, seed, group, reuse, fragment, depth)
+            RunSpec(self, size, series, seed, group, reuse, swept)
             for size in self.policy.sizes
-            for fragment in self.sweep.fragment or ("",)
-            for depth in self.sweep.depth or (0,)
+            for swept in self.task_grid()
             for series in self.sweep.series
             for group in self.sweep.group_size
             for reuse in self.sweep.reuse
@@ -246,7 +227,7 @@ class Config:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run of the grid; without a `fragment` or `depth` of its own it has the task's."""
+    """One run of the grid; `swept` are its own values of the task's parameters."""
 
     config: Config
     size: SizeConfig
@@ -254,25 +235,25 @@ class RunSpec:
     seed: int
     group_size: int
     reuse: int
-    fragment: str = ""
-    depth: int = 0
+    swept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
         """A name that says what the run is."""
-        own = (f"-{self.fragment}" if self.fragment else "") + (f"-h{self.depth}" if self.depth else "")
+        labels = self.config.task.labels
+        own = "".join("-" + labels.get(name, name + "{}").format(value) for name, value in self.swept.items())
         return f"{self.size.name}-{self.series}{own}-g{self.group_size}-r{self.reuse}-s{self.seed}"
 
     @property
     def task(self) -> TaskConfig:
-        """The task with the run's own fragment and depth."""
-        task = self.config.task
-        return dataclasses.replace(task, fragment=self.fragment or task.fragment, depth=self.depth or task.depth)
+        """The task with the run's own parameters."""
+        return dataclasses.replace(self.config.task, **self.swept)
 
     @property
     def task_columns(self) -> dict[str, Any]:
         """What the table says about the task beside the evaluation's name."""
-        return {"fragment": self.task.fragment, "depth": self.task.depth} if self.config.task.name == "logic" else {}
+        task = self.task
+        return {name: getattr(task, name) for name in dict.fromkeys((*task.labels, *self.swept))}
 
     @property
     def learning_rate(self) -> float:
@@ -290,10 +271,12 @@ class RunSpec:
         return _digest(dataclasses.replace(self, config=self.config.without_grid()))
 
 
-def _digest(settings: Any) -> str:
+def _digest(settings: Config | RunSpec) -> str:
     config = settings.config if isinstance(settings, RunSpec) else settings
-    free_text = config.task.name in ("problems", "reasoning-gym") or config.policy.kind == "hf"
-    text = json.dumps([FREE_TEXT_FORMAT if free_text else FORMAT, _chosen(settings)], sort_keys=True)
+    chosen = _chosen(settings)
+    swept = chosen.pop("swept", {})  # as if a run had a field for each
+    version = FREE_TEXT_FORMAT if config.task.free_text or config.policy.kind == "hf" else FORMAT
+    text = json.dumps([version, {**swept, **chosen}], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -301,5 +284,5 @@ def _chosen(value: Any) -> Any:
     """Return settings that are not the default ones: a knob added later leaves the hashes of old files alone."""
     if dataclasses.is_dataclass(value):
         fields = ((entry, getattr(value, entry.name)) for entry in dataclasses.fields(value))
-        return {entry.name: _chosen(own) for entry, own in fields if own != entry.default}
+        return {entry.name: _chosen(own) for entry, own in fields if own not in (entry.default, {})}
     return [_chosen(own) for own in value] if isinstance(value, tuple) else value

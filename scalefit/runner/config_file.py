@@ -1,18 +1,31 @@
-"""Reading an experiment file, or what a sweep keeps of it: values of the right types, every misfit told."""
+"""Reading an experiment file, or what a sweep keeps of it: values of the right types, and all faults at once in words."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import tomllib
-import types
 import typing
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from scalefit.errors import UsageError, nearest
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.config_check import check, check_names
+from scalefit.runner.run_folder import CONFIGURATION
+from scalefit.runner.tasks import find_task
+from scalefit.runner.tasks.task import TaskConfig
+
+Place = tuple[str | int, ...]
+_TYPES = {"int": "int", "float": "float", "string": "str", "bool": "bool"}
+_BOUNDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "greater than {gt}",
+    "less_than_equal": "at most {le}",
+}
 
 
 def read_config(path: str | Path) -> Config:
@@ -32,87 +45,166 @@ def read_config(path: str | Path) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML ({str(error)[:200]}).") from error
-    misfits: list[str] = []
-    config: Config = _build(Config, raw, "", misfits)
-    check(config, str(path), misfits)
+    reading = _Reading()
+    config = reading.config(raw)
+    check(config, str(path), reading.faults, reading.spoilt)
+    return config
+
+
+def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
+    """Return a configuration from `dataclasses.asdict`; raises UsageError."""
+    reading = _Reading()
+    config = reading.config(raw)
+    if reading.faults:
+        raise UsageError(f"{where}: {reading.faults[0]}.")
+    check_names(config, where)
     return config
 
 
 def find_run(path: Path, run_id: str) -> RunSpec:
-    """Return a run of an experiment file, or of the `configuration.json` that a sweep keeps beside its runs.
+    """Return a run of an experiment file, or of the configuration that a sweep keeps beside its runs.
 
     Raises
     ------
     UsageError
         If the grid has no such run.
     """
-    if path.suffix == ".json":
+    if path.name == CONFIGURATION:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        config: Config = _build(Config, {name: value for name, value in raw.items() if name != "digest"}, str(path))
-        check_names(config, str(path))
+        config = plain_config({name: value for name, value in raw.items() if name != "digest"}, str(path))
     else:
         config = read_config(path)
+    return run_of(config, run_id, str(path))
+
+
+def run_of(config: Config, run_id: str, where: str = "configuration") -> RunSpec:
+    """Return a run of a configuration by its name; raises UsageError."""
     found = {spec.run_id: spec for spec in config.runs()}
     if run_id not in found:
-        raise UsageError(f"{path} has no run {run_id!r}; {nearest(run_id, found)}")
+        raise UsageError(f"{where} has no run {run_id!r}; {nearest(run_id, found)}")
     return found[run_id]
 
 
-def from_plain(raw: dict[str, Any]) -> RunSpec:
-    """Rebuild a run from `dataclasses.asdict`."""
-    spec: RunSpec = _build(RunSpec, raw, "run")
-    return spec
+class _Reading:
+    """What did not fit so far, in words, and the keys that it is about; defaults stand in its place."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+        self.spoilt: set[str] = set()
+
+    def config(self, raw: dict[str, Any]) -> Config:
+        """Read a whole configuration; the task's section is the one that its name stands for."""
+        raw = copy.deepcopy(raw)
+        own = raw.pop("task", {})
+        kind = self._kind(own)
+        sweep = raw.get("sweep")
+        if isinstance(sweep, dict):
+            for name in [name for name in sweep if name in kind.parameters()]:
+                self._tell(f"[sweep]: unknown key {name!r}; a task's own are swept as task.{name} = [...]", "sweep")
+                del sweep[name]
+        task = self.take(kind, {"name": "arithmetic", **own} if isinstance(own, dict) else own, ("task",))
+        config = dataclasses.replace(self.take(Config, raw), task=task)
+        swept = {name: self._swept(task, name, values) for name, values in config.sweep.task.items()}
+        return dataclasses.replace(
+            config, sweep=dataclasses.replace(config.sweep, task={name: some for name, some in swept.items() if some})
+        )
+
+    def _kind(self, own: Any) -> type[TaskConfig]:
+        name = own.get("name", "arithmetic") if isinstance(own, dict) else "arithmetic"
+        try:
+            return find_task(name if isinstance(name, str) else "arithmetic")
+        except UsageError as error:
+            self._tell(f"[task] name = {name!r}: {error}", "task")
+            for other in [key for key in own if key not in ("name", "order")]:
+                del own[other]
+            return TaskConfig
+
+    def _swept(self, task: TaskConfig, name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return those values of a sweep that the task's parameter can have."""
+        if name not in task.parameters():
+            if type(task) is not TaskConfig:
+                known = nearest(name, task.parameters())
+                self._tell(f"[sweep] task: {task.name!r} has no parameter {name!r}; {known}", "sweep.task")
+            return ()
+        good = []
+        for value in values:
+            before = len(self.faults)
+            built = self.take(type(task), {"name": task.name, name: value}, ("sweep", "task"))
+            if len(self.faults) == before:
+                good.append(getattr(built, name))
+        return tuple(good)
+
+    def take(self, kind: type[Any], raw: Any, at: Place = ()) -> Any:
+        """Return a section of what fits of plain values, which lie at some place of the file."""
+        reader = TypeAdapter(kind)
+        told = False
+        while True:
+            try:
+                # As JSON, where a list may become a tuple, and text never a number.
+                return reader.validate_json(json.dumps(raw, default=lambda value: {"a date": str(value)}))
+            except ValidationError as error:
+                found = error.errors(include_url=False)
+            for one in found:
+                hollow = one["type"] == "too_short" and one["input"]  # its values are what was wrong
+                if not (told or hollow):
+                    self._tell(_in_words(kind, one, at), ".".join(str(part) for part in (*at, *one["loc"])))
+            told = True  # whatever is missing by now was told as what it was
+            raw = _without(raw, {one["loc"][:-1] if one["type"] == "missing" else one["loc"] for one in found})
+
+    def _tell(self, fault: str, key: str) -> None:
+        self.faults.append(fault)
+        self.spoilt.add(key)
 
 
-def _build(kind: Any, raw: Any, where: str, misfits: list[str] | None = None) -> Any:
-    """Turn plain TOML values into the annotated type.
-
-    What does not fit raises UsageError; with `misfits` it is told there, and what can be built is, defaults in its place.
-    """
-    if misfits is None:
-        misfits = []
-        built = _build(kind, raw, where, misfits)
-        if misfits:
-            raise UsageError(f"{misfits[0]}.")
-        return built
-    if dataclasses.is_dataclass(kind):
-        return _build_section(kind, raw, where, misfits)
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple:
-        if not isinstance(raw, list | tuple):
-            misfits.append(f"{where}: must be a list, not {raw!r:.60}")
-            return _MISFIT
-        built = [_build(inner[0], value, where, misfits) for value in raw]
-        return tuple(value for value in built if value is not _MISFIT)
-    if origin is types.UnionType:
-        return None if raw is None else _build(inner[0], raw, where, misfits)
-    if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
-        return float(raw)
-    if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
-        misfits.append(f"{where}: must be of type {kind.__name__}, not {raw!r:.60}")
-        return _MISFIT
+def _without(raw: Any, places: set[Place]) -> Any:
+    """Return plain values but for those at some places."""
+    for place in sorted(places, key=lambda place: [(isinstance(part, str), part) for part in place], reverse=True):
+        if not place:
+            return {}
+        holder = raw
+        for part in place[:-1]:
+            holder = holder[part]
+        del holder[place[-1]]
     return raw
 
 
-def _build_section(kind: Any, raw: Any, where: str, misfits: list[str]) -> Any:
-    """Build a section of what fits; `_MISFIT` where a value that it needs is missing or does not fit."""
-    if not isinstance(raw, dict):
-        misfits.append(f"{where}: must be a section, not {raw!r:.60}")
-        return _MISFIT
-    types_of = typing.get_type_hints(kind)
-    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
-    values = {}
-    for name, value in raw.items():
-        inside = f"{where} [{name}]".strip()
-        if name not in fields:
-            misfits.append(f"{where + ': ' if where else ''}unknown key {name!r}; {nearest(name, fields)}")
-        elif (built := _build(types_of[name], value, inside, misfits)) is not _MISFIT:
-            values[name] = built
-    needed = [name for name, entry in fields.items() if entry.default is entry.default_factory is dataclasses.MISSING]
-    if missing := [name for name in needed if name not in raw]:
-        misfits.append(f"{where}: missing {', '.join(missing)}")
-    return _MISFIT if any(name not in values for name in needed) else kind(**values)
+def _in_words(kind: type[Any], error: Any, at: Place) -> str:
+    """Say what pydantic found wrong, where, and the nearest name for a typo."""
+    what, loc, value, context = error["type"], error["loc"], error["input"], error.get("ctx", {})
+    names = [str(part) for part in (*at, *loc) if isinstance(part, str)]
+    # Two ways to say a place: as the sections that lead there, or as a key and its value.
+    where = " ".join(f"[{name}]" for name in names)
+    head = "[[policy.sizes]]" if names[:2] == ["policy", "sizes"] else f"[{names[0]}]" if names else ""
+    key = f"{head} {'.'.join(names[2 if head.startswith('[[') else 1 :])}" if len(names) > 1 else "".join(names)
+    if what == "unexpected_keyword_argument":
+        inside = " ".join(f"[{name}]" for name in names[:-1])
+        known = [entry.name for entry in dataclasses.fields(_kind_at(kind, loc[:-1]))]
+        return f"{inside + ': ' if inside else ''}unknown key {loc[-1]!r}; {nearest(str(loc[-1]), known)}"
+    if what == "missing":
+        return f"{' '.join(f'[{name}]' for name in names[:-1])}: missing {loc[-1]}"
+    if what in ("dataclass_type", "dict_type"):
+        return f"{where}: must be a section, not {value!r:.60}"
+    if what == "tuple_type":
+        return f"{where}: must be a list, not {value!r:.60}"
+    if (told := what.removesuffix("_type").removesuffix("_from_float")) in _TYPES:
+        return f"{where}: must be of type {_TYPES[told]}, not {value!r:.60}"
+    if what == "literal_error":
+        if not isinstance(value, str):
+            return f"{where}: must be of type str, not {value!r:.60}"
+        return f"{key} = {value!r}: {nearest(value, typing.get_args(_kind_at(kind, loc)))}"
+    if what == "too_short":
+        return f"{key} is empty"
+    if what == "twice":
+        return f"{key} = {value!r:.60} holds a value twice"
+    if what in _BOUNDS:
+        bound = {name: f"{limit:g}" for name, limit in context.items()}
+        shown = float(value) if isinstance(next(iter(context.values())), float) else value
+        return f"{key} = {shown!r}: must be {_BOUNDS[what].format(**bound)}"
+    return f"{key} = {value!r:.60}: {error['msg']}"
 
 
-_MISFIT: Any = object()
-"""In place of what could not be built."""
+def _kind_at(kind: Any, loc: Place) -> Any:
+    """Return the type at a place within a section."""
+    for part in loc:
+        kind = typing.get_type_hints(kind)[part] if isinstance(part, str) else typing.get_args(kind)[0]
+    return kind

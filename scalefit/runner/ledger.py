@@ -89,7 +89,8 @@ class Ledger:
         self.under_way[spec.run_id] = ""
         folder = self.folder / spec.run_id
         make_folder(folder)
-        return spec, json.dumps({"spec": dataclasses.asdict(spec), "folder": str(folder.resolve())})
+        order = {"config": dataclasses.asdict(spec.config), "run": spec.run_id, "folder": str(folder.resolve())}
+        return spec, json.dumps(order)
 
     def hear(self, said: dict[str, Any]) -> bool:
         """Take in what a worker says; return whether its run has ended."""

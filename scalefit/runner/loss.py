@@ -10,8 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-NORMALISATIONS = ("token", "sequence", "dr-grpo")
-
 
 def token_weight(mask_PGT: Tensor, normalisation: str, max_new_tokens: int) -> Tensor:
     """Return each token's weight in the loss, shape (P, G, T).

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from scalefit.runner.advantage import ADVANTAGES, Dynamics
+from scalefit.runner.advantage import Dynamics, find_advantage
 from scalefit.runner.config import GrpoConfig, RunSpec
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.evaluate import evaluate, row_of
@@ -128,7 +128,7 @@ class Run:
         scored = time.perf_counter()
         settings = self.spec.config.advantage
         dynamics = self.state.dynamics.after_sampling(rollouts.entropy, settings.rate)
-        advantage_PG = ADVANTAGES[config.advantage].weigh(reward_PG, dynamics, settings)
+        advantage_PG = find_advantage(config.advantage).weigh(reward_PG, dynamics, settings)
         self.state.dynamics = dynamics.after_scoring(float(reward_PG.mean()), settings.rate)
         reference_PGT = None
         if self.reference is not None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
-from scalefit.runner.config_file import from_plain
+from scalefit.runner.config_file import plain_config, run_of
+from scalefit.runner.named import find_named
 from scalefit.runner.run_folder import ROWS
 
 
@@ -54,13 +55,13 @@ def main() -> None:
     say("ready")
     for line in sys.stdin:
         order = json.loads(line)
-        spec = from_plain(order["spec"])
+        spec = run_of(plain_config(order["config"]), order["run"])
         torch.set_num_threads(spec.config.threads)
         folder = Path(order["folder"])
         try:
             # Where a worker was lost with its starter, it may still be ending its step.
             with locked(folder / ROWS):
-                ENGINES[spec.config.engine](spec, folder, say)
+                find_named(spec.config.engine, ENGINES)(spec, folder, say)
         except (ScalefitError, OSError, MemoryError) as error:
             say("failed", run=spec.run_id, text=f"{type(error).__name__ if not str(error) else error}")
 

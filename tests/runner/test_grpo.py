@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,41 +22,27 @@ from scalefit.runner.advantage import (
     group_advantage,
     power_advantage,
 )
-from scalefit.runner.choices import ADVANTAGE_NAMES, ENGINE_NAMES, KINDS, SAMPLER_NAMES, TRL_ADVANTAGES
-from scalefit.runner.choices import NORMALISATIONS as NORMALISATION_NAMES
 from scalefit.runner.config import (
     AdvantageConfig,
     Config,
     EvalConfig,
     GrpoConfig,
+    Normalisation,
     PolicyConfig,
     RunSpec,
     SizeConfig,
     SweepConfig,
 )
 from scalefit.runner.data import training_examples
-from scalefit.runner.engines import ENGINES
-from scalefit.runner.engines.trl_launch import SCALE
 from scalefit.runner.evaluate import evaluate
-from scalefit.runner.loss import NORMALISATIONS, clipped_loss, entropy_of, low_variance_kl, token_weight
-from scalefit.runner.policies import POLICIES
+from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
-from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at
 
 SIZE = SizeConfig("t", 16, 2, 2)
-
-
-def test_choices_are_the_registries():
-    assert tuple(ADVANTAGES) == ADVANTAGE_NAMES
-    assert set(SCALE) == set(TRL_ADVANTAGES)
-    assert tuple(ENGINES) == ENGINE_NAMES
-    assert tuple(SAMPLERS) == SAMPLER_NAMES
-    assert NORMALISATIONS == NORMALISATION_NAMES
-    assert tuple(POLICIES) == KINDS
 
 
 rewards = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=16)
@@ -182,7 +169,7 @@ def a_run(task=None, **changes):
     grpo = GrpoConfig(
         **{"steps": 4, "prompts": 8, "mini_batch": 8, "micro_batch": 8, "kl": 0.0, "max_new_tokens": 4, **changes}
     )
-    config = Config(policy=PolicyConfig("nano", (SIZE,)), grpo=grpo, eval=EvalConfig(problems=16), sweep=SweepConfig())
+    config = Config(policy=PolicyConfig(sizes=(SIZE,)), grpo=grpo, eval=EvalConfig(problems=16), sweep=SweepConfig())
     policy = NanoPolicy(NanoShape("t", 16, 2, 2), Arithmetic().alphabet, torch.Generator().manual_seed(1))
     return Run(RunSpec(config, SIZE, "base", 0, 4, 1), task or FirstDigit(), policy)
 
@@ -198,7 +185,7 @@ def weights(run):
     return torch.cat([p.detach().flatten() for p in run.policy.model.parameters()])
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
 def test_micro_batches_add_up_to_the_mini_batch(normalisation):
     whole, parts = a_run(normalisation=normalisation), a_run(normalisation=normalisation, micro_batch=3)
     for run in (whole, parts):

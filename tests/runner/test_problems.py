@@ -5,12 +5,14 @@ import json
 import pytest
 
 from scalefit.errors import UsageError
-from scalefit.runner.config import Config, PolicyConfig, SizeConfig, TaskConfig
+from scalefit.runner.config import Config, PolicyConfig, SizeConfig
 from scalefit.runner.config_check import check
+from scalefit.runner.config_file import plain_config
 from scalefit.runner.policies.policy import chat_turns, plain_text
 from scalefit.runner.scoring import flexible_loss
+from scalefit.runner.tasks.logic import LogicConfig
 from scalefit.runner.tasks.problem_files import load
-from scalefit.runner.tasks.problems import Problems
+from scalefit.runner.tasks.problems import Problems, ProblemsConfig
 from scalefit.runner.tasks.task import Example, Score
 from tests.runner.conftest import run
 from tests.runner.test_hf import make_llama
@@ -36,20 +38,21 @@ def test_flexible_loss():
 
 
 def test_extraction_is_checked():
-    sizes = (SizeConfig("tiny", model="somewhere"),)
     with pytest.raises(UsageError, match="did you mean 'flexible'"):
-        check(Config(TaskConfig("problems", path="p.jsonl", extraction="flexibel"), PolicyConfig("hf", sizes=sizes)))
-    with pytest.raises(UsageError, match="extraction is for the task 'problems'"):
-        check(Config(TaskConfig(extraction="flexible"), PolicyConfig(sizes=(SizeConfig("tiny", 16, 1, 1),))))
+        plain_config({"task": {"name": "problems", "path": "p.jsonl", "extraction": "flexibel"}})
+    with pytest.raises(UsageError, match="unknown key 'extraction'"):
+        plain_config({"task": {"extraction": "flexible"}})
+    with pytest.raises(UsageError, match="nano models are not pre-trained on problems"):
+        check(Config(ProblemsConfig("problems", path="p"), PolicyConfig(sizes=(SizeConfig("tiny", 16, 1, 1),))))
 
 
 def test_digests_of_other_tasks_are_as_they_were():
     """From the commit before extraction was added; what reads free text gives other rows and has another digest."""
     nano = PolicyConfig(sizes=(SizeConfig("a", 16, 1, 1),))
     assert Config(policy=nano).digest() == NANO_DIGEST
-    assert Config(TaskConfig("logic"), nano).digest() == LOGIC_DIGEST
-    strict, flexible = (Config(TaskConfig("problems", path="p", extraction=one)) for one in ("strict", "flexible"))
-    assert strict.digest() == Config(TaskConfig("problems", path="p")).digest() != flexible.digest()
+    assert Config(LogicConfig("logic"), nano).digest() == LOGIC_DIGEST
+    strict, flexible = (Config(ProblemsConfig("problems", path="p", extraction=one)) for one in ("strict", "flexible"))
+    assert strict.digest() == Config(ProblemsConfig("problems", path="p")).digest() != flexible.digest()
 
 
 NANO_DIGEST, LOGIC_DIGEST = "cec1955ebf3105008c10586a", "3719976c67e0f4d463cb9eec"

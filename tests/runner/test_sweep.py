@@ -253,10 +253,9 @@ def test_each_seed_can_have_its_own_base_model(tiny, tmp_path):
     from dataclasses import replace
 
     from scalefit.runner.policies import make_policy
-    from scalefit.runner.tasks import make_task
 
     config = read_config(tiny)
-    task = make_task(config.task)
+    task = config.task.make()
     own = replace(config, pretrain=replace(config.pretrain, each_seed=True))
     models = {
         (kind, seed): make_policy(replace(settings.runs()[0], seed=seed), task).model.state_dict()["embed"]
@@ -306,7 +305,7 @@ def test_recipes_are_paired_on_the_problems_that_a_sweep_keeps(tmp_path):
 LOGIC = TINY.replace(
     'order = "shuffled"\nlevels = [{digits = [1, 1, 1], operations = ["+", "+"]}]', 'name = "logic"\npretrain_depth = 2'
 )
-LOGIC = LOGIC.replace("seeds = [0]", 'fragment = ["implication", "negation"]\ndepth = [1, 2]').replace(
+LOGIC = LOGIC.replace("seeds = [0]", 'task.fragment = ["implication", "negation"]\ntask.depth = [1, 2]').replace(
     "max_new_tokens = 4", "max_new_tokens = 13"
 )
 
@@ -340,8 +339,24 @@ def test_a_grid_of_logic_that_cannot_be_is_refused_all_at_once(tiny, tmp_path):
     assert refused.returncode == 2
     for said in ("did you mean 'negation'", "depth = 40", "reaches depths from 1 to 12", "max_new_tokens = 2"):
         assert said in refused.stderr, refused.stderr
-    tiny.write_text(TINY.replace("seeds = [0]", "depth = [1, 2]"))
-    assert "[sweep] depth is for the task 'logic'" in run("tiny.toml", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LOGIC.replace("task.depth", "depth"), r"unknown key 'depth'; a task's own are swept as task.depth"),
+        (LOGIC.replace("task.depth", "task.dept"), r"'logic' has no parameter 'dept'; did you mean 'depth'\?"),
+        (LOGIC.replace("task.depth = [1, 2]", "task.depth = [2, true]"), "must be of type int, not True"),
+        (LOGIC.replace("task.depth = [1, 2]", "task.depth = [2, 2]"), "holds a value twice"),
+        (TINY.replace("seeds = [0]", "task.depth = [1, 2]"), "'arithmetic' has no parameter 'depth'"),
+        (TINY.replace("seeds = [0]", "task.levels = [[1], [2]]"), "must be text, a number, true or false"),
+        (TINY.replace("[task]", "[task]\ndepth = 2"), "unknown key 'depth'"),
+    ],
+)
+def test_only_parameters_of_the_task_are_swept(tiny, text, words):
+    tiny.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        read_config(tiny)
 
 
 @pytest.mark.parametrize("advantage", ["asymmetric", "power", "fade"])

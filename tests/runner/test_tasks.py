@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalefit.errors import UsageError
-from scalefit.runner.choices import TASK_NAMES
-from scalefit.runner.config import TaskConfig
-from scalefit.runner.tasks import TASKS, make_task
-from scalefit.runner.tasks.arithmetic import Arithmetic, Level
+from scalefit.runner.tasks.arithmetic import Arithmetic, ArithmeticConfig, Level
 from scalefit.runner.tasks.gym import ReasoningGym
-from scalefit.runner.tasks.problems import Problems
+from scalefit.runner.tasks.problems import Problems, ProblemsConfig
 from scalefit.runner.tasks.task import Example, Score, distinct
 
 FAMILIES = (
@@ -36,10 +33,6 @@ JUNK = (
     "\\boxed{\\boxed{}}",
     "é" * 50,
 )
-
-
-def test_names_are_the_registry():
-    assert tuple(TASKS) == TASK_NAMES
 
 
 @given(st.integers(0, 10**12), st.sampled_from(["train", "eval", "pretrain"]))
@@ -139,6 +132,6 @@ def as_text(prompt):
     return prompt.rstrip("?")
 
 
-def test_make_task_reads_the_configuration(problems):
-    assert make_task(TaskConfig("problems", path=problems.path)) == problems
-    assert make_task(TaskConfig()) == Arithmetic()
+def test_a_section_makes_its_task(problems):
+    assert ProblemsConfig("problems", path=problems.path).make() == problems
+    assert ArithmeticConfig().make() == Arithmetic()

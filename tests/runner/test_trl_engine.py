@@ -222,10 +222,9 @@ def test_too_few_processes_are_refused(tmp_path):
     spec = spec_of(tmp_path, GREEDY + "[trl]\nprocesses = 2\n")
     folder = tmp_path / "one"
     from scalefit.runner.policies import make_policy
-    from scalefit.runner.tasks import make_task
 
     (folder / "start").mkdir(parents=True)
-    make_policy(spec, make_task(spec.config.task)).export(folder / "start")
+    make_policy(spec, spec.config.task.make()).export(folder / "start")
     inner = dry_run(spec, tmp_path / "x.toml", folder)["command"].split(" -m ")[-1]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1"}
     found = subprocess.run(

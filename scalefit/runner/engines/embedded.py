@@ -10,7 +10,6 @@ from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
 from scalefit.runner.policies import make_policy
 from scalefit.runner.run_folder import CHECKPOINT, append_row, finish, write_rows
-from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.judge import judges
 from scalefit.runner.train import Run
 
@@ -20,7 +19,7 @@ UNSHIELDED = "answers were judged in processes that could reach the network, sin
 def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
     alive = Watch(spec, say)
-    task = make_task(spec.task)
+    task = spec.task.make()
     judges().widen(spec.config.threads)
     run = Run(spec, task, make_policy(spec, task, alive))
     try:

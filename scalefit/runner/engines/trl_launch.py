@@ -257,13 +257,12 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
 def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     """Put the model that the run starts from where TRL can read it."""
     from scalefit.runner.policies import make_policy
-    from scalefit.runner.tasks import make_task
 
     start = folder / START
     if (start / "whole").exists():
         return
     make_folder(start)
-    make_policy(spec, make_task(spec.task), alive).export(start)
+    make_policy(spec, spec.task.make(), alive).export(start)
     (start / "whole").touch()
 
 

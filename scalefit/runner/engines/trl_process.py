@@ -32,7 +32,6 @@ from scalefit.runner.flops import paper_flops
 from scalefit.runner.policies.policy import chat_turns
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
-from scalefit.runner.tasks import make_task
 from scalefit.runner.tasks.task import Example, Score, Task
 
 TRAIN, EVAL = "train", "eval"
@@ -224,7 +223,7 @@ def train(spec: RunSpec, folder: Path) -> None:
     chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
-    trainer = Trainer(spec, make_task(spec.task), folder, source, chat)
+    trainer = Trainer(spec, spec.task.make(), folder, source, chat)
     first = trainer.is_world_process_zero()
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0

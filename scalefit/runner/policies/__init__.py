@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from scalefit.runner.named import find_named
+
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec
     from scalefit.runner.policies.policy import Policy
@@ -37,4 +39,4 @@ POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano,
 
 def make_policy(spec: RunSpec, task: Task, report: Report = lambda text: None) -> Policy:
     """Return the policy that a run starts from."""
-    return POLICIES[spec.config.policy.kind](spec, task, report)
+    return find_named(spec.config.policy.kind, POLICIES)(spec, task, report)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scalefit.runner.samplers.own import OwnSampler
+from scalefit.runner.named import find_named
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec
     from scalefit.runner.policies.policy import Policy
+    from scalefit.runner.samplers.own import OwnSampler
     from scalefit.runner.samplers.vllm import VllmSampler
 
 
 def _own(spec: RunSpec, policy: Policy) -> OwnSampler:
+    from scalefit.runner.samplers.own import OwnSampler
+
     return OwnSampler(policy)
 
 
@@ -30,4 +33,4 @@ SAMPLERS: dict[str, Callable[[RunSpec, Policy], OwnSampler | VllmSampler]] = {"t
 
 def make_sampler(spec: RunSpec, policy: Policy) -> OwnSampler | VllmSampler:
     """Return what samples from a policy."""
-    return SAMPLERS[spec.config.policy.sampler](spec, policy)
+    return find_named(spec.config.policy.sampler, SAMPLERS)(spec, policy)

@@ -1,45 +1,27 @@
-"""Tasks with verifiable rewards; `make_task` turns a configuration into one."""
+"""Tasks with verifiable rewards, by name. A task is a file, with its section of an experiment file, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from scalefit.errors import UsageError
+from scalefit.runner.named import find_named
+from scalefit.runner.tasks.arithmetic import ArithmeticConfig
+from scalefit.runner.tasks.gym import GymConfig
+from scalefit.runner.tasks.logic import LogicConfig
+from scalefit.runner.tasks.problems import ProblemsConfig
+from scalefit.runner.tasks.task import TaskConfig
+from scalefit.table.schema import COLUMNS
 
-from scalefit.runner.config import TaskConfig
-from scalefit.runner.tasks.arithmetic import Arithmetic, Level
-from scalefit.runner.tasks.logic import Logic
-from scalefit.runner.tasks.task import Task
-
-
-def _arithmetic(config: TaskConfig) -> Task:
-    if not config.levels:
-        return Arithmetic()
-    return Arithmetic(tuple(Level(level.digits, level.operations, level.modulus) for level in config.levels))
-
-
-def _gym(config: TaskConfig) -> Task:
-    from scalefit.runner.tasks.gym import ReasoningGym
-
-    return ReasoningGym(config.families)
-
-
-def _problems(config: TaskConfig) -> Task:
-    from scalefit.runner.tasks.problems import Problems
-
-    return Problems(config.path, config.eval_path, config.extraction)
-
-
-def _logic(config: TaskConfig) -> Task:
-    return Logic(config.fragment, config.depth, config.decoys, config.letters, config.pretrain_depth or config.depth)
-
-
-TASKS: dict[str, Callable[[TaskConfig], Task]] = {
-    "arithmetic": _arithmetic,
-    "logic": _logic,
-    "reasoning-gym": _gym,
-    "problems": _problems,
+TASKS: dict[str, type[TaskConfig]] = {
+    "arithmetic": ArithmeticConfig,
+    "logic": LogicConfig,
+    "reasoning-gym": GymConfig,
+    "problems": ProblemsConfig,
 }
 
 
-def make_task(config: TaskConfig) -> Task:
-    """Return the task that a configuration names."""
-    return TASKS[config.name](config)
+def find_task(name: str) -> type[TaskConfig]:
+    """Return the section of the task that is called so, one of ours or `module:NAME`; raises UsageError with a hint."""
+    found = find_named(name, TASKS, TaskConfig)
+    if taken := sorted({*COLUMNS, "size", "config"} & set(found.parameters())):
+        raise UsageError(f"its parameter {taken[0]!r} is a column of every row; rename it")
+    return found

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scalefit.errors import UsageError
+from scalefit.runner.fields import section
 from scalefit.runner.tasks.answers import final_answer
-from scalefit.runner.tasks.task import Example, Score, belongs, random_stream
+from scalefit.runner.tasks.task import Example, Score, TaskConfig, belongs, random_stream
 
 _INTEGER = re.compile(r"-?[0-9]{1,40}")
 
 
-@dataclass(frozen=True)
+@section
 class Level:
     """One kind of problem: terms joined by operations, each term with at most so many digits.
 
@@ -94,6 +95,26 @@ class Arithmetic:
         else:
             wrong = next(stream) % 10**size
         return str(wrong if wrong != right else right + 2)
+
+
+@section
+class ArithmeticConfig(TaskConfig):
+    """The section [task] of `arithmetic`; without `levels` they are `LEVELS`."""
+
+    name: str = "arithmetic"
+    levels: tuple[Level, ...] = ()
+
+    def make(self) -> Arithmetic:
+        """Return the task."""
+        return Arithmetic(self.levels or LEVELS)
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with a level."""
+        try:
+            self.make()
+        except UsageError as error:
+            return [str(error)]
+        return []
 
 
 def _problem(level: Level, stream: Iterator[int]) -> tuple[str, str]:

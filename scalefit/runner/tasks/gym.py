@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from scalefit.errors import UsageError
+from scalefit.runner.fields import section
 from scalefit.runner.tasks.answers import LONGEST, final_answer
 from scalefit.runner.tasks.dress import bare
 from scalefit.runner.tasks.families import ITEMS, dataset
 from scalefit.runner.tasks.judge import judges
 from scalefit.runner.tasks.literals import number
-from scalefit.runner.tasks.task import Example, Score, belongs, random_stream
+from scalefit.runner.tasks.task import Example, Score, TaskConfig, belongs, random_stream
 
 PRINTABLE = "".join(map(chr, range(32, 127))) + "\n"
 _INTEGER = re.compile(r"[-+]?\d{1,40}")
@@ -75,3 +77,15 @@ class ReasoningGym:
             if other != example.answer:
                 return other
         return example.answer + "0"
+
+
+@section
+class GymConfig(TaskConfig):
+    """The section [task] of `reasoning-gym`: the names of its `families`."""
+
+    families: tuple[str, ...] = ()
+    free_text: ClassVar = True
+
+    def make(self) -> ReasoningGym:
+        """Return the task."""
+        return ReasoningGym(self.families)

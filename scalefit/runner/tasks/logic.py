@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
+
+from pydantic import Field
 
 from scalefit.errors import UsageError, nearest
+from scalefit.runner.fields import Count, Whole, one_of, section
 from scalefit.runner.tasks.answers import final_answer
 from scalefit.runner.tasks.entailment import Formula, Step, negate
-from scalefit.runner.tasks.task import Example, Score, belongs, random_stream
+from scalefit.runner.tasks.task import Example, Score, TaskConfig, belongs, random_stream
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 OBJECTS = "0123456789"
@@ -44,6 +47,41 @@ def longest_proof(fragment: str, depth: int) -> int:
     """Return the most characters that a worked solution takes; a step by cases writes both of them down."""
     literals = 3 if "cases" in RULES[fragment] else 1
     return depth * literals * (1 + (fragment in ("negation", "quantifiers")) + (fragment == "quantifiers"))
+
+
+def _beyond_reach(fragment: str, decoys: int, letters: int, **depths: int) -> list[str]:
+    reach = deepest(fragment, decoys, letters)
+    return [
+        f"[task] {name} = {depth}: fragment {fragment!r} with {decoys} decoy{'s' if decoys > 1 else ''} reaches depths "
+        f"from 1 to {reach}, for which {letters} letters suffice; lower it, or raise letters (to at most {len(LETTERS)})"
+        for name, depth in depths.items()
+        if not 1 <= depth <= reach
+    ]
+
+
+@section
+class LogicConfig(TaskConfig):
+    """The section [task] of `logic`; `pretrain_depth` is how deep pre-training goes (0: `depth`)."""
+
+    fragment: Annotated[str, one_of(RULES)] = "implication"
+    depth: int = 4
+    decoys: Count = 1
+    letters: Annotated[int, Field(ge=1, le=len(LETTERS))] = 26
+    pretrain_depth: Whole = 0
+    labels: ClassVar = {"fragment": "{}", "depth": "h{}"}
+
+    def make(self) -> Logic:
+        """Return the task."""
+        return Logic(self.fragment, self.depth, self.decoys, self.letters, self.pretrain_depth or self.depth)
+
+    def faults(self) -> list[str]:
+        """Return which depths cannot be reached."""
+        pretraining = {"pretrain_depth": self.pretrain_depth} if self.pretrain_depth else {}
+        return _beyond_reach(self.fragment, self.decoys, self.letters, depth=self.depth, **pretraining)
+
+    def longest_answer(self) -> int:
+        """Return the most characters of a worked solution."""
+        return longest_proof(self.fragment, self.depth)
 
 
 class Problem(NamedTuple):
@@ -97,13 +135,9 @@ class Logic:
             raise UsageError(f"[task] decoys = {self.decoys}: must be at least 1, or whatever is written follows.")
         if not 1 <= self.letters <= len(LETTERS):
             raise UsageError(f"[task] letters = {self.letters}: there are {len(LETTERS)}.")
-        reach = deepest(self.fragment, self.decoys, self.letters)
-        for name, depth in (("depth", self.depth), ("pretrain_depth", self.pretrain_depth)):
-            if not 1 <= depth <= reach:
-                raise UsageError(
-                    f"[task] {name} = {depth}: fragment {self.fragment!r} with {self.decoys} decoy{'s' if self.decoys > 1 else ''} reaches depths "
-                    f"from 1 to {reach}, for which {self.letters} letters suffice; lower it, or raise letters (to at most {len(LETTERS)})."
-                )
+        depths = {"depth": self.depth, "pretrain_depth": self.pretrain_depth}
+        for fault in _beyond_reach(self.fragment, self.decoys, self.letters, **depths):
+            raise UsageError(f"{fault}.")
 
     @property
     def name(self) -> str:

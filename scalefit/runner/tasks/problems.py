@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar, Literal
 
 from scalefit.errors import UsageError
+from scalefit.runner.fields import section
 from scalefit.runner.tasks.answers import final_answer, last_number
 from scalefit.runner.tasks.grade import grade
 from scalefit.runner.tasks.judge import judges
 from scalefit.runner.tasks.problem_files import load
-from scalefit.runner.tasks.task import Example, Score, belongs
+from scalefit.runner.tasks.task import Example, Score, TaskConfig, belongs
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,21 @@ def _ask(gold: str, answer: str) -> bool | None:
 @lru_cache(maxsize=16)
 def _split(task: Problems, split: str) -> tuple[Example, ...]:
     return task._of(split)
+
+
+@section
+class ProblemsConfig(TaskConfig):
+    """The section [task] of `problems`: files, and how answers are read from them.
+
+    `extraction` is strict (what the last mark of an answer holds) or flexible (else the last number).
+    """
+
+    path: str = ""
+    eval_path: str = ""
+    extraction: Literal["strict", "flexible"] = "strict"
+    free_text: ClassVar = True
+    pretrainable: ClassVar = False
+
+    def make(self) -> Problems:
+        """Return the task."""
+        return Problems(self.path, self.eval_path, self.extraction)

@@ -1,7 +1,8 @@
 """What a task is: it makes an example from (split, index) and scores an answer, both without side effects.
 
 Train and evaluation are told apart by a hash of the question's text, so that no question can be in both
-whatever a generator does with its seeds. To add a task, write its file and a line in `TASKS` (`__init__.py`).
+whatever a generator does with its seeds. To add a task, write a file with it and its section, and a line in `TASKS`
+(`__init__.py`); one outside of scalefit is named `module:NAME` instead.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal, Protocol
 
 from scalefit.errors import UsageError
+from scalefit.runner.fields import section
 
 Messages = tuple[tuple[str, str], ...]
 """Turns of a chat: role and content of each."""
 Prompt = str | Messages
 _WORDS = struct.Struct("<16I")
-SPLITS = ("train", "eval", "pretrain")
 EVAL_SHARE = 0.1
 """Share of all questions that belong to the evaluation split."""
 
@@ -84,6 +85,40 @@ class Task(Protocol):
     def corrupt(self, example: Example, index: int) -> str:
         """Return a wrong answer, for pre-training nano models on noisy text."""
         ...
+
+
+@section
+class TaskConfig:
+    """The section [task]: what every task has; a task's own parameters stand in a section derived from this one.
+
+    `order` is that of training: curriculum (easy to hard) or shuffled. Every parameter of a task's own can be swept.
+    """
+
+    name: str
+    order: Literal["curriculum", "shuffled"] = "curriculum"
+    free_text: ClassVar[bool] = False
+    """Whether answers are read from free text."""
+    pretrainable: ClassVar[bool] = True
+    """Whether nano models can be pre-trained on it: its alphabet is known, and it can spoil an answer."""
+    labels: ClassVar[Mapping[str, str]] = {}
+    """Parameters that every row has a column of, and how the name of a run says them where they are swept."""
+
+    @classmethod
+    def parameters(cls) -> list[str]:
+        """Return the names of the task's own parameters."""
+        return [entry.name for entry in fields(cls) if entry.name not in ("name", "order")]
+
+    def make(self) -> Task:
+        """Return the task; raises UsageError where there is none with these parameters."""
+        raise NotImplementedError
+
+    def faults(self) -> list[str]:
+        """Return what makes no sense and can be told without the task's files and libraries, in words."""
+        return []
+
+    def longest_answer(self) -> int:
+        """Return the most characters of a right answer that is pre-trained on; 0 where that is not known."""
+        return 0
 
 
 def in_eval(prompt: str) -> bool:
