@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.names import MOST_BYTES, faults_of_names, file_names
-from tests.conftest import results, scalefit
 from scalefit.runner.config_file import find_run, read_config
+from tests.conftest import results, scalefit
 
 BAD = {
     "../../esc": "no path",

@@ -18,9 +18,8 @@ from scalefit.errors import UsageError
 from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
 from scalefit.runner.config_file import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
-from scalefit.runner.sweep import parts_of
-from tests.conftest import results
 from scalefit.runner.run_folder import parts_of
+from tests.conftest import results
 from tests.runner.conftest import TINY, command, run
 from tests.runner.test_sweep import wait_for
 
