@@ -7,13 +7,15 @@ which is found by name when one is asked for, so that nothing here depends on ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import pandas as pd
+
+from scalefit.errors import FitError
 
 
 class Answer:
@@ -75,7 +77,7 @@ class Answers(Sequence[Kind], Generic[Kind]):
     Attributes
     ----------
     unanswered : dict
-        What the table holds besides and could not be answered for, with the reason.
+        What could not be answered, by name, with the reason.
     """
 
     def __init__(self, answers: Sequence[Kind], unanswered: Mapping[str, str] | None = None) -> None:
@@ -116,24 +118,45 @@ class Answers(Sequence[Kind], Generic[Kind]):
     @property
     def headline(self) -> str:
         """The headlines, a line each."""
-        return "\n".join(one.headline for one in self)
+        return "\n".join([*(one.headline for one in self), *self.open])
+
+    @property
+    def open(self) -> list[str]:
+        """What could not be answered, a line each."""
+        return [f"{name}: not answered: {why}" for name, why in self.unanswered.items()]
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return "\n".join([*(one.summary() for one in self), *self._left_out()])
-
-    def _left_out(self) -> list[str]:
-        return [f"not answered: {name}: {why}" for name, why in self.unanswered.items()]
+        return "\n".join([*(one.summary() for one in self), *self.open])
 
     def plot(self) -> list[Any]:
         """Draw each; return the matplotlib figures."""
         return [one.plot() for one in self]
 
     def __repr__(self) -> str:
-        return "\n".join([*map(repr, self), *self._left_out()]) or "<no answers>"
+        return "\n".join([*map(repr, self), *self.open]) or "<no answers>"
 
     def _repr_html_(self) -> str:
-        return "".join(one._repr_html_() for one in self) + html_list(self._left_out())
+        return "".join(one._repr_html_() for one in self) + html_list(self.open)
+
+
+def answer_each(questions: Mapping[str, Callable[[], Kind]]) -> Answers[Kind]:
+    """Ask each question, by its name; what cannot be answered is named with its reason and does not refuse the rest.
+
+    Raises
+    ------
+    FitError
+        Of the first, if none can be answered.
+    """
+    answers, errors = [], {}
+    for name, ask in questions.items():
+        try:
+            answers.append(ask())
+        except FitError as error:
+            errors[name] = error
+    if errors and not answers:
+        raise next(iter(errors.values()))
+    return Answers(answers, {name: str(error) for name, error in errors.items()})
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

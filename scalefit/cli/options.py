@@ -103,9 +103,7 @@ def show(found: Answer | Answers[Any], as_json: bool) -> None:
         print(found.summary())
         return
     several = [found] if isinstance(found, Answer) else found
-    left_out = (
-        [] if isinstance(found, Answer) else [f"not answered: {name}: {why}" for name, why in found.unanswered.items()]
-    )
+    left_out = [] if isinstance(found, Answer) else found.open
     print_json([one.record() for one in several], verdict=found.headline, warnings=[*found.warnings, *left_out])
 
 

@@ -16,7 +16,6 @@ from scalefit.errors import ScalefitError
 from scalefit.runner.ledger import Cluster, Ledger, Outcome
 from scalefit.runner.on_ray import work_on_ray
 from scalefit.runner.run_folder import parts_of
-from scalefit.runner.sweep import parts_of
 from tests.conftest import results
 from tests.runner.conftest import TINY, command, run
 from tests.runner.test_sweep import rows, wait_for
