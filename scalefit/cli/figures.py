@@ -37,13 +37,13 @@ def figures(
     """Draw the law, k(N), the largest size held out, response length, reuse and rollouts; say what cannot be drawn."""
     from scalefit.output import make_folder
     from scalefit.places import check_folder
-    from scalefit.table.prepare import choose
+    from scalefit.table.select import select
 
     require_plotting()
     check_folder(out)
     table = open_runs(runs)
     chosen = parse_where(where)
-    choose(table, chosen)  # A typo is told before a directory is made.
+    select(table, chosen)  # A typo is told before a directory is made.
     from scalefit.plotting.gallery import draw_gallery
 
     with _removed_if_empty(out):

@@ -22,8 +22,9 @@ from scalefit.studies.horizon import study_horizon
 from scalefit.studies.sharpening import study_sharpening
 from scalefit.studies.systems import Transfer
 from scalefit.table.io import RunTable
-from scalefit.table.prepare import FitData, choose, prepare
+from scalefit.table.prepare import FitData, prepare
 from scalefit.table.schema import RESOURCES
+from scalefit.table.select import select
 from scalefit.table.systems import SystemTable
 from scalefit.units import format_quantity
 
@@ -51,7 +52,7 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
     where : mapping, optional
         Columns and the values to keep.
     """
-    gallery, frame = Gallery(), choose(runs, where)
+    gallery, frame = Gallery(), select(runs, where).frame
     labels = _labels(frame)
     for resource in RESOURCES:
         if resource not in frame or frame[resource].isna().all():

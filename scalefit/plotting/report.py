@@ -32,7 +32,8 @@ from scalefit.studies.design import Design, design
 from scalefit.studies.reuse import study_reuse
 from scalefit.studies.rollouts import study_rollouts
 from scalefit.table.io import RunTable
-from scalefit.table.prepare import FitData, choose, prepare
+from scalefit.table.prepare import FitData, prepare
+from scalefit.table.select import select
 from scalefit.units import format_quantity
 
 LAW, LINE = "saturating", "power"
@@ -318,10 +319,11 @@ def _ahead(
     runs: RunTable, where: Mapping[str, str | float] | None
 ) -> Iterator[tuple[str, Forecast | Design | FitError]]:
     """For every series: the rest of its largest run, and what to run next for a size twice the largest."""
+    runs = select(runs, where)
     both = all(name in runs.frame and runs.frame[name].notna().any() for name in ("samples", "flops"))
     for data in prepare(runs, None, where):
         mine = {**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
-        rows = choose(runs, {**mine, "params": float(data.sizes[-1])})
+        rows = select(runs, {**mine, "params": float(data.sizes[-1])}).frame
         run = str(rows["run_id"].iloc[0])
         try:
             yield f"{data.series}: the rest of {run}", forecast(runs, run, evaluation=str(data.record["eval"]))

@@ -18,7 +18,8 @@ from scalefit.fitting.fit import fit_data
 from scalefit.numerics.intervals import student
 from scalefit.prediction.rolling import LEAST_POINTS, Curve, Past, combine, look_ahead, look_back, weigh
 from scalefit.table.io import RunTable
-from scalefit.table.prepare import choose, default_resource, prepare
+from scalefit.table.prepare import prepare
+from scalefit.table.select import default_resource, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -224,7 +225,7 @@ def forecast(
     known = [str(name) for name in frame["run_id"].unique()]
     if run not in known:
         raise UsageError(f"--run {run}: {runs.path} has no such run; {nearest(run, known)}")
-    mine = choose(runs, {"run_id": run})
+    mine = select(runs, {"run_id": run}).frame
     evaluations = [str(name) for name in mine["eval"].unique()]
     if evaluation is None and len(evaluations) > 1:
         raise UsageError(f"run {run} has several evaluations; choose one with --eval: {', '.join(evaluations)}.")

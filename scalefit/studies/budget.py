@@ -7,7 +7,7 @@ reported as one that the data do not give.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from scalefit.studies.cost import PAPER, PASSES, Gpu, find_gpu, flops_of_hours, 
 from scalefit.studies.frontier import DRAWS, draw_theta, frontier
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
+from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -158,7 +159,7 @@ def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble
 
 
 def plan(
-    runs: RunTable,
+    runs: Source,
     *,
     flops: float | None = None,
     samples: float | None = None,
@@ -167,14 +168,14 @@ def plan(
     sizes: Sequence[float] | None = None,
     gpu: str = "h100",
     mfu: float = 0.35,
-    where: Mapping[str, str | float] | None = None,
+    where: Where | None = None,
     seed: int = 0,
 ) -> list[Plan]:
     """Answer a budget for every series of a table; give one of flops, samples, loss and hours.
 
     Parameters
     ----------
-    runs : RunTable
+    runs : RunTable, path or data frame
         Runs of at least two sizes with samples and flops.
     flops : float, optional
         Compute by the table's count, 6 N T [FLOPs].
@@ -204,7 +205,8 @@ def plan(
             raise UsageError("give one budget: --flops or --gpu-hours, not both.")
         flops = flops_of_hours(hours, kind, mfu) * PAPER / sum(PASSES.values())
     budget = Budget(flops, samples, loss)
-    return [_plan(runs, data, budget, sizes, kind, gpu.lower(), mfu, seed) for data in prepare(runs, "flops", where)]
+    runs = select(runs, where)
+    return [_plan(runs, data, budget, sizes, kind, gpu.lower(), mfu, seed) for data in prepare(runs, "flops")]
 
 
 def _plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import UsageError
-from scalefit.table.io import RunTable
-from scalefit.table.prepare import choose, default_resource
+from scalefit.table.select import Source, Where, by_run, default_resource, select
 
 Array = NDArray[np.float64]
 DRAWS = 400
@@ -23,22 +21,21 @@ SMOOTHED = 3
 """Evaluations whose mean decides where a run is at its best; what comes after is no learning curve."""
 UNKNOWN_PROBLEMS = 1000
 """Problems taken for an evaluation that does not say how many it has."""
-KEPT = ("run_id", "series", "eval", "params", "seed", "fragment", "depth")
 
 
 def compute_to_target(
-    runs: RunTable,
+    runs: Source,
     *,
     target: float = TARGET,
     x: str | None = None,
-    where: Mapping[str, str | float] | None = None,
+    where: Where | None = None,
 ) -> pd.DataFrame:
     """Return where every run first reaches a target accuracy.
 
     Parameters
     ----------
-    runs : RunTable
-        From `scalefit.read_runs`.
+    runs : RunTable, path or data frame
+        A runs table.
     target : float
         Accuracy, 1 - loss, that counts as learnt.
     x : {"samples", "flops"}, optional
@@ -59,16 +56,16 @@ def compute_to_target(
     """
     if not 0 < target < 1:
         raise UsageError(f"--target {target:g}: an accuracy between 0 and 1, for instance 0.9.")
-    frame = choose(runs, where)
+    runs = select(runs, where)
+    frame = runs.frame
     resource = x or ("flops" if "flops" in frame and frame["flops"].notna().all() else default_resource(frame))
     if resource not in frame or frame[resource].isna().any():
         raise UsageError(f"--x {resource}: {runs.path} has no {resource} for every evaluation.")
-    kept, found = [name for name in KEPT if name in frame], []
-    for _, part in frame.groupby(["run_id", "eval"], observed=True, sort=False):
-        rows = part.sort_values(resource)
+    found = []
+    for about, part in by_run(frame):
+        rows = part.sort_values(resource, kind="stable")
         trials = float(rows["eval_size"].iloc[0]) if "eval_size" in rows else UNKNOWN_PROBLEMS
         at = crossing(rows[resource].to_numpy(float), 1 - rows["loss"].to_numpy(float), trials, target)
-        about = {name: rows[name].iloc[0] for name in kept}
         found.append({**about, "resource": resource, **at})
     return pd.DataFrame(found)
 

@@ -24,6 +24,7 @@ from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.studies.budget import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
+from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -213,12 +214,12 @@ def _exchange(
 
 
 def design(
-    runs: RunTable,
+    runs: Source,
     budget: float,
     target: float,
     *,
     samples: float | None = None,
-    where: dict[str, str | float] | None = None,
+    where: Where | None = None,
     sizes: Sequence[float] | None = None,
     run_sd: float | None = None,
     seed: int = 0,
@@ -227,7 +228,7 @@ def design(
 
     Parameters
     ----------
-    runs : RunTable
+    runs : RunTable, path or data frame
         What there is, with samples and flops.
     budget : float
         Compute by the table's count [FLOPs].
@@ -247,9 +248,8 @@ def design(
     FitError
         If the table cannot support a closed-offset law, or no run fits the budget.
     """
-    return [
-        _design(runs, data, budget, target, samples, sizes, run_sd, seed) for data in prepare(runs, "samples", where)
-    ]
+    runs = select(runs, where)
+    return [_design(runs, data, budget, target, samples, sizes, run_sd, seed) for data in prepare(runs, "samples")]
 
 
 def _design(

@@ -8,19 +8,20 @@ Source of the test: Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657 (two on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import FitError, UsageError
+from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.numerics.ar1 import Noise
 from scalefit.numerics.intervals import student
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
+from scalefit.table.select import by_run
 
 Array = NDArray[np.float64]
 LAST_SHARE = 0.2
@@ -55,27 +56,12 @@ def mean_variance(noise: Noise, count: int, row: int = 0) -> float:
     return float(noise.sigma[row] ** 2 * np.mean(noise.rho**lag))
 
 
-def single_runs(
-    runs: RunTable, x: str, where: Mapping[str, str | float] | None = None
-) -> list[tuple[pd.Series, FitData]]:
-    """Return every run alone: a row of its constant columns, and its curve."""
+def single_runs(runs: RunTable, x: str) -> list[tuple[pd.Series, FitData]]:
+    """Return every run alone: what is constant in it, and its curve."""
     found = []
-    names = [
-        name for name in ("run_id", "series", "params", "seed", "eval", "reuse", "group_size") if name in runs.frame
-    ]
-    for (run, evaluation), rows in runs.frame.groupby(["run_id", "eval"], observed=True, sort=False):
-        wanted: dict[str, str | float] = {**(where or {}), "run_id": str(run), "eval": str(evaluation)}
-        constant = rows.iloc[0][names]
-        if any(str(constant.get(name, value)) != str(value) for name, value in (where or {}).items()):
-            continue
-        (data,) = prepare(
-            RunTable(rows, runs.metadata, (), runs.path),
-            x,
-            {k: v for k, v in wanted.items() if k in ("run_id", "eval")},
-        )
-        found.append((constant, data))
-    if not found:
-        raise UsageError(f"{runs.path}: no run is left after --where.")
+    for about, rows in by_run(runs.frame):
+        (data,) = prepare(RunTable(rows, runs.metadata, (), runs.path), x)
+        found.append((about, data))
     return found
 
 

@@ -7,7 +7,7 @@ it is kept as "more than all it had", one that begins above it as "less than its
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -19,8 +19,7 @@ from scalefit.answer import Answer
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.censored import FAR, Censored, equal, interval, likelihood
 from scalefit.studies.crossing import ABOVE, BELOW, KNOWN, TARGET, compute_to_target
-from scalefit.table.io import RunTable
-from scalefit.table.prepare import choose
+from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -71,18 +70,18 @@ class Horizon(Answer):
 
 
 def study_horizon(
-    runs: RunTable,
+    runs: Source,
     *,
     target: float = TARGET,
     x: str | None = None,
     order: Sequence[str] | None = None,
-    where: Mapping[str, str | float] | None = None,
+    where: Where | None = None,
 ) -> list[Horizon]:
     """Fit the horizon law to every series and size whose runs differ in depth.
 
     Parameters
     ----------
-    runs : RunTable
+    runs : RunTable, path or data frame
         With columns `depth` and, for classes, `fragment`.
     target : float
         Accuracy that counts as learnt.
@@ -98,13 +97,14 @@ def study_horizon(
     FitError, UsageError
         If there is no depth that varies, no class is left, or an option makes no sense.
     """
-    frame = choose(runs, where)
+    runs = select(runs, where)
+    frame = runs.frame
     if "depth" not in frame or frame["depth"].isna().all():
         raise FitError(
             f"{runs.path}: the horizon law needs a column 'depth', the number of steps of a problem's proof; scalefit run writes it for "
             "the task 'logic' ([sweep] depth = [2, 4, 8])."
         )
-    crossings = compute_to_target(runs, target=target, x=x, where=where).dropna(subset="depth")
+    crossings = compute_to_target(runs, target=target, x=x).dropna(subset="depth")
     crossings["class"] = crossings["fragment"].astype(str) if "fragment" in crossings else "all"
     known = list(crossings["class"].unique())
     for name in order or ():

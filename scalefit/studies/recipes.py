@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from scalefit.fitting.fit import fit_data
 from scalefit.numerics.proportions import RATES
 from scalefit.studies.ends import MARGIN, Difference, Ending, differ, endings, pooled_variance, single_runs
 from scalefit.table.io import RunTable
+from scalefit.table.select import Source, Where, select
 
 Array = NDArray[np.float64]
 QUANTITIES = {
@@ -66,20 +66,20 @@ class Comparison(Answer):
 
 
 def compare_recipes(
-    first: RunTable,
-    second: RunTable,
+    first: Source,
+    second: Source,
     *,
     names: tuple[str, str] = ("A", "B"),
     x: str | None = None,
     loss: float | None = None,
     margin: float = MARGIN,
-    where: Mapping[str, str | float] | None = None,
+    where: Where | None = None,
 ) -> list[Comparison]:
     """Compare two recipes on the sizes and evaluations that both tables have.
 
     Parameters
     ----------
-    first, second : RunTable
+    first, second : RunTable, path or data frame
         One recipe each; runs of one seed are pairs.
     names : tuple of str
         What to call them.
@@ -89,15 +89,18 @@ def compare_recipes(
         Reference loss of the compute multiplier; by default the larger of the two end losses, which both reach.
     margin : float
         Of the equivalence test [loss].
+    where : mapping, optional
+        Column to a value or a list of values, in both tables.
 
     Raises
     ------
     FitError
         If the tables have no series, evaluation and size in common.
     """
+    first, second = (select(runs, where) for runs in (first, second))
     both = all("flops" in runs.frame and runs.frame["flops"].notna().all() for runs in (first, second))
     resource = x or ("flops" if both else "samples")
-    singles = [single_runs(runs, resource, where) for runs in (first, second)]
+    singles = [single_runs(runs, resource) for runs in (first, second)]
     keys = [{(str(a["series"]), str(a["eval"]), float(a["params"])) for a, _ in some} for some in singles]
     common = sorted(keys[0] & keys[1])
     if not common:

@@ -6,7 +6,6 @@ fresh ones, infinite where a repeat is as good as new. Source of the form: Muenn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,8 +17,8 @@ from scalefit.answer import Answer
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.studies.ends import MARGIN, differ, endings, pooled_variance, single_runs, varies
-from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
+from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -81,9 +80,7 @@ def effective_data(samples: Array, unique: float | Array, r_star: float | Array)
     return np.asarray(np.minimum(samples, unique) + unique * r_star * -np.expm1(-repeats / r_star))
 
 
-def study_reuse(
-    runs: RunTable, *, margin: float = MARGIN, where: Mapping[str, str | float] | None = None
-) -> list[Reuse]:
+def study_reuse(runs: Source, *, margin: float = MARGIN, where: Where | None = None) -> list[Reuse]:
     """Study reuse at every size, series and evaluation that was run with several tau.
 
     Raises
@@ -91,6 +88,7 @@ def study_reuse(
     FitError
         If nowhere does reuse vary, or a run's tau or samples are missing.
     """
+    runs = select(runs, where)
     if "reuse" not in runs.frame or "samples" not in runs.frame:
         raise FitError(
             f"{runs.path}: reuse is studied at equal samples by tau; the columns 'reuse' and 'samples' are needed."
@@ -100,7 +98,7 @@ def study_reuse(
     )
     if not varies(runs, "reuse"):
         raise nothing
-    singles = single_runs(runs, "samples", where)
+    singles = single_runs(runs, "samples")
     groups: dict[tuple[str, str, float], list[tuple[pd.Series, FitData]]] = {}
     for about, data in singles:
         if np.isfinite(about["reuse"]):

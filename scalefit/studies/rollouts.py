@@ -5,7 +5,6 @@ A group whose rollouts all earn the same teaches nothing: with pass rate p that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from scalefit.studies.ends import pooled_variance, single_runs, varies
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.table.schema import RESOURCES
+from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ def uniform_group(pass_rate: Array | float, group_size: Array | float) -> Array:
     return np.asarray(p**group_size + (1 - p) ** group_size)
 
 
-def study_rollouts(runs: RunTable, *, where: Mapping[str, str | float] | None = None, seed: int = 0) -> list[Rollouts]:
+def study_rollouts(runs: Source, *, where: Where | None = None, seed: int = 0) -> list[Rollouts]:
     """Compare group sizes at every size, series and evaluation that was run with several.
 
     Raises
@@ -72,6 +72,7 @@ def study_rollouts(runs: RunTable, *, where: Mapping[str, str | float] | None = 
     FitError
         If nowhere does group_size vary.
     """
+    runs = select(runs, where)
     if "group_size" not in runs.frame:
         raise FitError(f"{runs.path}: the column 'group_size' is needed.")
     nothing = FitError(
@@ -82,7 +83,7 @@ def study_rollouts(runs: RunTable, *, where: Mapping[str, str | float] | None = 
     resources = [name for name in RESOURCES if name in runs.frame and runs.frame[name].notna().all()]
     groups: dict[tuple[str, str, float], dict[str, list[tuple[pd.Series, FitData]]]] = {}
     for resource in resources:
-        for about, data in single_runs(runs, resource, where):
+        for about, data in single_runs(runs, resource):
             key = str(about["series"]), str(about["eval"]), float(about["params"])
             groups.setdefault(key, {}).setdefault(resource, []).append((about, data))
     found = [

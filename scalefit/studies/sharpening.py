@@ -21,8 +21,7 @@ from scalefit.laws.relations import PASS_AT_K
 from scalefit.numerics.intervals import student
 from scalefit.numerics.proportions import COLUMN, RATES, pass_at_k
 from scalefit.studies.ends import MARGIN, pooled_variance
-from scalefit.table.io import RunTable
-from scalefit.table.prepare import choose
+from scalefit.table.select import Source, Where, by_size, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -68,17 +67,17 @@ class Sharpening(Answer):
 
 
 def study_sharpening(
-    runs: RunTable,
+    runs: Source,
     *,
     k: Sequence[int] | None = None,
     margin: float = MARGIN,
-    where: Mapping[str, str | float] | None = None,
+    where: Where | None = None,
 ) -> list[Sharpening]:
     """Compare pass@k at the first and the last evaluation of every series, evaluation and size.
 
     Parameters
     ----------
-    runs : RunTable
+    runs : RunTable, path or data frame
         With `pass_rates` and `eval_samples` (`[eval] keep_problems`), or columns `pass_at_1`, `pass_at_8`, ...
     k : sequence of int, optional
         By default powers of two up to the samples there are, or the columns there are.
@@ -90,8 +89,8 @@ def study_sharpening(
     FitError
         If the table has neither; UsageError if a k is larger than the samples.
     """
-    frame = choose(runs, where).sort_values("step")
-    groups = list(frame.groupby(["series", "eval", "params"], observed=True, sort=True))
+    runs = select(runs, where)
+    groups = by_size(runs.frame.sort_values("step"))
     ends = [_ends(rows, k) for _, rows in groups]
     if not any(ends):
         raise FitError(
@@ -106,8 +105,7 @@ def study_sharpening(
     found = []
     for (key, rows), some in zip(groups, ends, strict=True):
         if some is not None:
-            series, evaluation, params = key
-            found.append(_study(str(series), str(evaluation), float(str(params)), rows, some, pooled, margin))
+            found.append(_study(*key, rows, some, pooled, margin))
     return found
 
 

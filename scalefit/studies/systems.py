@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.intervals import holm
-from scalefit.table.systems import SystemTable
+from scalefit.table.systems import as_systems
 
 Array = NDArray[np.float64]
 ALL = "all"
@@ -58,13 +58,13 @@ class Ranking(Answer):
         return f"{self.benchmark}: the data do not separate the first {len(first)}: {', '.join(first)}"
 
 
-def rank_systems(table: SystemTable, benchmark: str | None = None) -> list[Ranking]:
+def rank_systems(table: Any, benchmark: str | None = None) -> list[Ranking]:
     """Rank the systems on every benchmark, and on the mean of those that all systems have.
 
     Parameters
     ----------
-    table : SystemTable
-        From `scalefit.read_systems`.
+    table : SystemTable, path or data frame
+        A table of systems.
     benchmark : str, optional
         Only this one.
 
@@ -75,6 +75,7 @@ def rank_systems(table: SystemTable, benchmark: str | None = None) -> list[Ranki
     FitError
         If nowhere are there two systems.
     """
+    table = as_systems(table)
     if benchmark is not None and benchmark not in (*table.benchmarks, ALL):
         raise UsageError(
             f"--benchmark {benchmark}: {table.path} has no such one; {nearest(benchmark, table.benchmarks)}"
@@ -172,7 +173,7 @@ class Transfer:
         return f"the data do not say whether being better at {self.source} goes with {self.target}: {about}"
 
 
-def study_transfer(table: SystemTable, source: str | None = None) -> list[Transfer]:
+def study_transfer(table: Any, source: str | None = None) -> list[Transfer]:
     """Compare every benchmark with a source, by default the first, over the systems that have both (three or more).
 
     Raises
@@ -180,6 +181,7 @@ def study_transfer(table: SystemTable, source: str | None = None) -> list[Transf
     UsageError
         If there is no such benchmark.
     """
+    table = as_systems(table)
     source = source or table.benchmarks[0]
     if source not in table.benchmarks:
         raise UsageError(f"--source {source}: {table.path} has no such benchmark; {nearest(source, table.benchmarks)}")

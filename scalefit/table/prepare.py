@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError, TableError, UsageError, nearest
 from scalefit.table.io import RunTable
 from scalefit.table.schema import RESOURCES
+from scalefit.table.select import Source, Where, by_series, default_resource, select
 
 Array = NDArray[np.float64]
 WEIGHTS = ("uniform", "size", "binomial")
@@ -110,41 +111,10 @@ class FitData:
         )
 
 
-def choose(runs: RunTable, where: Mapping[str, str | float] | None) -> pd.DataFrame:
-    """Select rows whose columns have the given values; numbers compare as numbers."""
-    frame = runs.frame
-    for name, wanted in (where or {}).items():
-        if name not in frame:
-            raise UsageError(
-                f"--where {name}={wanted}: {runs.path} has no column {name!r}; {nearest(name, map(str, frame.columns))}"
-            )
-        values = frame[name]
-        if values.dtype.kind in "fiu":
-            try:
-                mask = values.to_numpy() == float(wanted)
-            except ValueError:
-                raise UsageError(f"--where {name}={wanted}: {name} holds numbers; write one.") from None
-        else:
-            mask = (values.astype(object) == str(wanted)).to_numpy()
-        if not mask.any():
-            known = sorted({str(value) for value in values.unique()})
-            raise UsageError(f"--where {name}={wanted}: no such row in {runs.path}; {nearest(str(wanted), known)}")
-        frame = frame[mask]
-    return frame
-
-
-def default_resource(frame: pd.DataFrame) -> str:
-    """Return `samples` or `flops`: the first that is present and varies."""
-    for name in RESOURCES:
-        if name in frame and frame[name].nunique() > 1:
-            return name
-    raise FitError("neither samples nor flops varies; a law needs a resource that grows during training.")
-
-
 def prepare(
-    runs: RunTable,
+    runs: Source,
     x: str | None = None,
-    where: Mapping[str, str | float] | None = None,
+    where: Where | None = None,
     *,
     both: bool = False,
     clip: int = 0,
@@ -155,12 +125,12 @@ def prepare(
 
     Parameters
     ----------
-    runs : RunTable
-        A validated table.
+    runs : RunTable, path or data frame
+        A runs table.
     x : {"samples", "flops"}, optional
         Resource; by default the first that is present and varies.
     where : mapping, optional
-        Column to value.
+        Column to a value or a list of values; see `select`.
     both : bool
         Give flops and samples, for the joint law.
     clip : int
@@ -177,47 +147,39 @@ def prepare(
     """
     if weights not in WEIGHTS:
         raise UsageError(f"--weights {weights}: {nearest(weights, WEIGHTS)}")
-    frame = choose(runs, where)
+    chosen = select(runs, where)
     if x is not None and x not in RESOURCES:
         raise UsageError(f"--x {x}: {nearest(x, RESOURCES)}")
-    resources = ("flops", "samples") if both else (x or default_resource(frame),)
+    resources = ("flops", "samples") if both else (x or default_resource(chosen.frame),)
+    record = {
+        "merge": merge,
+        "where": dict(where or {}),
+        "resources": list(resources),
+        "clip": clip,
+        "weights": weights,
+    }
+    if "loss_convention" in chosen.metadata:
+        record["loss_convention"] = str(chosen.metadata["loss_convention"])
+    return [
+        _matrices(part, series, resources, weights, {**record, "eval": evaluation})
+        for series, evaluation, part in by_series(_spent(chosen, resources, clip))
+    ]
+
+
+def _spent(runs: RunTable, resources: tuple[str, ...], clip: int) -> pd.DataFrame:
+    """Return the rows after the start and after `clip` steps."""
+    frame = runs.frame
     for name in resources:
         if name not in frame:
             raise TableError(f"{runs.path}: column {name!r} is missing; the fit asked for needs it.")
-    keep = np.ones(len(frame), bool)
-    for name in resources:
-        keep &= frame[name].to_numpy() > 0
+    keep = np.logical_and.reduce([frame[name].to_numpy() > 0 for name in resources])
     if clip:
         keep &= frame["step"].to_numpy() > clip
     if not keep.any():
         raise FitError(
             f"{runs.path}: no row with {' and '.join(resources)} > 0 and step > {clip} is left; its last step is {frame['step'].max()}, lower --clip."
         )
-    if not keep.all():
-        frame = frame[keep]
-    found = []
-    for series, evaluation, part in _by_series(frame):
-        record = {
-            "merge": merge,
-            "where": dict(where or {}),
-            "resources": list(resources),
-            "clip": clip,
-            "weights": weights,
-            "eval": str(evaluation),
-        }
-        if "loss_convention" in runs.metadata:
-            record["loss_convention"] = str(runs.metadata["loss_convention"])
-        found.append(_matrices(part, str(series), resources, weights, record))
-    return found
-
-
-def _by_series(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Split by (series, eval), without a copy where there is nothing to split."""
-    series, evaluation = frame["series"].unique(), frame["eval"].unique()
-    if len(series) == len(evaluation) == 1:
-        return [(str(series[0]), str(evaluation[0]), frame)]
-    groups = frame.groupby(["series", "eval"], observed=True, sort=True)
-    return [(str(key[0]), str(key[1]), part) for key, part in groups]
+    return frame if keep.all() else frame[keep]
 
 
 def _matrices(

@@ -65,12 +65,13 @@ def read_systems(path: str | Path) -> SystemTable:
     return as_systems(frame, str(path))
 
 
-def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
-    """Validate a data frame as a table of systems.
+def as_systems(frame: Any, path: str = "table") -> SystemTable:
+    """Return any kind of table of systems as a validated one.
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : SystemTable, path or DataFrame
+        A table that was read already is returned as it is, a path is read by `read_systems`. Of a frame:
         Columns system, benchmark, n, and score or correct; optionally params and cost. Common other names are known.
 
     Raises
@@ -78,6 +79,10 @@ def as_systems(frame: pd.DataFrame, path: str = "table") -> SystemTable:
     TableError
         With all faults at once.
     """
+    if isinstance(frame, SystemTable):
+        return frame
+    if isinstance(frame, str | Path):
+        return read_systems(frame)
     frame = frame.rename(columns=_names(frame, path))
     if "score" not in frame and {"correct", "n"} <= set(frame):
         frame = frame.assign(
