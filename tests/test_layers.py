@@ -62,7 +62,7 @@ def test_imports_go_down(name):
             assert name.split(".")[-1] in ("fit", "simulate"), "pandas only where frames are handed out"
 
 
-@pytest.mark.xfail(strict=True, reason="fit/record, config/config_check/memory and two in runner/ are still to be cut")
+@pytest.mark.xfail(strict=True, reason="config/config_check/memory and two more in runner/ are still to be cut")
 def test_no_circle_between_files():
     below = {
         name: {other for other in imports(path) if other in FILES and other != name} for name, path in FILES.items()

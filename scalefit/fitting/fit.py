@@ -25,7 +25,6 @@ from scalefit.units import format_quantity, parse_quantity
 Array = NDArray[np.float64]
 OBJECTIVES = ("loss", "log10-loss")
 NOISES = ("ar1", "independent")
-STATUSES = ("converged", "at-bound", "unidentified", "stopped")
 
 
 DRIFT = 0.97
@@ -141,12 +140,6 @@ class Fit:
     def whitening(self) -> Noise | None:
         """The noise whose inverse weighs residuals; None where they are weighed as in ordinary least squares."""
         return None if self.specification.noise == "independent" or self.drifts else self.noise
-
-    def save(self, path: str) -> None:
-        """Write `fit.json`; see `scalefit.fitting.record`."""
-        from scalefit.fitting.record import save_fits
-
-        save_fits([self], path)
 
     def k(self, params: str | float) -> Estimate:
         """Return k(N) at a model size, with a 95 % interval by the delta method on log k.
