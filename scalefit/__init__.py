@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scalefit.fitting.lmfit_bridge import to_lmfit
     from scalefit.fitting.profile import profile_interval
     from scalefit.fitting.simulate import simulate
-    from scalefit.laws import LAWS, RELATIONS
+    from scalefit.laws import LAWS, RELATIONS, Law, Param, law
     from scalefit.prediction.crossval import cross_validate
     from scalefit.prediction.forecast import forecast
     from scalefit.prediction.predict import predict_size
@@ -37,6 +37,8 @@ _PLACES = {
     "Estimate": "scalefit.fitting.fit",
     "Fit": "scalefit.fitting.fit",
     "LAWS": "scalefit.laws",
+    "Law": "scalefit.laws.law",
+    "Param": "scalefit.laws.law",
     "RELATIONS": "scalefit.laws",
     "SeriesFit": "scalefit.prediction.predictor",
     "as_runs": "scalefit.table.io",
@@ -49,6 +51,7 @@ _PLACES = {
     "fit": "scalefit.prediction.predictor",
     "forecast": "scalefit.prediction.forecast",
     "import_runs": "scalefit.table.importers",
+    "law": "scalefit.laws.own",
     "load_fit": "scalefit.prediction.predictor",
     "plan": "scalefit.studies.budget",
     "predict_size": "scalefit.prediction.predict",
@@ -72,6 +75,8 @@ __all__ = [
     "Estimate",
     "Fit",
     "SeriesFit",
+    "Law",
+    "Param",
     "as_runs",
     "bootstrap",
     "bootstrap_runs",
@@ -82,6 +87,7 @@ __all__ = [
     "fit",
     "forecast",
     "import_runs",
+    "law",
     "load_fit",
     "plan",
     "predict_size",

@@ -121,7 +121,7 @@ class BoundLaw:
     def jacobian(self, theta: Array, params: Array, resource: Array) -> Array:
         """Return d log10 L / d theta for points, shape (n, P), `theta` (P,)."""
         values = self.at(theta, params)
-        gradient = self.law.gradient(values, params, resource)
+        gradient = self.law.slopes(values, params, resource)
         out = np.zeros((len(params), len(theta)))
         index = np.searchsorted(self.sizes, params).clip(0, len(self.sizes) - 1)
         for param in self.law.params:
@@ -136,8 +136,9 @@ class BoundLaw:
         return out
 
     def start(self, data: FitData) -> Array:
-        """Return the start computed from the data, shape (P,)."""
+        """Return the start that the law computes from the data, shape (P,)."""
         law = self.law
+        assert law.start is not None
         seen = law_resource(law, data, data.resource, data.params)
         if law.line is not None:
             return self.internal(law.start(size_lines(data, seen[0])))

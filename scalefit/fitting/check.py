@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
-from scalefit.fitting.fit import Fit
+from scalefit.fitting.fit import Fit, make_problem, share_explained
 from scalefit.laws.law import Law
 
 Array = NDArray[np.float64]
@@ -120,7 +120,17 @@ def find_contradiction(fit: Fit, record: dict[str, Any]) -> str | None:
     out = (fit.theta < low - 1e-9) | (fit.theta > high + 1e-9)
     if out.any():
         return f"theta: {fit.bound.names[int(np.argmax(out))]} is outside its law's bounds"
-    return _covariance_fault(fit.covariance) or _estimates_fault(fit, record)
+    return _covariance_fault(fit.covariance) or _estimates_fault(fit, record) or _law_fault(fit, record["law"])
+
+
+def _law_fault(fit: Fit, name: str) -> str | None:
+    """Hold R² against that of the law as it is now, where it is not this package's."""
+    if ":" not in name:
+        return None
+    r2 = share_explained(make_problem(fit.law, fit.data, fit.specification), fit.theta)
+    if np.isclose(r2, fit.r2, rtol=_SAME, atol=_SAME):
+        return None
+    return f"law {name}: R² was {fit.r2:.6g} and is {r2:.6g} by the law as it is now; it was changed after the fit"
 
 
 def _covariance_fault(covariance: Array) -> str | None:

@@ -15,6 +15,7 @@ from scalefit.errors import FitError, UsageError, nearest
 from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.point_problem import PointProblem, Problem
+from scalefit.fitting.start import find_start
 from scalefit.laws import get_law
 from scalefit.laws.law import Law
 from scalefit.numerics.ar1 import Noise, effective_points, estimate_noise
@@ -236,13 +237,22 @@ def fitted_curves(problem: Problem, theta: Array) -> Array:
     return np.asarray(problem.fitted(theta))
 
 
+def share_explained(problem: Problem, theta: Array) -> float:
+    """Return R² on the problem's scale, points weighed as the data say."""
+    data = problem.data
+    residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
+    centre = np.average(problem.y, weights=data.weight)
+    total = float(np.sum(data.weight * (problem.y - centre) ** 2))
+    return 1 - float(np.sum(data.weight * residual**2)) / total
+
+
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
     """Fit a law to prepared curves.
 
     Parameters
     ----------
     law : Law or str
-        The law or its name.
+        A law, the name of one of `LAWS`, or `module:NAME` of one's own.
     data : FitData
         From `scalefit.table.prepare.prepare`.
     specification : Specification, optional
@@ -253,12 +263,12 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     FitError
         If there are fewer points than parameters, one size only for a law of size, or a constant table.
     """
-    law = get_law(law) if isinstance(law, str) else law
+    law = get_law(law)
     spec = specification or Specification()
     bound = BoundLaw(law, data.sizes)
     _refuse_hopeless(law, bound, data)
     problem = make_problem(law, data, spec)
-    start = bound.start(data)
+    start = find_start(bound, data)
     solution = problem.solve(start[None])
     theta = solution.theta[0]
     problem_residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
@@ -298,9 +308,7 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     if noise.rho > DRIFT:
         covariance = _sandwich(covariance, problem.jacobian(theta), data, noise)
         notes = (*notes, f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}")
-    centre = np.average(problem.y, weights=data.weight)
-    total = float(np.sum(data.weight * (problem.y - centre) ** 2))
-    r2 = 1 - float(np.sum(data.weight * residual**2)) / total
+    r2 = share_explained(problem, theta)
     dof = max(effective_points(data.present, noise.rho) - P, 3.0)
     return Fit(law, data, spec, theta, covariance, noise, status, notes, r2, float(solution.cost[0]), dof)
 

@@ -33,7 +33,7 @@ class LineProblem:
     """The least-squares problem of a line law on given curves."""
 
     def __init__(self, bound: BoundLaw, data: FitData, objective: str = "loss", noise: Noise | None = None) -> None:
-        self.bound, self.law = bound, bound.law
+        self.bound, self.law, self.data = bound, bound.law, data
         assert bound.law.line is not None
         self.line = bound.law.line
         self.x = np.log10(law_resource(bound.law, data, data.resource, data.params)[0])

@@ -17,7 +17,7 @@ import numpy as np
 from scalefit.errors import FitError, LawError, UsageError, nearest
 from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_fault
 from scalefit.fitting.fit import Fit, Specification
-from scalefit.laws import get_law
+from scalefit.laws import get_law, name_of
 from scalefit.numerics.ar1 import Noise
 from scalefit.output import as_plain, write_text
 from scalefit.places import FILE, find_place
@@ -31,12 +31,18 @@ FORMAT, VERSION = FIT, 1
 
 
 def as_record(fit: Fit) -> dict[str, Any]:
-    """Return a fit as plain data; an infinite variance or open interval end is null."""
+    """Return a fit as plain data; an infinite variance or open interval end is null.
+
+    Raises
+    ------
+    LawError
+        If its law has no place from which it could be loaded.
+    """
     data = fit.data
     return dict(
         as_plain(
             {
-                "law": fit.law.name,
+                "law": name_of(fit.law),
                 "series": data.series,
                 "status": fit.status,
                 "notes": fit.notes,
@@ -73,7 +79,7 @@ def from_record(record: dict[str, Any]) -> Fit:
     Raises
     ------
     FitError
-        If parts of it contradict each other.
+        If parts of it contradict each other, or its law cannot be imported.
     """
     try:
         law = get_law(record["law"])
@@ -197,7 +203,9 @@ def load_fits(path: str | Path) -> list[Fit]:
         try:
             found.append(from_record(record))
         except FitError as error:
-            raise FitError(f"{path}: $.fits[{at}]: {str(error).rstrip('.')}; {_again(path)}") from None
+            # What a law of one's own needs, it says itself.
+            rest = "" if record["law"] in str(error) and ":" in record["law"] else f"; {_again(path)}"
+            raise FitError(f"{path}: $.fits[{at}]: {str(error).rstrip('.')}{rest}") from None
         if record.get("record_sha256", seal := _seal(record)) != seal:
             raise FitError(f"{path}: $.fits[{at}]: was changed after it was written; {_again(path)}")
     return found

@@ -45,7 +45,7 @@ def simulate(
     seed : int
         Of numpy's generator.
     """
-    law = get_law(law) if isinstance(law, str) else law
+    law = get_law(law)
     given = {
         name: np.asarray(values, float)
         for name, values in (("flops", flops), ("samples", samples))

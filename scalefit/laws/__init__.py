@@ -1,4 +1,4 @@
-"""The laws and their registry. Adding a law touches the file of its family only."""
+"""The laws and their registry. Adding a law touches the file of its family only; a law of one's own needs no entry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from scalefit.errors import LawError, nearest
 from scalefit.laws.curves import CURVES
 from scalefit.laws.law import Law, Param
 from scalefit.laws.lines import BENT, CLOSED, LINES
+from scalefit.laws.own import import_law, law, place_of
 from scalefit.laws.relations import RELATIONS
 
 LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES)}
@@ -13,14 +14,33 @@ OFFSET_FORMS = (*CLOSED, *BENT)
 """The closed-offset laws that speak about unseen sizes; the default prediction averages them."""
 
 
-def get_law(name: str | Law) -> Law:
-    """Return a law by name, or the law itself; an unknown name is an error that says the nearest."""
-    if isinstance(name, Law):
-        return name
+def get_law(law: str | Law) -> Law:
+    """Return a law by name or by `module:NAME`; a `Law` is one already.
+
+    Raises
+    ------
+    LawError
+        If there is none of this name, with the nearest, or it cannot be imported.
+    """
+    if isinstance(law, Law):
+        return law
+    if law not in LAWS and ":" in law:
+        return import_law(law)
     try:
-        return LAWS[name]
+        return LAWS[law]
     except KeyError:
-        raise LawError(f"no law {name!r}; {nearest(name, LAWS)} `scalefit laws` lists them.") from None
+        raise LawError(f"no law {law!r}; {nearest(law, LAWS)} `scalefit laws` lists them.") from None
 
 
-__all__ = ["LAWS", "OFFSET_FORMS", "RELATIONS", "Law", "Param", "get_law"]
+def name_of(law: Law) -> str:
+    """Return what `get_law` finds a law by.
+
+    Raises
+    ------
+    LawError
+        If there is no such name.
+    """
+    return law.name if LAWS.get(law.name) == law else place_of(law)
+
+
+__all__ = ["LAWS", "OFFSET_FORMS", "RELATIONS", "Law", "Param", "get_law", "law", "name_of"]

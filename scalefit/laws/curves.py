@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scalefit.laws.law import LN10, Array, Curves, Law, Param, Values
-
-_FLOOR = 1e-9
+from scalefit.laws.law import FLOOR, LN10, Array, Curves, Law, Param, Values, log10_of
 
 
 def _from_loss(
@@ -17,12 +15,11 @@ def _from_loss(
     """Turn a form of L and its derivatives into log10 L and its derivatives; L is kept above 1e-9."""
 
     def log_loss(p: Values, N: Array, X: Array) -> Array:
-        value = loss(p, N, X)
-        return np.asarray(np.log10(np.where(np.real(value) > _FLOOR, value, _FLOOR)))
+        return log10_of(loss(p, N, X))
 
     def gradient(p: Values, N: Array, X: Array) -> dict[str, Array]:
         value = loss(p, N, X)
-        safe = np.where(np.real(value) > _FLOOR, value, np.inf)
+        safe = np.where(np.real(value) > FLOOR, value, np.inf)
         return {name: slope / safe / LN10 for name, slope in by(p, N, X).items()}
 
     return log_loss, gradient

@@ -1,4 +1,4 @@
-"""What a law is: parameters, formula, values, analytic gradient, start and source.
+"""What a law is: parameters, formula, values and source; gradient and start where they are worth it.
 
 To add one, write its block in the file of its family and add it to that family's tuple.
 Symbols as in the papers: N model size [parameters], X resource (C [FLOPs] or D [prompts]),
@@ -14,6 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.errors import LawError
+from scalefit.numerics.derivative import differentiate
+
 Array = NDArray[Any]
 Values = Mapping[str, Array]
 
@@ -21,19 +24,30 @@ Line = tuple[Array, Array, dict[str, tuple[Array | float, Array]]]
 """Slope k, offset E, and the derivatives of both by each parameter."""
 
 LN10 = float(np.log(10.0))
+FLOOR = 1e-9
+"""Smallest loss of a curve."""
 BILLION = 1e9
 """Unit in which offsets are written: log10 of parameters in billions."""
 
 
 @dataclass(frozen=True)
 class Param:
-    """A parameter: its unit, bounds, the scale it is fitted on, and whether each size has its own."""
+    """A parameter: its unit, bounds, the scale it is fitted on, whether each size has its own, and where it begins."""
 
     name: str
     unit: str
     bounds: tuple[float, float] = (-np.inf, np.inf)
     scale: Literal["linear", "log"] = "linear"
     per_size: bool = False
+    start: float | None = None
+    """Where the search begins in laws that compute no start from the data."""
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if not low < high or (self.start is not None and not low <= self.start <= high):
+            raise LawError(
+                f"parameter {self.name!r}: bounds {low:g} to {high:g}, start {self.start}; low <= start <= high."
+            )
 
 
 @dataclass(frozen=True)
@@ -71,10 +85,11 @@ class Law:
     ----------
     log_loss : callable (p, N, X) -> log10 L
         `p` maps names to arrays that broadcast with `N`; `X` has shape (Q, ...), Q resources.
-    gradient : callable (p, N, X) -> dict
-        Derivative of `log10 L` by each parameter (on its own scale).
-    start : callable
-        Values computed from the data: from `SizeLines` for line laws, else from a list of `Curves`.
+    gradient : callable (p, N, X) -> dict, optional
+        Derivative of `log10 L` by each parameter (on its own scale); else by a complex step.
+    start : callable, optional
+        Values computed from the data: from `SizeLines` for line laws, else from a list of `Curves`. Without one the
+        search begins at several places within the parameters' bounds.
     line : callable, optional
         `(p, N) -> (k, E, {name: (dk, dE)})` for laws that are a line in log10 X within a size;
         dk is the number 0.0 where k does not depend on the parameter.
@@ -82,6 +97,8 @@ class Law:
         The resource enters as X / (1 + X/X_bend), so that curves flatten beyond X_bend.
     intensive : bool
         Compute enters per parameter, C/N, which the offset's closed form is written for.
+    reference : str, optional
+        `module:NAME` by which saved fits name a law that is not the package's; by default looked up.
     """
 
     name: str
@@ -89,17 +106,27 @@ class Law:
     source: str
     params: tuple[Param, ...]
     log_loss: Callable[[Values, Array, Array], Array]
-    gradient: Callable[[Values, Array, Array], dict[str, Array]]
-    start: Callable[[Any], dict[str, Any]]
+    gradient: Callable[[Values, Array, Array], dict[str, Array]] | None = None
+    start: Callable[[Any], dict[str, Any]] | None = None
     line: Callable[[Values, Array], Line] | None = None
     resources: int = 1
     bends: bool = False
     intensive: bool = False
+    reference: str | None = None
+
+    def slopes(self, p: Values, N: Array, X: Array) -> dict[str, Array]:
+        """Return the derivative of log10 L by each parameter at points, (n,) each."""
+        return differentiate(self.log_loss, p, N, X) if self.gradient is None else self.gradient(p, N, X)
 
     @property
     def per_size(self) -> tuple[str, ...]:
         """Names of the parameters that each size has its own of."""
         return tuple(param.name for param in self.params if param.per_size)
+
+
+def log10_of(loss: Array) -> Array:
+    """Return log10 of a loss, which is kept above 1e-9."""
+    return np.asarray(np.log10(np.where(np.real(loss) > FLOOR, loss, FLOOR)))
 
 
 def bend(log_x: Array, log_bend: Array) -> tuple[Array, Array]:

@@ -108,14 +108,13 @@ def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, 
 
 
 def cross_validate_data(
-    data: FitData, law: str = AVERAGE, mode: str = "zero-shot", *, points: int = 10, share: float = 0.25
+    data: FitData, law: Law | str = AVERAGE, mode: str = "zero-shot", *, points: int = 10, share: float = 0.25
 ) -> pd.DataFrame:
     """Cross-validate on prepared curves; see `cross_validate`."""
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: {nearest(mode, MODES)}")
-    if law != AVERAGE and law not in LAWS:
-        raise UsageError(f"no law {law!r}; {nearest(law, [*LAWS, AVERAGE])}")
-    chosen = None if law == AVERAGE else get_law(law)
+    chosen = _chosen(law)
+    law = AVERAGE if chosen is None else chosen.name
     if mode == "prefix":
         return _prefix(data, chosen or get_law("saturating"), share)
     if chosen is not None and chosen.per_size:
@@ -146,6 +145,13 @@ def _folds(data: FitData, least: int) -> Iterator[tuple[str, float, FitData]]:
         below = data.keep(data.params < data.sizes[-2])
         for size in data.sizes[-2:]:
             yield "leave largest two out", float(size), below
+
+
+def _chosen(law: Law | str) -> Law | None:
+    """Return the law asked for; None for the average."""
+    if isinstance(law, str) and law not in LAWS and law != AVERAGE and ":" not in law:
+        raise UsageError(f"no law {law!r}; {nearest(law, [*LAWS, AVERAGE])}")
+    return None if law == AVERAGE else get_law(law)
 
 
 def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
@@ -187,7 +193,7 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
 
 def cross_validate(
     runs: RunTable,
-    law: str = AVERAGE,
+    law: Law | str = AVERAGE,
     x: str | None = None,
     mode: str = "zero-shot",
     where: Mapping[str, str | float] | None = None,
@@ -201,8 +207,8 @@ def cross_validate(
     ----------
     runs : RunTable
         A validated table.
-    law : str
-        A law, or "average" for the default prediction.
+    law : Law or str
+        A law (one's own too, see `law`), or "average" for the default prediction.
     x : {"samples", "flops"}, optional
         Resource.
     mode : {"zero-shot", "anchored", "prefix"}
@@ -226,7 +232,7 @@ def cross_validate(
     )
 
 
-def compare_laws(data: FitData, laws: tuple[str, ...] = ()) -> pd.DataFrame:
+def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFrame:
     """Rank laws by their zero-shot score, in-sample criteria beside it.
 
     Returns
@@ -241,7 +247,7 @@ def compare_laws(data: FitData, laws: tuple[str, ...] = ()) -> pd.DataFrame:
         one = folds[folds["fold"] == "leave one out"]
         row: dict[str, Any] = {
             "series": data.series,
-            "law": name,
+            "law": one["law"].iloc[0],
             "held_out_rmse": float(np.sqrt((one["rmse"] ** 2).mean())),
             "largest_rmse": float(one["rmse"].iloc[-1]),
             "end_bias": float(one["end_bias"].iloc[-1]),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from scalefit.answer import Answer, Answers, html_list, text_table
-from scalefit.errors import FitError, UsageError
+from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
+from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
 from scalefit.fitting.profile import profile_interval
@@ -21,7 +21,7 @@ from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.predict import Prediction, predict_size
 from scalefit.prediction.saturation import Saturation, weigh_saturation
 from scalefit.table.io import as_runs
-from scalefit.table.prepare import prepare
+from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity, parse_quantity
 
 
@@ -143,7 +143,13 @@ class SeriesFit(Answer):
         return predict_size(self.fit, parse_quantity(params, "params"), at, level=level, loss=loss, anchor=anchor)
 
     def save(self, path: str | Path) -> None:
-        """Write `fit.json`."""
+        """Write `fit.json`, which `load_fit` and `scalefit predict` read.
+
+        Raises
+        ------
+        LawError
+            If the law is one's own and in no module from which it could be loaded again.
+        """
         records.save_fits([self.fit], path)
 
     def record(self) -> dict[str, Any]:
@@ -215,23 +221,18 @@ def fit_series(
         If no series can bear the law.
     """
     chosen, specification = get_law(law), Specification(objective, noise, huber)
-    found, refused = [], {}
     several = prepare(runs, x, where, both=chosen.resources == 2, clip=clip, weights=weights)
-    for data in several:
-        try:
-            result = fit_data(chosen, data, specification)
-            if chosen.line is not None and huber is None:
-                names = [name for name in ("k_max", "N0") if name in result.bound.names]
-                result = replace(result, profiles={name: profile_interval(result, name) for name in names})
-        except FitError as error:
-            if len(several) == 1:
-                raise
-            refused[f"{data.series} on {data.record['eval']}"] = str(error)
-            continue
-        found.append(SeriesFit(result))
-    if not found:
-        raise FitError("no series can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in refused.items()))
-    return Answers(found, refused)
+    return answer_each(
+        {f"{data.series} on {data.record['eval']}": partial(_fit_one, chosen, data, specification) for data in several}
+    )
+
+
+def _fit_one(law: Law, data: FitData, specification: Specification) -> SeriesFit:
+    result = fit_data(law, data, specification)
+    if law.line is not None and specification.huber is None:
+        names = [name for name in ("k_max", "N0") if name in result.bound.names]
+        result = replace(result, profiles={name: profile_interval(result, name) for name in names})
+    return SeriesFit(result)
 
 
 def fit(
@@ -253,7 +254,7 @@ def fit(
     runs : RunTable, str, Path or data frame
         A runs table in any form that `as_runs` takes.
     law : str or Law
-        A name of `LAWS`, or a law.
+        A name of `LAWS`, a `Law` of one's own (see `law`), or `module:NAME` of one.
     x : {"samples", "flops"}, optional
         Resource; by default the first that is present and varies.
     where : mapping, optional
@@ -292,6 +293,8 @@ def load_fits(path: str | Path, series: str | None = None) -> Answers[SeriesFit]
 
 def load_fit(path: str | Path, series: str | None = None) -> SeriesFit:
     """Load a fit from `fit.json`; name the series where the file holds several.
+
+    The fit of a law of one's own imports the module that the file names, which runs it.
 
     Raises
     ------
