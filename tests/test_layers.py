@@ -62,12 +62,10 @@ def test_imports_go_down(name):
             assert name.split(".")[-1] in ("fit", "simulate"), "pandas only where frames are handed out"
 
 
-@pytest.mark.xfail(strict=True, reason="config/config_check/memory and two more in runner/ are still to be cut")
 def test_no_circle_between_files():
     below = {
         name: {other for other in imports(path) if other in FILES and other != name} for name, path in FILES.items()
     }
-    # A folder's __init__ is its face: whoever imports a file of the folder does not import what the face shows.
     while below:
         free = [name for name, others in below.items() if not others & below.keys()]
         assert free, f"a circle among {sorted(below)}"

@@ -77,7 +77,9 @@ def kept(frame, where):
 def plain(text):
     """What was printed or written, but for the selection and the table's own hash."""
     return re.sub(
-        r'"where": \{[^}]*\}|"(record_)?sha256": "\w+"|kept [^;]*;|SHA-256 \w+|\d+ rows read', "", unescape(text)
+        r',?\s*"where": (\{[^}]*\}|\[[^\]]*\])|"(record_)?sha256": "\w+"|kept [^;]*;|SHA-256 \w+|\d+ rows read',
+        "",
+        unescape(text),
     )
 
 
