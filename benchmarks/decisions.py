@@ -27,8 +27,8 @@ from scalefit.fitting.fit import Fit, fit_data
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.output import write_json
 from scalefit.prediction.ensemble import average_offsets
-from scalefit.prediction.forecast import among_siblings, band
 from scalefit.prediction.rolling import LEAST_POINTS
+from scalefit.prediction.siblings import among_siblings, band
 from scalefit.provenance import versions
 from scalefit.studies.frontier import BEYOND, curves_at, frontier
 from scalefit.table.io import RunTable

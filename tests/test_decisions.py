@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
-from scalefit.prediction.forecast import among_siblings, band
+from scalefit.prediction.siblings import among_siblings, band
 from scalefit.studies.budget import Budget
 from scalefit.studies.design import variances
 from scalefit.studies.resolution import resolve_difference

@@ -14,7 +14,7 @@ import pandas as pd
 from study import DATA, put_result, save, section
 
 import scalefit as sf
-from scalefit.plotting.relations import draw_horizon
+from scalefit.plotting.studies import draw_horizon
 from scalefit.plotting.style import new_figure, styled
 
 ORDER = ("implication", "conjunction", "disjunction")

@@ -1,0 +1,224 @@
+"""The picture of every result, for its `plot()`: a result in, a figure out.
+
+To give a result a picture, write a function that draws it on axes and mark it with `picture_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scalefit.answer import Answer
+from scalefit.errors import ScalefitError
+from scalefit.plotting.law import draw_law, law_legend
+from scalefit.plotting.studies import draw_horizon, draw_passes
+from scalefit.plotting.style import LOSS, UNITS, log_ticks, new_figure, ordered_colours, shade, styled
+from scalefit.prediction.forecast import Forecast
+from scalefit.prediction.holdouts import fitted_curves
+from scalefit.prediction.predict import Prediction
+from scalefit.prediction.predictor import SeriesFit
+from scalefit.studies.budget import Plan
+from scalefit.studies.design import Design
+from scalefit.studies.horizon import Horizon
+from scalefit.studies.recipes import Comparison
+from scalefit.studies.reuse import Reuse
+from scalefit.studies.rollouts import Rollouts
+from scalefit.studies.sharpening import Sharpening
+from scalefit.studies.systems import Ranking
+from scalefit.units import format_quantity
+
+Result = TypeVar("Result", bound=Answer)
+PICTURES: dict[type[Answer], Callable[[Axes, Any], None]] = {}
+LINE = shade(ordered_colours(1)[0])
+
+
+def picture_of(
+    kind: type[Result],
+) -> Callable[[Callable[[Axes, Result], None]], Callable[[Axes, Result], None]]:
+    """Mark a function as what draws a kind of result."""
+
+    def mark(function: Callable[[Axes, Result], None]) -> Callable[[Axes, Result], None]:
+        PICTURES[kind] = function
+        return function
+
+    return mark
+
+
+@styled()
+def draw(result: Answer) -> Figure:
+    """Draw a result in a figure of its own.
+
+    Raises
+    ------
+    ScalefitError
+        If results of its kind have no picture.
+    """
+    function = next((PICTURES[kind] for kind in type(result).__mro__ if kind in PICTURES), None)
+    if function is None:
+        raise ScalefitError(f"a {type(result).__name__} has no picture; its numbers are in .frame.")
+    figure, (axes,) = new_figure()
+    figure.set_size_inches(6.0, 4.0)
+    function(axes, result)
+    return figure
+
+
+def _whole(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+@picture_of(SeriesFit)
+def _fit(axes: Axes, found: SeriesFit) -> None:
+    if len(found.data.resources) > 1:
+        raise ScalefitError("a law in two resources has no picture; draw its predictions.")
+    curves = fitted_curves(found.fit)
+    draw_law(axes, curves, f"{found.data.series}: {found.law.name}, {found.status}")
+    law_legend(_whole(axes), [curves])
+
+
+@picture_of(Prediction)
+def _prediction(axes: Axes, found: Prediction) -> None:
+    if found.resource not in UNITS:
+        raise ScalefitError("a prediction in two resources has no picture; its numbers are in .frame.")
+    frame = found.frame.sort_values(found.resource)
+    x, share = frame[found.resource], f"{100 * found.level:g} %"
+    axes.fill_between(x, frame["new_low"], frame["new_high"], color="0.9", lw=0, label=f"{share}, a new evaluation")
+    axes.fill_between(x, frame["low"], frame["high"], color=LINE, alpha=0.25, lw=0, label=f"{share}, the curve")
+    axes.plot(x, frame["loss"], "o-", ms=3, lw=1.2, color=LINE)
+    _loss_axes(axes, found.resource, x)
+    axes.set_title(f"{found.series}: {format_quantity(found.params)} by {found.answered_by}", loc="left")
+    axes.legend(frameon=False, fontsize=7)
+
+
+@picture_of(Forecast)
+def _forecast(axes: Axes, found: Forecast) -> None:
+    frame = found.frame
+    x = frame[found.resource]
+    for level, grey in (("95", "0.88"), ("50", "0.75")):
+        axes.fill_between(
+            x, frame[f"low{level}"], frame[f"high{level}"], color=grey, lw=0, label=f"{level} %, the curve"
+        )
+    axes.plot(x, frame["loss"], lw=1.4, color=LINE, label="expected")
+    _loss_axes(axes, found.resource, x)
+    axes.set_title(f"{found.run}: after {found.points} evaluations", loc="left")
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _loss_axes(axes: Axes, resource: str, x: Any) -> None:
+    log_ticks(axes, "x", x)
+    axes.set(xlabel=UNITS[resource], ylabel=LOSS)
+
+
+def draw_intervals(axes: Axes, names: Sequence[str], rows: Sequence[tuple[float, float, float]]) -> None:
+    """Draw values with their intervals, one a line from the top; rows are (value, low, high)."""
+    for at, (value, low, high) in enumerate(rows):
+        axes.plot([low, high], [at, at], lw=1.5, color=LINE)
+        axes.plot(value, at, "o", ms=5, color=LINE)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+
+
+def _margin(axes: Axes, margin: float) -> None:
+    axes.axvspan(-margin, margin, color="0.92", lw=0, zorder=0)
+    axes.axvline(0, color="0.4", lw=0.8)
+
+
+@picture_of(Reuse)
+def _reuse(axes: Axes, found: Reuse) -> None:
+    draw_intervals(
+        axes,
+        [f"τ = {arm['tau']:g}" for arm in found.arms],
+        [(arm["difference"], arm["low"], arm["high"]) for arm in found.arms],
+    )
+    _margin(axes, found.margin)
+    axes.set_xlabel(f"end loss against the smallest τ, 95 %; grey: within {found.margin:g}")
+    axes.set_title(f"{found.series}, {format_quantity(found.params)}: reuse of prompts", loc="left")
+
+
+@picture_of(Comparison)
+def _comparison(axes: Axes, found: Comparison) -> None:
+    known = [row for row in found.sizes if row["end_loss"]]
+    gaps = [(one["difference"], one["low"], one["high"]) for one in (row["end_loss"] for row in known)]
+    overall = found.overall
+    draw_intervals(
+        axes,
+        [*(format_quantity(row["params"]) for row in known), "all sizes"],
+        [*gaps, (overall["difference"], overall["low"], overall["high"])],
+    )
+    _margin(axes, found.margin)
+    axes.set_xlabel(f"end loss, {found.first} minus {found.second}, 95 %; grey: within {found.margin:g}")
+    axes.set_title(f"{found.series} on {found.eval}", loc="left")
+
+
+@picture_of(Rollouts)
+def _rollouts(axes: Axes, found: Rollouts) -> None:
+    resource, budgets = next((name, some) for name, some in found.frontier.items() if some)
+    sizes = [arm["group_size"] for arm in budgets[0]["arms"]]
+    x = np.array([row["budget"] for row in budgets])
+    for at, (size, colour) in enumerate(zip(sizes, ordered_colours(len(sizes)), strict=True)):
+        arms = [row["arms"][at] for row in budgets]
+        low, high = ([arm[end] for arm in arms] for end in ("low", "high"))
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+        axes.plot(x, [arm["loss"] for arm in arms], "o-", ms=3, lw=1.2, color=colour, label=f"G = {size}")
+    _loss_axes(axes, resource, x)
+    axes.set_title(f"{found.series}, {format_quantity(found.params)}: rollouts a prompt", loc="left")
+    axes.legend(frameon=False, fontsize=7)
+
+
+@picture_of(Plan)
+def _plan(axes: Axes, found: Plan) -> None:
+    to_loss = "loss" in found.budget
+    keys = ("flops", "flops_low", "flops_high") if to_loss else ("loss", "low", "high")
+    known = [row for row in found.sizes if all(row[key] is not None for key in keys)]
+    rows = [(float(row[keys[0]]), float(row[keys[1]]), float(row[keys[2]])) for row in known]
+    draw_intervals(axes, [format_quantity(row["params"]) for row in known], rows)
+    ((name, value),) = found.budget.items()
+    if to_loss:
+        axes.set_xscale("log")
+    axes.set_xlabel(f"{UNITS['flops'] if to_loss else LOSS}, 95 %")
+    said = f"{value:g}" if to_loss else format_quantity(value)
+    axes.set_title(f"{found.series}: every size at {name} {said}", loc="left")
+
+
+@picture_of(Design)
+def _design(axes: Axes, found: Design) -> None:
+    names = [f"{format_quantity(run['params'])}, {format_quantity(run['samples'])} samples" for run in found.runs]
+    shares = [run["flops"] / found.spent for run in found.runs]
+    axes.barh(names, shares, color=LINE, alpha=0.7)
+    for at, run in enumerate(found.runs):
+        axes.text(shares[at], at, f" {run['count']:g} run{'s' if run['count'] > 1 else ''}", va="center", fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlabel="share of the compute spent", xlim=(0, 1.2 * max(shares)))
+    axes.grid(axis="y", visible=False)
+    widths = f"95 % width {found.width_now:.4f} to {found.width_after:.4f}"
+    axes.set_title(f"To predict {format_quantity(found.target['params'])}: {widths}", loc="left")
+
+
+@picture_of(Sharpening)
+def _sharpening(axes: Axes, found: Sharpening) -> None:
+    draw_passes(axes, found.passes, found.law, f"{found.series}, {found.eval}, {format_quantity(found.params)}")
+    axes.legend(frameon=False, fontsize=7, loc="lower right")
+
+
+@picture_of(Horizon)
+def _horizon(axes: Axes, found: Horizon) -> None:
+    draw_horizon(axes, vars(found), f"{found.series}, {format_quantity(found.params)}")
+    axes.legend(frameon=False, fontsize=7)
+
+
+@picture_of(Ranking)
+def _ranking(axes: Axes, found: Ranking) -> None:
+    draw_intervals(
+        axes,
+        [row["system"] for row in found.rows],
+        [(row["score"], row["low"], row["high"]) for row in found.rows],
+    )
+    _whole(axes).set_size_inches(6.0, max(2.5, 1.0 + 0.25 * len(found.rows)))
+    axes.set_xlabel("score, 95 %")
+    axes.set_title(found.headline, loc="left", wrap=True)

@@ -1,0 +1,88 @@
+"""Every result has a picture, and drawing changes nothing for whoever draws beside it."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import scalefit as sf
+from scalefit.answer import Answer
+from scalefit.errors import ScalefitError
+from scalefit.plotting.pictures import PICTURES
+from tests.conftest import PAPER, ROOT
+
+BASE = {"series": "base"}
+STUDY = ROOT / "data" / "study"
+RESULTS = {
+    "SeriesFit": lambda runs: sf.fit(runs, where=BASE),
+    "Prediction": lambda runs: sf.fit(runs, where=BASE).predict_size("100B"),
+    "Forecast": lambda runs: sf.forecast(runs, "base-7B"),
+    "Plan": lambda runs: sf.plan(runs, flops=2e19, where=BASE)[0],
+    "Design": lambda runs: sf.design(runs, 1e21, 72e9, where=BASE)[0],
+    "Reuse": lambda runs: sf.study_reuse(PAPER / "reuse.parquet", where=BASE)[0],
+    "Rollouts": lambda runs: sf.study_rollouts(STUDY / "e03.parquet")[0],
+    "Comparison": lambda runs: sf.compare_recipes(STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet")[
+        0
+    ],
+    "Sharpening": lambda runs: sf.study_sharpening(STUDY / "e05_grpo.parquet")[0],
+    "Horizon": lambda runs: sf.study_horizon(STUDY / "e06.parquet")[0],
+    "Ranking": lambda runs: sf.rank_systems(sf.read_systems(PAPER / "systems.csv"))[0],
+}
+
+
+def test_every_kind_of_result_is_drawn_here():
+    assert {kind.__name__ for kind in PICTURES} == set(RESULTS)
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_result_shows_itself(kind, runs, monkeypatch):
+    """A short repr, a frame, a summary that the command prints, a picture, a notebook view, and plain data."""
+    found = RESULTS[kind](runs)
+    assert type(found).__name__ == kind
+    assert repr(found).startswith(f"<{kind} ")
+    assert len(repr(found)) < 1200
+    assert found.summary().startswith(found.headline[:20])
+    assert len(found.frame)
+    assert "<table" in found._repr_html_()
+    assert "headline" in found.record()
+    before = dict(mpl.rcParams)
+    figure = found.plot()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert dict(mpl.rcParams) == before
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left") or axes.get_title()
+    assert len(axes.lines) + len(axes.patches) + len(axes.collections) > 1
+
+
+def test_a_result_without_a_picture_says_so():
+    class Plain(Answer):
+        pass
+
+    with pytest.raises(ScalefitError, match="no picture"):
+        Plain().plot()
+
+
+def test_several_answers_show_themselves(runs):
+    several = sf.study_rollouts(STUDY / "e03.parquet")
+    assert len(several.plot()) == len(several)
+    assert several.frame["params"].nunique() == len({one.params for one in several})
+    assert "<table" in several._repr_html_()
+
+
+def test_the_interval_drawn_is_the_result_s(runs):
+    found = RESULTS["Reuse"](runs)
+    drawn = found.plot().axes[0].lines[0].get_xdata()
+    np.testing.assert_allclose(drawn, [found.arms[0]["low"], found.arms[0]["high"]])
+
+
+def test_importing_the_pictures_changes_no_setting():
+    script = (
+        "import matplotlib as mpl; before = dict(mpl.rcParams); "
+        "import seaborn; settings = dict(mpl.rcParams); "
+        "import scalefit.plotting.pictures, scalefit.plotting.gallery; "
+        "changed = {k for k, v in settings.items() if mpl.rcParams._get(k) != v}; "
+        "assert not changed, changed"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={"MPLBACKEND": "svg", "PATH": ""})
