@@ -12,7 +12,7 @@ from scalefit.cli.options import MAKE, Json, add_command, print_json
 
 if TYPE_CHECKING:
     from scalefit.runner.config import Config
-    from scalefit.runner.ledger import Progress
+    from scalefit.runner.ledger import Cluster, Outcome, Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     config: Annotated[Path, typer.Argument(help="Experiment file (TOML).", show_default=False)],
+    *,
     out: Annotated[Path, typer.Option(help="Runs table to write; its unfinished runs are resumed.")] = Path(
         "runs.parquet"
     ),
@@ -39,13 +40,11 @@ def run(
     """Train with GRPO, every run of the experiment's grid; stop and start again at will."""
     import dataclasses
 
-    from scalefit.errors import Interrupted, UsageError
+    from scalefit.errors import Interrupted
     from scalefit.runner.config_check import check
     from scalefit.runner.config_file import read_config
-    from scalefit.runner.ledger import Cluster
     from scalefit.runner.run_folder import parts_of
     from scalefit.runner.sweep import run_sweep
-    from scalefit.units import parse_quantity
 
     settings = read_config(config)
     if engine is not None:
@@ -55,15 +54,7 @@ def run(
         _print_dry_run(settings, config, parts_of(out), as_json)
         return
     _require_engine(settings)
-    where, _, address = on.partition(":")
-    if where not in ("here", "ray") or (where == "here" and address):
-        raise UsageError(f"--on {on}: write here, ray or ray:HOST:PORT.")
-    cluster = None
-    if where == "ray":
-        claim = parse_quantity(memory, "--memory") if memory else 0.0
-        cluster = Cluster(address or None, cpus, gpus, claim, slots=jobs)
-    elif memory or gpus or cpus != 1.0:
-        raise UsageError("--cpus, --gpus and --memory are claims on a Ray cluster; give --on ray.")
+    cluster = _cluster(on, jobs, cpus=cpus, gpus=gpus, memory=memory)
     try:
         outcome = run_sweep(settings, out, jobs, _Bar(), cluster)
     except (KeyboardInterrupt, Interrupted):
@@ -75,21 +66,42 @@ def run(
     if as_json:
         print_json(vars(outcome))
     else:
-        counts = [
-            f"{len(found)} {name}"
-            for name, found in (
-                ("finished", outcome.finished),
-                ("already there", outcome.skipped),
-                ("diverged", outcome.diverged),
-                ("failed", outcome.failed),
-            )
-            if found
-        ]
-        print(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
-        for name, why in outcome.failed.items():
-            print(f"  {name}: {why}", file=sys.stderr)
+        _print_outcome(outcome, out)
     if outcome.failed:
         sys.exit(1)
+
+
+def _cluster(on: str, jobs: int, *, cpus: float, gpus: float, memory: str | None) -> Cluster | None:
+    """Return where the runs are made, with what each claims there; None for processes on this machine."""
+    from scalefit.errors import UsageError
+    from scalefit.runner.ledger import Cluster
+    from scalefit.units import parse_quantity
+
+    where, _, address = on.partition(":")
+    if where not in ("here", "ray") or (where == "here" and address):
+        raise UsageError(f"--on {on}: write here, ray or ray:HOST:PORT.")
+    if where == "ray":
+        claim = parse_quantity(memory, "--memory") if memory else 0.0
+        return Cluster(address or None, cpus, gpus, claim, slots=jobs)
+    if memory or gpus or cpus != 1.0:
+        raise UsageError("--cpus, --gpus and --memory are claims on a Ray cluster; give --on ray.")
+    return None
+
+
+def _print_outcome(outcome: Outcome, out: Path) -> None:
+    counts = [
+        f"{len(found)} {name}"
+        for name, found in (
+            ("finished", outcome.finished),
+            ("already there", outcome.skipped),
+            ("diverged", outcome.diverged),
+            ("failed", outcome.failed),
+        )
+        if found
+    ]
+    print(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
+    for name, why in outcome.failed.items():
+        print(f"  {name}: {why}", file=sys.stderr)
 
 
 _NEEDS = {

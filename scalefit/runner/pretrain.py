@@ -13,6 +13,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -67,36 +68,38 @@ def base_policy(
         before = {"skill": None, "base": "skill", "instruct": "base"}[series]
         if before:
             policy = base_policy(size, before, task, config, report)
-        stage, tokens, noise, rate = {
-            "skill": (0, config.tokens, 0.0, rate),
-            "base": (1, config.base_tokens, config.base_noise, 0.3 * rate),
-            "instruct": (2, config.instruct_tokens, config.instruct_noise, 0.3 * rate),
+        number, stage = {
+            "skill": (0, _Stage(config.tokens, 0.0, rate)),
+            "base": (1, _Stage(config.base_tokens, config.base_noise, 0.3 * rate)),
+            "instruct": (2, _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate)),
         }[series]
-        if tokens:
-            first = (3 * config.seed + stage) << 40  # no stage and no seed sees another's stretch of text
-            _train(policy, task, tokens, noise, config.batch, rate, first, report)
+        if stage.tokens:
+            first = (3 * config.seed + number) << 40  # no stage and no seed sees another's stretch of text
+            _train(policy, task, stage, config.batch, first, report)
         write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
     return policy
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """So many tokens of text in which a share of the answers is wrong, and the highest learning rate."""
+
+    tokens: int
+    noise: float
+    learning_rate: float
+
+
 def _train(
-    policy: NanoPolicy,
-    task: Task,
-    tokens: int,
-    noise: float,
-    batch: int,
-    learning_rate: float,
-    first: int,
-    report: Callable[[str], None],
+    policy: NanoPolicy, task: Task, stage: _Stage, batch: int, first: int, report: Callable[[str], None]
 ) -> None:
-    """Train on `tokens` tokens of prompt, answer and end, cosine schedule after a short warm-up."""
+    """Train on prompts, answers and ends from index `first`, cosine schedule after a short warm-up."""
     optimiser = torch.optim.AdamW(policy.model.parameters(), betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     seen, index = 0, first
-    while seen < tokens:
+    while seen < stage.tokens:
         rows, starts = [], []
         for at in range(index, index + batch):
             example = task.draw("pretrain", at)
-            spoilt = next(random_stream("noise", at)) < (1 - (1 - noise) ** example.steps) * 2**32
+            spoilt = next(random_stream("noise", at)) < (1 - (1 - stage.noise) ** example.steps) * 2**32
             answer = task.corrupt(example, at) if spoilt else example.worked or example.answer
             prompt = policy.encode(example.prompt)
             rows.append([*prompt, *policy.encode(answer), END])
@@ -107,8 +110,8 @@ def _train(
         inputs, targets = padded[:, :-1].clamp(min=0), padded[:, 1:].clone()
         # Questions are random; only answers are learnt.
         targets[torch.arange(longest - 1) < torch.tensor(starts)[:, None] - 1] = -100
-        done = seen / tokens
-        rate = learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
+        done = seen / stage.tokens
+        rate = stage.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss = F.cross_entropy(policy.model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
@@ -117,4 +120,4 @@ def _train(
         torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
         optimiser.step()
         seen += sum(map(len, rows))
-        report(f"pre-training {min(seen / tokens, 1):.0%}, loss {float(loss.detach()):.3f}")
+        report(f"pre-training {min(seen / stage.tokens, 1):.0%}, loss {float(loss.detach()):.3f}")

@@ -21,6 +21,7 @@ from torch import Tensor
 from scalefit.runner.advantage import Dynamics, find_advantage
 from scalefit.runner.config import GrpoConfig, RunSpec
 from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.draw import heat, log_prob_of
 from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
@@ -197,10 +198,8 @@ class Run:
             some = rollouts.pick(micro)
             T = some.response_PGT.shape[2]
             weight = weight_PGT[micro, :, :T]
-            logits = policy.response_logits(some)
-            if config.temperature not in (0.0, 1.0):
-                logits = logits / config.temperature
-            log_prob = _chosen(logits, some.response_PGT)
+            logits = heat(policy.response_logits(some), config.temperature)
+            log_prob = log_prob_of(logits, some.response_PGT)
             loss_PGT = clipped_loss(
                 log_prob, some.old_log_prob_PGT, advantage_PG[micro], config.clip_low, config.clip_high
             )
@@ -257,13 +256,6 @@ def reference_log_prob(reference: Policy, rollouts: Rollouts, config: GrpoConfig
     out = torch.zeros_like(rollouts.old_log_prob_PGT)
     for micro in torch.arange(len(out)).split(micro_batch):
         some = rollouts.pick(micro)
-        logits = reference.response_logits(some)
-        if config.temperature not in (0.0, 1.0):
-            logits = logits / config.temperature
-        out[micro, :, : some.response_PGT.shape[2]] = _chosen(logits, some.response_PGT)
+        logits = heat(reference.response_logits(some), config.temperature)
+        out[micro, :, : some.response_PGT.shape[2]] = log_prob_of(logits, some.response_PGT)
     return out
-
-
-def _chosen(logits: Tensor, token: Tensor) -> Tensor:
-    """Return the log-probability of each token."""
-    return logits.log_softmax(-1).gather(-1, token[..., None])[..., 0]

@@ -20,7 +20,7 @@ from scalefit.errors import ScalefitError
 from scalefit.locks import locked
 from scalefit.output import make_folder
 from scalefit.places import require
-from scalefit.runner.config import RunSpec
+from scalefit.runner.config import RunSpec, TrlConfig
 from scalefit.runner.engines.watch import Say, Watch
 from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows
 
@@ -31,6 +31,11 @@ LOG = "trl.log"
 MOST_A_DEVICE = 16
 NORMALISATION = {"token": "dapo", "sequence": "grpo", "dr-grpo": "dr_grpo"}
 SCALE = {"grpo": "group", "dr-grpo": "none", "rloo": "none"}
+SHARDS = {
+    "fsdp2": "--use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP --fsdp_state_dict_type SHARDED_STATE_DICT",
+    "zero2": "--use_deepspeed --zero_stage 2",
+    "zero3": "--use_deepspeed --zero_stage 3 --zero3_init_flag true --zero3_save_16bit_model true",
+}
 _DIE_WITH_PARENT = 1
 
 
@@ -108,60 +113,24 @@ def launch_command(spec: RunSpec, config: Path, folder: Path, python: str = sys.
     """
     trl = spec.config.trl
     inner = ["-m", PROCESS, str(config), spec.run_id, str(folder)]
-    world = trl.processes * trl.nodes
     if trl.strategy == "ddp":
-        if world == 1:
-            return [python, *inner]
-        where = (
-            ["--standalone"]
-            if trl.nodes == 1
-            else [
-                "--nnodes",
-                str(trl.nodes),
-                "--node_rank",
-                "$RANK",
-                "--rdzv_endpoint",
-                "$HEAD:29500",
-                "--rdzv_backend",
-                "c10d",
-            ]
-        )
-        return [python, "-m", "torch.distributed.run", *where, "--nproc_per_node", str(trl.processes), *inner]
-    shards = {
-        "fsdp2": [
-            "--use_fsdp",
-            "--fsdp_version",
-            "2",
-            "--fsdp_auto_wrap_policy",
-            "TRANSFORMER_BASED_WRAP",
-            "--fsdp_state_dict_type",
-            "SHARDED_STATE_DICT",
-        ],
-        "zero2": ["--use_deepspeed", "--zero_stage", "2"],
-        "zero3": [
-            "--use_deepspeed",
-            "--zero_stage",
-            "3",
-            "--zero3_init_flag",
-            "true",
-            "--zero3_save_16bit_model",
-            "true",
-        ],
-    }[trl.strategy]
-    where = (
-        []
-        if trl.nodes == 1
-        else ["--machine_rank", "$RANK", "--main_process_ip", "$HEAD", "--main_process_port", "29500"]
-    )
-    several = [
-        "--num_machines",
-        str(trl.nodes),
-        "--num_processes",
-        str(world),
-        "--mixed_precision",
-        "bf16" if trl.precision == "bf16" else "no",
-    ]
-    return [python, "-m", "accelerate.commands.launch", *several, *where, *shards, *inner]
+        launcher = _torchrun(trl) if trl.processes * trl.nodes > 1 else []
+    else:
+        launcher = _accelerate(trl)
+    return [python, *launcher, *inner]
+
+
+def _torchrun(trl: TrlConfig) -> list[str]:
+    where = f"--nnodes {trl.nodes} --node_rank $RANK --rdzv_endpoint $HEAD:29500 --rdzv_backend c10d"
+    where = "--standalone" if trl.nodes == 1 else where
+    return f"-m torch.distributed.run {where} --nproc_per_node {trl.processes}".split()
+
+
+def _accelerate(trl: TrlConfig) -> list[str]:
+    several = f"--num_machines {trl.nodes} --num_processes {trl.processes * trl.nodes}"
+    precision = f"--mixed_precision {'bf16' if trl.precision == 'bf16' else 'no'}"
+    where = "" if trl.nodes == 1 else "--machine_rank $RANK --main_process_ip $HEAD --main_process_port 29500"
+    return f"-m accelerate.commands.launch {several} {precision} {where} {SHARDS[trl.strategy]}".split()
 
 
 def start_model(spec: RunSpec) -> str:

@@ -1,8 +1,7 @@
 """Attention with prompts shared by their rollouts, with its gradient written out.
 
-Composed from torch's own operations, much of its time at 0.1M parameters went into copies between layouts. Here each
-layout is written once: queries, keys and values go to (head, token)
-order while rotary positions are applied, and every product is one batched call on contiguous operands.
+Queries, keys and values go to (head, token) order while rotary positions are applied, so that no layout is written
+twice and every product is one batched call on contiguous operands.
 
 Shapes: P prompts, S prompt tokens, G rollouts a prompt, R response tokens, H heads, K channels a head;
 N = P S + P G R rows of tokens, first the prompts', then the responses'.
@@ -55,7 +54,7 @@ class Layout:
         return self.P * self.S
 
 
-def make_layout(turn: Tensor, P: int, S: int, G: int, R: int, H: int, pad_P: Tensor | None) -> Layout:
+def make_layout(turn: Tensor, P: int, S: int, H: int, *, G: int = 0, R: int = 0, pad_P: Tensor | None = None) -> Layout:
     """Return the layout of a batch; `turn` holds one complex number a position and pair of channels."""
     K = 2 * turn.shape[1]
     turn = turn[: S + R, None].expand(-1, H, -1)
@@ -128,8 +127,8 @@ class _Attention(torch.autograd.Function):
             by_rv = torch.bmm(to_own.transpose(1, 2), by_mixed.view(own))
             by_k.view(P * H, S, K).baddbmm_(by_prompt.transpose(1, 2), rq.view(rows))
             by_v.view(P * H, S, K).baddbmm_(to_prompt.transpose(1, 2), by_mixed.view(rows))
-            _from_heads(by_rq, by_rk, by_rv, out[cut:], layout, P * G, S)
-        _from_heads(by_q, by_k, by_v, out[:cut], layout, P, 0)
+            _from_heads((by_rq, by_rk, by_rv), out[cut:], layout, P * G, S)
+        _from_heads((by_q, by_k, by_v), out[:cut], layout, P, 0)
         return out, None
 
 
@@ -156,9 +155,9 @@ def to_heads(x: Tensor, layout: Layout, rows: int, first: int) -> tuple[Tensor, 
     return tuple(found)
 
 
-def _from_heads(q: Tensor, k: Tensor, v: Tensor, out: Tensor, layout: Layout, rows: int, first: int) -> None:
+def _from_heads(qkv: tuple[Tensor, ...], out: Tensor, layout: Layout, rows: int, first: int) -> None:
     """Write slopes of queries, keys and values in head order to rows of tokens; the inverse of `to_heads`."""
-    for at, (part, place) in enumerate(zip((q, k, v), _views(out, layout, rows), strict=True)):
+    for at, (part, place) in enumerate(zip(qkv, _views(out, layout, rows), strict=True)):
         part = part.view(place.shape)
         if at < 2:
             turn = _turn(layout, at, first, place.shape[3]).conj().resolve_conj()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import write_file
+from scalefit.runner.draw import draw
 from scalefit.runner.memory import BYTES_A_WEIGHT, shortage
 from scalefit.runner.policies.policy import chat_turns, plain_text
 from scalefit.runner.rollouts import Rollouts
@@ -96,41 +97,23 @@ class HfPolicy:
         generator: torch.Generator,
     ) -> Rollouts:
         """Draw responses: one prefill a prompt, its cache repeated for the rollouts, then one token at a time."""
-        from transformers import DynamicCache
-
         prompt_PS, pad_P = self.pack(prompts)
         P, S = prompt_PS.shape
         G, T = group_size, max_new_tokens
-        seen = (torch.arange(S) >= pad_P[:, None]).long()
-        cache = DynamicCache(config=self.model.config)
-        out = self.model(
-            prompt_PS,
-            attention_mask=seen,
-            position_ids=(seen.cumsum(1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache.batch_repeat_interleave(G)
-        logits = out.logits[:, -1].repeat_interleave(G, 0)
-        seen, position = seen.repeat_interleave(G, 0), (S - pad_P).repeat_interleave(G)
+        logits, cache = self._prefill(prompt_PS, pad_P, G)
+        seen = (torch.arange(S) >= pad_P[:, None]).long().repeat_interleave(G, 0)
+        position = (S - pad_P).repeat_interleave(G)
         response = torch.zeros(P * G, T, dtype=torch.long)
         log_prob, mask = torch.zeros(P * G, T), torch.zeros(P * G, T, dtype=torch.bool)
         alive = torch.ones(P * G, dtype=torch.bool)
         ends = torch.tensor(self.ends)
         entropy_sum, forward, rows_sampled = 0.0, P * S, P
         for t in range(T):
-            heated = (logits if temperature in (0.0, 1.0) else logits / temperature).log_softmax(-1)
-            probability = heated.exp()
-            drawn = probability
-            if temperature:
-                # The largest p/Exp(1) is a draw from p.
-                drawn = probability / torch.empty_like(probability).exponential_(generator=generator)
-            token = drawn.argmax(-1)
+            token, chosen, p_log_p = draw(logits, temperature, generator)
             response[:, t] = torch.where(alive, token, 0)
-            log_prob[:, t] = torch.where(alive, heated.gather(-1, token[:, None])[:, 0], 0.0)
+            log_prob[:, t] = torch.where(alive, chosen, 0.0)
             mask[:, t] = alive
-            entropy_sum -= float((probability * heated).nansum(-1)[alive].sum())
+            entropy_sum -= float(p_log_p.nansum(-1)[alive].sum())
             alive = alive & ~torch.isin(token, ends)
             if t == T - 1 or not alive.any():
                 break
@@ -154,6 +137,23 @@ class HfPolicy:
             forward,
             rows_sampled,
         )
+
+    def _prefill(self, prompt_PS: Tensor, pad_P: Tensor, copies: int) -> tuple[Tensor, Any]:
+        """Return the logits of every rollout's first token (P copies, V), and the cache, repeated for the rollouts."""
+        from transformers import DynamicCache
+
+        seen = (torch.arange(prompt_PS.shape[1]) >= pad_P[:, None]).long()
+        cache = DynamicCache(config=self.model.config)
+        out = self.model(
+            prompt_PS,
+            attention_mask=seen,
+            position_ids=(seen.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache.batch_repeat_interleave(copies)
+        return out.logits[:, -1].repeat_interleave(copies, 0), cache
 
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
         """Return the responses as text without special tokens, prompts x group."""

@@ -164,7 +164,7 @@ class Nano(nn.Module):
     def forward(self, tokens_BS: Tensor) -> Tensor:
         """Return the logits of plain rows of tokens, (B, S, V)."""
         B, S = tokens_BS.shape
-        layout = make_layout(self.turn, B, S, 0, 0, self.shape.heads, None)
+        layout = make_layout(self.turn, B, S, self.shape.heads)
         return self.logits(self._through(tokens_BS.flatten(), layout)).view(B, S, -1)
 
     def response_logits(self, prompt_PS: Tensor, pad_P: Tensor, response_PGT: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class Nano(nn.Module):
         """
         P, S = prompt_PS.shape
         G, R = response_PGT.shape[1], response_PGT.shape[2] - 1
-        layout = make_layout(self.turn, P, S, G, R, self.shape.heads, pad_P)
+        layout = make_layout(self.turn, P, S, self.shape.heads, G=G, R=R, pad_P=pad_P)
         x = self._through(torch.cat((prompt_PS.flatten(), response_PGT[:, :, :R].flatten())), layout)
         C, cut = self.shape.d_model, layout.cut
         last_PC = x[:cut].view(P, S, C)[:, -1]

@@ -8,12 +8,13 @@ Shapes as in `scalefit.runner.policies.attention`; g rollouts share a block, the
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from scalefit.runner.draw import draw
 from scalefit.runner.policies.attention import MASKED, Layout, make_layout, to_heads
 from scalefit.runner.policies.nano import Nano
 from scalefit.runner.rollouts import Rollouts
@@ -35,17 +36,11 @@ def sample_nano(
     generator: torch.Generator,
 ) -> Rollouts:
     """Draw `group_size` responses to every prompt; `end_token` -1 never ends."""
-    shape, H, K = model.shape, model.shape.heads, model.head_channels
     P, S = prompt_PS.shape
-    G, T, C = group_size, max_new_tokens, shape.d_model
-    V = model.embed.shape[0]
+    G, T, V = group_size, max_new_tokens, model.embed.shape[0]
     g = max(size for size in range(1, BLOCK + 1) if G % size == 0)
-    layout = make_layout(model.turn, P, S, g, T, H, pad_P)
-    last_PC, keys, values = _prefill(model, prompt_PS, layout, G // g)
-    mask_gW = torch.full((g, S + T * g), MASKED)
-    mask_gW[:, :S] = 0.0
-    mask_gW[torch.arange(g)[:, None], S + torch.arange(g)[:, None] + g * torch.arange(T)] = 0.0
-    padding = None if layout.padding_P1S is None else layout.padding_P1S.repeat_interleave(G // g, 0)
+    layout = make_layout(model.turn, P, S, model.shape.heads, G=g, R=T, pad_P=pad_P)
+    last_PC, cache = _prefill(model, prompt_PS, layout, G // g)
     response = torch.zeros(P, G, T, dtype=torch.long)
     log_prob = torch.zeros(P, G, T)
     mask = torch.zeros(P, G, T, dtype=torch.bool)
@@ -54,57 +49,67 @@ def sample_nano(
     entropy_sum, forward, rows_sampled = 0.0, P * S, P
     logits = model.logits(last_PC)[:, None].expand(P, G, V)
     for t in range(T):
-        heated = (logits if temperature in (0.0, 1.0) else logits / temperature).log_softmax(-1)
-        probability = heated.exp()
-        # The largest p/Exp(1) is a draw from p; temperature 0 takes the most likely token.
-        drawn = probability
-        if temperature:
-            drawn = probability / torch.empty(len(kept), G, V).exponential_(generator=generator)
-        token = drawn.argmax(-1)
+        token, chosen, p_log_p = draw(logits, temperature, generator)
         now = alive[kept]
-        chosen = heated.gather(-1, token[..., None])[..., 0]
         response[kept, :, t] = torch.where(now, token, 0)
         log_prob[kept, :, t] = torch.where(now, chosen, 0.0)
         mask[kept, :, t] = now
-        entropy_sum -= float((probability * heated).sum(-1)[now].sum())
+        entropy_sum -= float(p_log_p.sum(-1)[now].sum())
         alive[kept] = now & (token != end_token)
-        if t == T - 1:
-            break
         going = alive[kept].any(1)
-        if not going.any():
+        if t == T - 1 or not going.any():
             break
         if int(going.sum()) <= 0.75 * len(kept):
             # Prompts whose rollouts have all ended leave the batch.
             kept, token = kept[going], token[going]
-            blocks = going.repeat_interleave(G // g)
-            keys, values = keys[:, blocks], values[:, blocks]
-            padding = padding if padding is None else padding[blocks]
-        rows, B, end = len(kept) * G, len(kept) * (G // g), S + (t + 1) * g
-        forward += rows
-        rows_sampled += rows
-        layout = replace(layout, P=B)
-        x = F.embedding(token.reshape(rows), model.embed)
-        for layer, block in enumerate(model.each()):
-            q, keys[layer, :, :, end - g : end], values[layer, :, :, end - g : end] = to_heads(
-                model.qkv(x, block), layout, rows, S + t
-            )
-            seen_k, seen_v = (cache[layer].flatten(0, 1)[:, :end] for cache in (keys, values))
-            score = torch.baddbmm(mask_gW[:, :end], q.flatten(0, 1), seen_k.transpose(1, 2))
-            if padding is not None:
-                score.view(B, H * g, end)[..., :S] += padding
-            mixed = torch.bmm(score.softmax(-1), seen_v)
-            x = x + F.linear(mixed.view(B, H, g, K).transpose(1, 2).reshape(rows, C), block.out)
-            x = model.feed(x, block)
+            cache = cache.keep(going.repeat_interleave(G // g))
+        forward += len(kept) * G
+        rows_sampled += len(kept) * G
+        x = _one_more(model, token.reshape(-1), cache, replace(layout, P=len(kept) * (G // g)), t)
         logits = model.logits(x).view(len(kept), G, V)
     return Rollouts(
         prompt_PS, pad_P, response, mask, log_prob, ~alive, entropy_sum / max(int(mask.sum()), 1), forward, rows_sampled
     )
 
 
-def _prefill(model: Nano, prompt_PS: Tensor, layout: Layout, copies: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the last position's channels (P, C), and keys and values (layers, P copies, H, W, K) with the prompts'."""
-    P, S, H, K = layout.P, layout.S, layout.H, layout.K
-    keys = torch.empty(model.shape.layers, P, copies, H, S + layout.R * layout.G, K)
+@dataclass(frozen=True)
+class _Cache:
+    """Keys and values (layers, B, H, W, K) of blocks, what each rollout may see of its block, and its padding."""
+
+    keys: Tensor
+    values: Tensor
+    mask_gW: Tensor
+    padding: Tensor | None
+
+    def keep(self, blocks: Tensor) -> _Cache:
+        """Return the cache of some blocks."""
+        padding = None if self.padding is None else self.padding[blocks]
+        return replace(self, keys=self.keys[:, blocks], values=self.values[:, blocks], padding=padding)
+
+
+def _one_more(model: Nano, token: Tensor, cache: _Cache, layout: Layout, t: int) -> Tensor:
+    """Put response token t of every rollout through the model, (rows, C), and its keys and values into the cache."""
+    B, S, g, H, K = layout.P, layout.S, layout.G, layout.H, layout.K
+    rows, end = len(token), S + (t + 1) * g
+    x = F.embedding(token, model.embed)
+    for layer, block in enumerate(model.each()):
+        q, cache.keys[layer, :, :, end - g : end], cache.values[layer, :, :, end - g : end] = to_heads(
+            model.qkv(x, block), layout, rows, S + t
+        )
+        seen_k, seen_v = (kept[layer].flatten(0, 1)[:, :end] for kept in (cache.keys, cache.values))
+        score = torch.baddbmm(cache.mask_gW[:, :end], q.flatten(0, 1), seen_k.transpose(1, 2))
+        if cache.padding is not None:
+            score.view(B, H * g, end)[..., :S] += cache.padding
+        mixed = torch.bmm(score.softmax(-1), seen_v)
+        x = x + F.linear(mixed.view(B, H, g, K).transpose(1, 2).reshape(rows, H * K), block.out)
+        x = model.feed(x, block)
+    return x
+
+
+def _prefill(model: Nano, prompt_PS: Tensor, layout: Layout, copies: int) -> tuple[Tensor, _Cache]:
+    """Return the last position's channels (P, C), and the cache of P x copies blocks with the prompts' keys and values."""
+    P, S, H, K, g, T = layout.P, layout.S, layout.H, layout.K, layout.G, layout.R
+    keys = torch.empty(model.shape.layers, P, copies, H, S + T * g, K)
     values = torch.empty_like(keys)
     x = F.embedding(prompt_PS.flatten(), model.embed)
     for layer, block in enumerate(model.each()):
@@ -113,4 +118,8 @@ def _prefill(model: Nano, prompt_PS: Tensor, layout: Layout, copies: int) -> tup
         mixed = (q @ k.transpose(-1, -2)).add_(layout.causal_SS).softmax(-1) @ v
         x = x + F.linear(mixed.transpose(1, 2).reshape(P * S, H * K), block.out)
         x = model.feed(x, block)
-    return x.view(P, S, -1)[:, -1], keys.flatten(1, 2), values.flatten(1, 2)
+    mask_gW = torch.full((g, S + T * g), MASKED)
+    mask_gW[:, :S] = 0.0
+    mask_gW[torch.arange(g)[:, None], S + torch.arange(g)[:, None] + g * torch.arange(T)] = 0.0
+    padding = None if layout.padding_P1S is None else layout.padding_P1S.repeat_interleave(copies, 0)
+    return x.view(P, S, -1)[:, -1], _Cache(keys.flatten(1, 2), values.flatten(1, 2), mask_gW, padding)

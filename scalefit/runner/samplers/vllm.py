@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scalefit.errors import ScalefitError
 from scalefit.runner.config import VllmConfig
+from scalefit.runner.draw import heat, log_prob_of
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.tasks.task import Prompt
@@ -144,25 +146,7 @@ class VllmSampler:
             outputs = self.engine.generate(rows, asked, use_tqdm=False)
         except ValueError as error:
             raise ScalefitError(f"vLLM refuses a prompt: {_first_line(error)} See [vllm] max_length.") from error
-        P, G, T = len(prompts), group_size, max_new_tokens
-        response = torch.zeros(P, G, T, dtype=torch.long)
-        log_prob = torch.zeros(P, G, T)
-        mask = torch.zeros(P, G, T, dtype=torch.bool)
-        ended = torch.zeros(P, G, dtype=torch.bool)
-        for p, output in enumerate(outputs):
-            for g, one in enumerate(output.outputs):
-                drawn = len(one.token_ids)
-                response[p, g, :drawn] = torch.tensor(list(one.token_ids))
-                log_prob[p, g, :drawn] = torch.tensor(
-                    [by[token].logprob for by, token in zip(one.logprobs, one.token_ids, strict=True)]
-                )
-                mask[p, g, :drawn] = True
-                ended[p, g] = one.finish_reason == "stop"
-        count = int(mask.sum())
-        found = Rollouts(
-            prompt_PS, pad_P, response, mask, log_prob, ended, -float(log_prob.sum()) / max(count, 1), 0, count
-        )
-        found = dataclasses.replace(found, forward_tokens=found.tokens - P * G)
+        found = _rollouts(outputs, prompt_PS, pad_P, group_size, max_new_tokens)
         if self.unchecked:
             self._compare(found, temperature)
             self.unchecked = False
@@ -176,10 +160,7 @@ class VllmSampler:
             some,
             **{name: getattr(some, name)[:, :, :CHECKED] for name in ("response_PGT", "mask_PGT", "old_log_prob_PGT")},
         )
-        logits = self.policy.response_logits(some)
-        if temperature not in (0.0, 1.0):
-            logits = logits / temperature
-        own = logits.log_softmax(-1).gather(-1, some.response_PGT[..., None])[..., 0]
+        own = log_prob_of(heat(self.policy.response_logits(some), temperature), some.response_PGT)
         # The mean, since rounding alone takes one token in hundreds above 1e-5; stale weights move every token.
         apart = float((own - some.old_log_prob_PGT)[some.mask_PGT].abs().mean())
         if not apart <= self.settings.tolerance:
@@ -197,6 +178,29 @@ class VllmSampler:
             self.engine.llm_engine.engine_core.shutdown()
         del self.engine
         cleanup_dist_env_and_memory()
+
+
+def _rollouts(outputs: Any, prompt_PS: Tensor, pad_P: Tensor, G: int, T: int) -> Rollouts:
+    """Return what the engine drew: G responses of at most T tokens to each prompt."""
+    P = len(prompt_PS)
+    response = torch.zeros(P, G, T, dtype=torch.long)
+    log_prob = torch.zeros(P, G, T)
+    mask = torch.zeros(P, G, T, dtype=torch.bool)
+    ended = torch.zeros(P, G, dtype=torch.bool)
+    for p, output in enumerate(outputs):
+        for g, one in enumerate(output.outputs):
+            drawn = len(one.token_ids)
+            response[p, g, :drawn] = torch.tensor(list(one.token_ids))
+            log_prob[p, g, :drawn] = torch.tensor(
+                [by[token].logprob for by, token in zip(one.logprobs, one.token_ids, strict=True)]
+            )
+            mask[p, g, :drawn] = True
+            ended[p, g] = one.finish_reason == "stop"
+    count = int(mask.sum())
+    found = Rollouts(
+        prompt_PS, pad_P, response, mask, log_prob, ended, -float(log_prob.sum()) / max(count, 1), 0, count
+    )
+    return dataclasses.replace(found, forward_tokens=found.tokens - P * G)
 
 
 @contextlib.contextmanager
