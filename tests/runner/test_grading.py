@@ -41,6 +41,7 @@ def test_reach_on_the_held_out_cases(problems):
     assert accepted == 0
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_measured(problems):
     assert on_page() == measured(problems), "python -m tests.runner.grading_table writes the table anew"
 

@@ -17,7 +17,7 @@ from scalefit.runner.ledger import Cluster, Ledger, Outcome
 from scalefit.runner.on_ray import work_on_ray
 from scalefit.runner.run_folder import parts_of
 from tests.conftest import results
-from tests.runner.conftest import TINY, command, run
+from tests.runner.conftest import TINY, command, inside, run
 from tests.runner.test_sweep import rows, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -95,7 +95,7 @@ def test_what_no_machine_has_is_told_at_once(tiny, tmp_path):
     ],
 )
 def test_wrong_words(tiny, tmp_path, words, said):
-    made = run("tiny.toml", *words, cwd=tmp_path)
+    made = inside("tiny.toml", *words, cwd=tmp_path)
     assert made.returncode == 2
     assert said in made.stderr
 

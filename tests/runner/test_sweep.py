@@ -1,5 +1,7 @@
 """Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
 
+import contextlib
+import json
 import os
 import random
 import shutil
@@ -17,10 +19,12 @@ import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.locks import locked
 from scalefit.runner.config_file import read_config
-from scalefit.runner.run_folder import parts_of
+from scalefit.runner.engines.embedded import make_run
+from scalefit.runner.run_folder import parts_of, read_rows
+from scalefit.runner.train import Run
 from scalefit.studies.recipes import paired_problems
-from tests.conftest import listen_to_interrupts, results, scalefit
-from tests.runner.conftest import TINY, command, run
+from tests.conftest import results, listen_to_interrupts
+from tests.runner.conftest import TINY, command, inside, run, scalefit_inside
 
 
 def rows(path):
@@ -28,13 +32,39 @@ def rows(path):
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """Rows of a run that nothing disturbed."""
+def undisturbed(tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("reference")
     (folder / "tiny.toml").write_text(TINY)
     made = run("tiny.toml", cwd=folder)
     assert made.returncode == 0, made.stderr
-    return rows(folder / "runs.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(undisturbed):
+    return rows(undisturbed / "runs.parquet")
+
+
+class Killed(BaseException):
+    """What ends a run in the middle of a step."""
+
+
+def make(spec, folder, *, killed_in=None):
+    """Make a run in this process, as its engine does, from its last checkpoint; return its rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    advance = Run.advance
+
+    def or_die(run):
+        if run.state.step == killed_in:
+            raise Killed
+        advance(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "advance", or_die)
+        with pytest.raises(Killed) if killed_in else contextlib.nullcontext():
+            make_run(spec, folder, lambda event, **content: None)
+    return read_rows(folder)
 
 
 def test_rows_are_a_valid_table(reference):
@@ -55,7 +85,7 @@ def test_same_configuration_same_rows_and_finished_runs_are_skipped(tiny, tmp_pa
     assert not found[found["seed"] == 1].reset_index(drop=True)["loss"].equals(reference["loss"])
     assert sf.read_runs(tmp_path / "runs.parquet").metadata["made_with"]["torch"] == torch.__version__
     before = (tmp_path / "runs.parquet").read_bytes()
-    again = run("tiny.toml", "--json", cwd=tmp_path)
+    again = inside("tiny.toml", "--json", cwd=tmp_path)
     assert results(again)[0]["skipped"] == ["7k-base-g8-r1-s0", "7k-base-g8-r1-s1"]
     assert (tmp_path / "runs.parquet").read_bytes() == before
 
@@ -98,7 +128,7 @@ def wait_for(path, lines):
 
 def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference):
     # Long enough that the signals below come before its end.
-    tiny.write_text(TINY.replace("steps = 8", "steps = 400") + "reuse = [16]\n")
+    tiny.write_text(TINY.replace("steps = 8", "steps = 160").replace("every = 2", "every = 8") + "reuse = [16]\n")
     process = subprocess.Popen(
         command("tiny.toml"),
         cwd=tmp_path,
@@ -124,22 +154,13 @@ def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference
     made = pd.read_parquet(tmp_path / "runs.parquet")
     assert set(made["status"]) == {"unfinished"}
     assert run("tiny.toml", cwd=tmp_path).returncode == 0
-    assert rows(tmp_path / "runs.parquet")["step"].iloc[-1] == 400
+    assert rows(tmp_path / "runs.parquet")["step"].iloc[-1] == 160
 
 
 def test_checkpoint_cut_short_is_made_again(tiny, tmp_path, reference):
     folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r1-s0"
+    make(read_config(tiny).runs()[0], folder, killed_in=3)
     checkpoint = folder / "checkpoint.pt"
-    for _ in range(20):  # until the kill comes before the run's end
-        process = subprocess.Popen(
-            command("tiny.toml"), cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        wait_for(folder / "rows.jsonl", 2)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if checkpoint.exists():
-            break
-        shutil.rmtree(folder)
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     made = run("tiny.toml", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
@@ -147,14 +168,14 @@ def test_checkpoint_cut_short_is_made_again(tiny, tmp_path, reference):
     pd.testing.assert_frame_equal(rows(tmp_path / "runs.parquet"), reference, check_exact=True)
 
 
-def test_another_configuration_is_refused(tiny, tmp_path):
-    assert run("tiny.toml", cwd=tmp_path).returncode == 0
-    tiny.write_text(TINY.replace("kl = 0.0", "kl = 0.1"))
-    made = run("tiny.toml", cwd=tmp_path)
+def test_another_configuration_is_refused(tmp_path, undisturbed):
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "tiny.toml").write_text(TINY.replace("kl = 0.0", "kl = 0.1"))
+    made = inside("tiny.toml", cwd=tmp_path)
     assert made.returncode == 2
     assert "another configuration" in made.stderr
     (tmp_path / "other.parquet").write_bytes(b"x")
-    made = run("tiny.toml", "--out", "other.parquet", cwd=tmp_path)
+    made = inside("tiny.toml", "--out", "other.parquet", cwd=tmp_path)
     assert made.returncode == 2
     assert "was not made by this configuration" in made.stderr
 
@@ -274,7 +295,7 @@ def test_wrong_calls(tiny, tmp_path):
         (("tiny.toml", "--out", "runs.csv"), "name it runs.parquet"),
         (("tiny.toml", "--out", "no/runs.parquet"), "no directory"),
     ):
-        made = run(*arguments, cwd=tmp_path)
+        made = inside(*arguments, cwd=tmp_path)
         assert made.returncode == 2
         assert words in made.stderr
         assert "Traceback" not in made.stderr
@@ -312,7 +333,7 @@ LOGIC = LOGIC.replace("seeds = [0]", 'task.fragment = ["implication", "negation"
 
 def test_depths_and_fragments_are_a_grid(tiny, tmp_path):
     """Each of them a run with its own evaluation and columns, and base models shared by depths."""
-    tiny.write_text(LOGIC)
+    tiny.write_text(LOGIC.replace("steps = 8", "steps = 2").replace("tokens = 60_000", "tokens = 6_000"))
     made = run("tiny.toml", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     table = sf.read_runs(tmp_path / "runs.parquet")
@@ -323,9 +344,7 @@ def test_depths_and_fragments_are_a_grid(tiny, tmp_path):
         for fragment in ("implication", "negation")
         for depth in (1, 2)
     }
-    shown = subprocess.run(
-        [*command()[:3], "horizon", "runs.parquet"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    shown = scalefit_inside("horizon", "runs.parquet", cwd=tmp_path)
     assert (shown.returncode, "the data do not say" in shown.stdout) == (0, True), shown.stderr
 
 
@@ -335,7 +354,7 @@ def test_a_grid_of_logic_that_cannot_be_is_refused_all_at_once(tiny, tmp_path):
         .replace('"negation"', '"negations"')
         .replace("max_new_tokens = 13", "max_new_tokens = 2")
     )
-    refused = run("tiny.toml", cwd=tmp_path)
+    refused = inside("tiny.toml", cwd=tmp_path)
     assert refused.returncode == 2
     for said in ("did you mean 'negation'", "depth = 40", "reaches depths from 1 to 12", "max_new_tokens = 2"):
         assert said in refused.stderr, refused.stderr
@@ -364,27 +383,19 @@ def test_running_state_survives_a_kill(advantage, tiny, tmp_path):
     """A run killed between checkpoints ends with the rows of one that was not, and pass@k at its ends."""
     settings = f'advantage = "{advantage}"\n[advantage]\nrate = 0.3\n[eval]\npass_at = [1, 2, 6]\nend_samples = 6\nkeep_problems = true'
     tiny.write_text(TINY.replace("[eval]", settings).replace("steps = 8", "steps = 24"))
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    (whole / "tiny.toml").write_text(tiny.read_text())
-    assert run("tiny.toml", cwd=whole).returncode == 0
-    ended = False
-    for wait in (3.0, 3.5, 4.0):
-        ended = ended or killed_at(wait, tmp_path)
-    assert run("tiny.toml", cwd=tmp_path).returncode == 0
-    wanted, found = rows(whole / "runs.parquet"), rows(tmp_path / "runs.parquet")
-    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    spec = read_config(tiny).runs()[0]
+    whole = make(spec, tmp_path / "whole")
+    folder = parts_of(tmp_path / "runs.parquet") / spec.run_id
+    for step in (3, 8, 17):
+        make(spec, folder, killed_in=step)
+    assert make(spec, folder) == whole
+    assert inside("tiny.toml", cwd=tmp_path).returncode == 0
+    found = rows(tmp_path / "runs.parquet")
     assert found["pass_at_6"].notna().tolist() == [True, *[False] * (len(found) - 2), True]
     assert found["eval_samples"].tolist() == [6, *[2] * (len(found) - 2), 6]
     assert (1 - found["loss"] - found["pass_at_1"]).abs().max() < 1e-12
     assert found["mass_failure"].iloc[1:].ge(0).all()
-    shown = subprocess.run(
-        [*command()[:3], "sharpening", "runs.parquet", "--k", "1,6"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = scalefit_inside("sharpening", "runs.parquet", "--k", "1,6", cwd=tmp_path)
     assert (shown.returncode, "pass@k" in shown.stdout) == (0, True), shown.stderr
 
 
@@ -394,7 +405,7 @@ def test_what_an_evaluation_or_an_engine_cannot_do_is_refused(tiny, tmp_path):
             "[task]", 'engine = "trl"\n[task]', 1
         )
     )
-    refused = run("tiny.toml", cwd=tmp_path)
+    refused = inside("tiny.toml", cwd=tmp_path)
     assert refused.returncode == 2
     for said in ("pass_at = 8 needs as many samples", "TRL has grpo, dr-grpo, rloo"):
         assert said in refused.stderr, refused.stderr
@@ -405,7 +416,7 @@ def test_every_fault_of_a_configuration_at_once(tmp_path):
     (tmp_path / "bad.toml").write_text(
         '[grpo]\nstpes = 3\nschedule = "linaer"\nkl = -1\nprompts = "8"\n[policy]\nsizs = 1\n'
     )
-    found = scalefit("run", "bad.toml", "--dry-run", cwd=tmp_path)
+    found = inside("bad.toml", "--dry-run", cwd=tmp_path)
     assert found.returncode == 2
     for words in (
         "6 faults",

@@ -20,7 +20,7 @@ from scalefit.runner.config_file import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
 from scalefit.runner.run_folder import parts_of
 from tests.conftest import results
-from tests.runner.conftest import TINY, command, run
+from tests.runner.conftest import TINY, command, inside, run
 from tests.runner.test_sweep import wait_for
 
 # Greedy answers, so that two engines can be compared to the last digit before training has begun.
@@ -102,7 +102,7 @@ def test_dry_run_prints_a_launch_for_a_cluster_and_writes_nothing(tmp_path, stra
             "processes = 8", "processes = 4"
         )
     )
-    found = run("x.toml", "--dry-run", "--json", cwd=tmp_path)
+    found = inside("x.toml", "--dry-run", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     (one,) = results(found)
     assert one["processes"] == 8
@@ -113,11 +113,12 @@ def test_dry_run_prints_a_launch_for_a_cluster_and_writes_nothing(tmp_path, stra
     assert world == ("4" if strategy == "ddp" else "8")
     assert one["arguments"]["vllm_server_base_url"] == "http://head:8000"
     assert [path.name for path in tmp_path.iterdir()] == ["x.toml"]
-    plain = run("x.toml", "--dry-run", cwd=tmp_path)
+    plain = inside("x.toml", "--dry-run", cwd=tmp_path)
     assert one["command"] in plain.stdout
-    launched = run("x.toml", cwd=tmp_path)
-    assert launched.returncode == 1
-    assert "--dry-run" in launched.stderr
+    if strategy == "ddp":
+        launched = run("x.toml", cwd=tmp_path)
+        assert launched.returncode == 1
+        assert "--dry-run" in launched.stderr
 
 
 def test_accelerate_knows_the_launch_options(tmp_path):
@@ -158,7 +159,7 @@ def test_rows_are_those_of_scalefit(tmp_path, own, processes):
     pd.testing.assert_series_equal(found["flops"], 6 * found["params"] * found["tokens"], check_names=False)
     assert found.loc[2:, ["reward", "entropy", "gradient_norm"]].notna().all().all()
     assert (found["status"] == "finished").all()
-    again = run("x.toml", "--json", cwd=tmp_path)
+    again = inside("x.toml", "--json", cwd=tmp_path)
     assert results(again)[0]["skipped"] == [RUN]
 
 
@@ -183,7 +184,7 @@ def test_it_learns(tmp_path):
 @pytest.mark.xdist_group("trl")
 @pytest.mark.parametrize("victim", ["trainer", "worker"])
 def test_killed_goes_on_from_its_checkpoint(tmp_path, victim):
-    (tmp_path / "x.toml").write_text(GREEDY.replace("steps = 8", "steps = 40") + "reuse = [8]\n")
+    (tmp_path / "x.toml").write_text(GREEDY.replace("steps = 8", "steps = 14") + "reuse = [8]\n")
     process = subprocess.Popen(command("x.toml"), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r8-s0"
     wait_for(folder / "rows.jsonl", 4)
@@ -197,7 +198,7 @@ def test_killed_goes_on_from_its_checkpoint(tmp_path, victim):
     else:
         assert process.returncode == 0, said
     found = pd.read_parquet(tmp_path / "runs.parquet")
-    assert list(found["step"]) == list(range(0, 42, 2))
+    assert list(found["step"]) == list(range(0, 16, 2))
     assert found["tokens"].is_monotonic_increasing
     assert not (folder / "trl").exists()
 
