@@ -1,7 +1,6 @@
 """Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
 
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -23,7 +22,7 @@ from scalefit.runner.engines.embedded import make_run
 from scalefit.runner.run_folder import parts_of, read_rows
 from scalefit.runner.train import Run
 from scalefit.studies.recipes import paired_problems
-from tests.conftest import results, listen_to_interrupts
+from tests.conftest import listen_to_interrupts, results
 from tests.runner.conftest import TINY, command, inside, run, scalefit_inside
 
 
