@@ -1,4 +1,4 @@
-"""What the experiments share: paired differences between the arms of a study, and where results go.
+"""What the experiments share: tables of comparisons, and where results go.
 
 Runs of one seed share their base model and the order of their problems, so arms are compared within a seed.
 """
@@ -12,21 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
 from scalefit.output import write_file, write_text
+from scalefit.studies.differences import Measured, difference, mean_difference, scatter
 from scalefit.studies.recipes import Comparison
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data" / "study"
-LAST = 3
-"""Evaluations at the end that make a run's final loss."""
-
-
-def final(frame: pd.DataFrame, arm: str, column: str = "loss") -> pd.DataFrame:
-    """Return the mean of the last evaluations that have the column, a row a seed (and size) and a column an arm."""
-    ends = frame.sort_values("step").groupby(["size", "seed", arm], sort=True)[column]
-    return ends.apply(lambda values: values.tail(LAST).mean()).unstack(arm)
 
 
 def levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -37,16 +29,20 @@ def levels(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**found, "sd start": at["start"].std(), "sd end": at["end"].std()})
 
 
-def paired(frame: pd.DataFrame, arm: str, base: object, column: str = "loss") -> pd.DataFrame:
-    """Return where each arm ends and its difference from `base`, with a 95 % Student interval over pairs."""
-    ends = final(frame, arm, column)
-    rows = []
-    for name in ends:
-        gap = ends[name] - ends[base]
-        width = student.ppf(0.975, len(gap) - 1) * gap.std(ddof=1) / np.sqrt(len(gap))
-        rows.append({arm: name, column: ends[name].mean(), "difference": gap.mean(), "low": gap.mean() - width})
-        rows[-1] |= {"high": gap.mean() + width, "pairs": len(gap)}
-    return pd.DataFrame(rows).set_index(arm)
+def at_end(frame: pd.DataFrame, column: str) -> dict[float, list[Measured]]:
+    """Return the last value of a column that is measured at the ends of runs only, by size and run."""
+    last = frame[frame[column].notna()].sort_values("step").groupby("run_id").tail(1)
+    return {
+        size: [Measured(*row, 0.0) for row in rows.to_numpy()]
+        for size, rows in last.groupby("params")[["seed", column]]
+    }
+
+
+def against(frame: pd.DataFrame, base: pd.DataFrame, column: str) -> dict[str, float]:
+    """Return an arm's difference from another in such a column, mean of the sizes, with its 95 % interval."""
+    mine, theirs = at_end(frame, column), at_end(base, column)
+    known = scatter([(mine[size], theirs[size]) for size in mine])
+    return mean_difference([difference(mine[size], theirs[size], known) for size in mine]).row
 
 
 def by_law(found: Comparison) -> dict[str, str]:

@@ -27,23 +27,27 @@ def main() -> None:
     axes[0].legend(frameon=False, fontsize=7, ncols=2)
     last = axes[2]
     for series in SERIES:
-        arms = found[series]["arms"][1:]
+        arms = found[series]["arms"]
         place = [at + OFFSET[series] for at in range(len(arms))]
         gap = [arm["difference"] for arm in arms]
         reach = [
-            [arm["difference"] - arm["low90"] for arm in arms],
-            [arm["high90"] - arm["difference"] for arm in arms],
+            [arm["difference"] - arm["low"] for arm in arms],
+            [arm["high"] - arm["difference"] for arm in arms],
         ]
         last.errorbar(
-            place, gap, reach, fmt="o", ms=4, lw=1, color=COLOURS[series], label=f"{series}, 90 % within runs"
+            place, gap, reach, fmt="o", ms=4, lw=1, color=COLOURS[series], label=f"{series}, 95 % between runs"
         )
         numbers[f"c {series}"] = arms
     margin = found["margin"]
     last.axhspan(-margin, margin, color="0.9", lw=0, zorder=0, label=f"margin of equivalence ± {margin:g}")
     last.axhline(0, color="0.5", lw=0.8)
     last.set_xticks(range(len(arms)), [f"{arm['tau']:g}" for arm in arms])
-    last.set(xlabel="τ [times each prompt is seen]", ylabel="final loss, less that of τ = 1", ylim=(-0.045, 0.085))
-    last.set_title(f"c  mean of the last {found['last_steps']} steps", loc="left")
+    last.set(
+        xlabel="τ [times each prompt is seen]",
+        ylabel="final loss, less the mean of the other free arms",
+        ylim=(-0.045, 0.085),
+    )
+    last.set_title("c  mean over the last fifth", loc="left")
     last.legend(frameon=False, fontsize=7, loc="upper left")
     save(__file__, figure, numbers)
 

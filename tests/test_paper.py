@@ -16,7 +16,7 @@ from matplotlib.testing.compare import compare_images
 from scipy import stats
 from scipy.integrate import quad
 
-from tests.conftest import PAPER, ROOT, listen_to_interrupts
+from tests.conftest import PAPER, ROOT, listen_to_interrupts, scalefit
 
 pytestmark = pytest.mark.xdist_group("paper")
 """One worker, so that the paper is made once."""
@@ -201,48 +201,14 @@ def test_published_constants_agree_with_the_other_published_files(printed):
 # The methods behind the verdicts, against closed forms and other solvers.
 
 
-def test_trend_over_reuse_arms_is_linear_regression():
-    for series in ("base", "instruct"):
-        found = result("reuse")[series]
-        few = [arm for arm in found["arms"] if arm["tau"] <= 25]
-        line = stats.linregress(np.log([arm["tau"] for arm in few]), [arm["loss"] for arm in few])
-        trend = found["trend"]
-        assert trend["rise"] == pytest.approx(line.slope * np.log(25), rel=1e-3)
-        width = stats.t.ppf(0.95, len(few) - 2) * line.stderr * np.log(25)
-        assert trend["high90"] - trend["rise"] == pytest.approx(width, rel=1e-3)
-
-
-def test_equivalence_is_declared_at_the_edge_of_the_margin_at_most_one_time_in_twenty(modules, monkeypatch):
-    """Two one-sided tests with a true difference equal to the margin: at most 5 % false equivalence (+3 sd of 400 draws)."""
-    import reuse
-
-    import scalefit as sf
-    from scalefit.fitting.fit import fit_data
-    from scalefit.table.prepare import prepare
-
-    def arm(shift, seed):
-        runs = sf.simulate(
-            "power",
-            {"k": [0.05], "E": [0.05 + shift]},
-            params=[7e9],
-            samples=512.0 * np.arange(10, 101),
-            sigma=0.015,
-            rho=0.2,
-            seed=seed,
-        )
-        (data,) = prepare(runs, "samples")
-        return data, fit_data("power", data).noise
-
-    false = 0
-    for seed in range(400):
-        ends = []
-        for shift, number in ((0.0, 2 * seed), (np.log10(1 + 0.02 / 0.66), 2 * seed + 1)):
-            data, noise = arm(shift, number)
-            loss = data.loss[0, data.present[0]][-reuse.LAST :]
-            ends.append((loss.mean(), reuse.mean_variance(noise, len(loss))))
-        gap, se = ends[1][0] - ends[0][0], np.sqrt(ends[0][1] + ends[1][1])
-        false += reuse.within_margin(*reuse.interval90(gap, se))
-    assert false / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+def test_the_page_says_of_reuse_what_the_command_says(tmp_path):
+    said = scalefit("reuse", PAPER / "reuse.parquet", "--json", cwd=tmp_path)
+    for one in json.loads(said.stdout):
+        arms, found = {arm["tau"]: arm for arm in one["arms"]}, result("reuse")[one["series"]]
+        assert found["advice"] == one["advice"]
+        for arm in found["arms"]:
+            for name in ("difference", "low", "high"):
+                assert arm[name] == pytest.approx(arms[arm["tau"]][name], rel=1e-5)
 
 
 def test_luck_of_the_best_is_the_expected_minimum_of_normals(modules):
@@ -260,8 +226,8 @@ def test_luck_of_the_best_is_the_expected_minimum_of_normals(modules):
 def test_a_sentence_that_no_longer_holds_stops_the_page(made, tmp_path):
     root = copy_repository(tmp_path)
     reuse = result("reuse")
-    for arm in reuse["base"]["arms"][1:]:
-        arm["equivalent"] = False
+    for arm in reuse["base"]["arms"]:
+        arm["costs"] = False
     (root / "experiments" / "paper" / "results" / "reuse.json").write_text(json.dumps(reuse))
     before = (root / "paper_repro.md").read_text()
     found = subprocess.run(

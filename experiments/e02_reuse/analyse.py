@@ -1,4 +1,4 @@
-"""Is repeated data free? Final loss by reuse, paired by seed; draws `figures/reuse.png`."""
+"""Is repeated data free? `scalefit reuse` with what it left of entropy and reward; draws `figures/reuse.png`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import pandas as pd
-from study import DATA, paired, put_result, save
+from study import DATA, put_result, save, section
 
+import scalefit as sf
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.style import new_figure, styled
 
@@ -17,13 +17,13 @@ from scalefit.plotting.style import new_figure, styled
 @styled()
 def main() -> None:
     """Print the table and draw."""
-    runs = pd.read_parquet(DATA / "e02.parquet")
-    samples = int(runs["samples"].max())
-    found = paired(runs, "reuse", 1.0)
-    found.insert(0, "distinct problems", [samples // int(reuse) for reuse in found.index])
+    table = sf.read_runs(DATA / "e02.parquet")
+    runs, answers = table.frame, sf.study_reuse(table)
     ends = runs[runs["step"] == runs["step"].max()].groupby("reuse")
-    found["entropy"], found["training reward"] = ends["entropy"].mean(), ends["reward"].mean()
-    put_result(__file__, found.round(4).to_string())
+    found = ends[["entropy", "reward"]].mean()
+    samples = int(runs["samples"].max())
+    found.insert(0, "distinct problems", [samples // int(reuse) for reuse in found.index])
+    put_result(__file__, f"{answers.summary()}\n\n{section('at the end', found, digits=4)}")
     figure, (axes,) = new_figure()
     labels = {reuse: f"τ = {reuse:g}: {samples // int(reuse)} problems" for reuse in found.index}
     draw_arms(axes, runs, "reuse", "samples", labels)

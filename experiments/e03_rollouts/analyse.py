@@ -1,4 +1,4 @@
-"""How many rollouts per prompt? Final loss by G, paired by seed, at equal prompts and at equal compute."""
+"""How many rollouts per prompt? What `scalefit rollouts` says."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import pandas as pd
-from study import DATA, paired, put_result, section
+from study import DATA, put_result
 
-
-def at_equal_compute(runs: pd.DataFrame) -> pd.DataFrame:
-    """Keep of every run what it did within the compute of the cheapest run."""
-    budget = runs.groupby("run_id")["flops"].max().min()
-    return runs[runs["flops"] <= budget * 1.0001]
+import scalefit as sf
 
 
 def main() -> None:
-    """Print the tables."""
-    runs = pd.read_parquet(DATA / "e03.parquet")
-    tables = {"at equal prompts": runs, "within the compute of G = 4": at_equal_compute(runs)}
-    said = [section(name, paired(part, "group_size", 8), digits=4) for name, part in tables.items()]
-    put_result(__file__, "\n\n".join(said))
+    """Print the answer."""
+    put_result(__file__, sf.study_rollouts(DATA / "e03.parquet").summary())
 
 
 if __name__ == "__main__":

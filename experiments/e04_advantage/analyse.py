@@ -1,4 +1,4 @@
-"""Do the advantage and the normalisation matter? Final loss by recipe, paired by size and seed.
+"""Do the advantage and the normalisation matter? What `scalefit compare-recipes` says of each against GRPO, at equal prompts.
 
 Draws `figures/advantage.png`.
 """
@@ -11,8 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, paired, put_result, save
+from study import DATA, put_result, save
 
+import scalefit as sf
 from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.style import new_figure, styled
 
@@ -27,9 +28,13 @@ RECIPES = {
 @styled()
 def main() -> None:
     """Print the table and draw."""
-    tables = [pd.read_parquet(DATA / f"e04_{name}.parquet").assign(recipe=name) for name in RECIPES]
-    runs = pd.concat(tables, ignore_index=True)
-    put_result(__file__, paired(runs, "recipe", "grpo_token").round(4).to_string())
+    tables = {name: sf.read_runs(DATA / f"e04_{name}.parquet") for name in RECIPES}
+    runs = pd.concat([table.frame.assign(recipe=name) for name, table in tables.items()], ignore_index=True)
+    base, *others = tables
+    found = [
+        sf.compare_recipes(tables[name], tables[base], names=(name, base), x="samples")[0].summary() for name in others
+    ]
+    put_result(__file__, "\n\n".join(found))
     figure, panels = new_figure(2, sharey=True)
     for axes, size in zip(panels, ("100k", "450k"), strict=True):
         draw_arms(axes, runs[runs["size"] == size], "recipe", "samples", RECIPES)

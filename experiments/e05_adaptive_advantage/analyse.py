@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pandas as pd
-from study import DATA, by_law, paired, put_result, save, section
+from study import DATA, against, by_law, put_result, save, section
 
 import scalefit as sf
 from scalefit.plotting.arms import draw_arms
@@ -29,13 +29,14 @@ def main() -> None:
     runs = pd.concat([table.frame.assign(arm=arm) for arm, table in tables.items()], ignore_index=True)
     others = list(ARMS)[1:]
     law = pd.DataFrame({arm: by_law(sf.compare_recipes(tables[arm], tables["grpo"])[0]) for arm in others})
-    passes = pd.concat([paired(runs, "arm", "grpo", f"pass_at_{k}").assign(k=k).loc[others] for k in K])
+    gaps = [(k, arm, against(tables[arm].frame, tables["grpo"].frame, f"pass_at_{k}")) for k in K for arm in others]
+    passes = pd.DataFrame([{"arm": arm, "k": k, **gap} for k, arm, gap in gaps]).set_index("arm")
     sharp = []
     for arm, table in tables.items():
         for one in sf.study_sharpening(table, k=K):
             change = {f"pass@{row['k']}": row["difference"] for row in one.passes}
             sharp.append({"advantage": arm, "params": one.params, **change, "verdict": one.verdict.partition(":")[0]})
-    passes = passes[["k", "difference", "low", "high", "pairs"]]
+    passes = passes[["k", "difference", "low", "high"]]
     said = [section("minus GRPO, by the law [95 %]", law), section("pass@k at the end, minus GRPO's", passes)]
     put_result(__file__, "\n\n".join([*said, section("after training minus before", pd.DataFrame(sharp), index=False)]))
     figure, panels = new_figure(2)

@@ -14,8 +14,9 @@ import pandas as pd
 from record import RESOURCES, ROOT, SERIES, SYMBOL, load, published
 
 sys.path.append(str(Path(__file__).parents[1]))
-from study import DATA, paired
+from study import DATA
 
+import scalefit as sf
 from scalefit.errors import ScalefitError
 
 PAIRS = [(series, resource) for series in SERIES for resource in RESOURCES]
@@ -199,52 +200,49 @@ def saturation() -> tuple[str, list[str]]:
 def reuse() -> tuple[str, list[str]]:
     """Judge finding 4, reuse is nearly free."""
     found, free = load("reuse"), published()["paper"]["reuse_free_up_to"]
-    margin = found["margin"]
-    runs = pd.read_parquet(DATA / "e02.parquet")
-    own, samples = paired(runs, "reuse", 1.0), runs["samples"].max()
+    margin, trend = found["margin"], {s: found[s]["trend"] for s in SERIES}
+    (ours,) = sf.study_reuse(DATA / "e02.parquet")
+    own = {arm["tau"]: arm for arm in ours.arms}
     arms = {s: {arm["tau"]: arm for arm in found[s]["arms"]} for s in SERIES}
-    tested = {s: [arm for tau, arm in arms[s].items() if 1 < tau <= free] for s in SERIES}
-    failed = [arm["tau"] for arm in tested["instruct"] if not arm["equivalent"]]
-    trend, beyond = {s: found[s]["trend"] for s in SERIES}, {s: found[s]["beyond"] for s in SERIES}
-    costs = "; ".join(
-        f"{s} τ = {arm['tau']:g} {arm['difference']:+.3f} [{arm['low95']:+.3f}, {arm['high95']:+.3f}]"
-        for s in SERIES
-        for arm in beyond[s]
-    )
+    dear = {s: [tau for tau, arm in arms[s].items() if arm["costs"]] for s in SERIES}
+    costs = "; ".join(f"{s} τ = {tau:g} {_gap(arms[s][tau])}" for s in SERIES for tau in dear[s])
     rises = " and ".join(
-        f"{trend[s]['rise']:+.3f} [{trend[s]['low90']:+.3f}, {trend[s]['high90']:+.3f}] on {s}" for s in SERIES
+        f"{trend[s]['rise']:+.3f} [{trend[s]['low90']:+.3f}, {trend[s]['high90']:+.3f}] up to τ = {trend[s]['tau']:g} on {s}"
+        for s in SERIES
     )
     return (
         f"plausible up to τ = {free}, not shown: a cost above the margin is not excluded; from 50 or 100 on it costs",
         [
             say(
-                f"The margin is ± {margin:g} of loss, about the standard error of one evaluation on 500 problems. "
-                f"Against τ = 1, with the noise along each run (final loss: mean of the last {found['last_steps']} steps; two one-sided tests at 5 %), base is equivalent at "
-                f"every τ ≤ {free}; instruct is not at τ = {' and '.join(f'{tau:g}' for tau in failed)} "
-                f"(τ = 25: {arms['instruct'][25]['difference']:+.3f} [{arms['instruct'][25]['low90']:+.3f}, {arms['instruct'][25]['high90']:+.3f}]).",
-                all(arm["equivalent"] for arm in tested["base"]),
-                failed == [2, 25],
+                "One run stands behind each τ, so the scatter between arms has to stand for what another seed would change (`scalefit reuse`). "
+                f"Final loss: mean over the last fifth. No arm up to τ = {trend['base']['tau']:g} on base and {trend['instruct']['tau']:g} on instruct lies above "
+                "the mean of those below it by more than another run of theirs would.",
+                trend["base"]["tau"] == free,
+                trend["instruct"]["tau"] == 50,
             ),
             say(
-                f"One run stands behind each τ. Taking the scatter between arms as the run-to-run error, a trend in log τ up to τ = {free} is worth "
-                f"{rises} (90 %): its sign is not settled, and equivalence within the margin is not shown in either series.",
-                *(trend[s]["low90"] < 0 for s in SERIES),
+                f"The margin is ± {margin:g} of loss, about the standard error of one evaluation on 500 problems. The trend of these arms in log τ is worth "
+                f"{rises} (90 %): equivalence within the margin is not shown in either series, and on instruct the arms together rise.",
+                trend["base"]["low90"] < 0 < trend["instruct"]["low90"],
                 *(not trend[s]["equivalent"] for s in SERIES),
             ),
             say(
-                f"Beyond that it costs, against the mean of the arms up to {free} (95 %, run-to-run): {costs}. "
-                "At τ = 50 the cost shows on base and not on instruct; at τ = 100 in both.",
-                beyond["base"][0]["low95"] > 0 > beyond["instruct"][0]["low95"],
-                *(beyond[s][1]["low95"] > 0 for s in SERIES),
+                f"Beyond that it costs, against the mean of the arms before (95 %, run-to-run): {costs}. "
+                "At τ = 50 the cost shows on base and not in that one run on instruct; at τ = 100 in both.",
+                dear == {"base": [50, 100], "instruct": [100]},
             ),
             say(
-                f"This project's own small models part earlier: at τ = 5 {own.loc[5, 'difference']:+.3f} [{own.loc[5, 'low']:+.3f}, {own.loc[5, 'high']:+.3f}], "
-                f"at τ = 25 {own.loc[25, 'difference']:+.3f} [{own.loc[25, 'low']:+.3f}, {own.loc[25, 'high']:+.3f}] with {samples / 25:.0f} distinct problems left "
-                "(experiments/e02_reuse/notes.md). τ alone does not say when data are used up.",
-                own.loc[5, "low"] < 0 < own.loc[25, "low"],
+                f"This project's own small models part earlier: at τ = 5 {_gap(own[5])}, at τ = 25 {_gap(own[25])} with "
+                f"{ours.samples / 25:.0f} distinct problems left (experiments/e02_reuse/notes.md). τ alone does not say when data are used up.",
+                not own[5]["costs"],
+                own[25]["costs"],
             ),
         ],
     )
+
+
+def _gap(arm: dict[str, float]) -> str:
+    return f"{arm['difference']:+.3f} [{arm['low']:+.3f}, {arm['high']:+.3f}]"
 
 
 def best_checkpoints() -> str:

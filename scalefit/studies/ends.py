@@ -1,171 +1,185 @@
-"""Runs that differ in one thing: where each ends, and differences of arms with intervals and an equivalence test.
-
-An end level is the mean of the last evaluations, with the standard error that AR(1) noise leaves to it. Where arms have
-several runs, intervals come from the spread of the runs, pooled over sizes and paired by seed; else only the noise
-within runs is in them, and the result says so.
-Source of the test: Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657 (two one-sided tests).
-"""
+"""Where runs end: every run by itself, arms of runs that differ in one thing, and the one end level."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.answer import Answer, Answers, answer_each
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.numerics.ar1 import Noise
-from scalefit.numerics.intervals import student
+from scalefit.studies.differences import Measured, Scatter, scatter
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import by_run
+from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
+Key = tuple[str, str, float]
+"""Series, evaluation and size: runs are compared within it."""
+One = TypeVar("One")
+Arms = dict[float, list[One]]
+Kind = TypeVar("Kind", bound=Answer)
 LAST_SHARE = 0.2
-"""Share of a run's evaluations whose mean is its end level."""
-MARGIN = 0.02
-"""What still counts as the same loss: about the binomial standard error of one evaluation, 500 problems at L = 0.7."""
+"""Share of what is spent over whose last part the end level is the mean."""
+LEAST_POINTS = 5
+"""Evaluations of a run whose noise can be told."""
 
 
 @dataclass(frozen=True)
-class Ending:
-    """One run: its place in the comparison, its curve and power law, its end level [loss] with standard error."""
+class Single:
+    """One run by itself: what is constant in it, its rows and the resource that is counted."""
 
-    arm: float | str
-    series: str
-    eval: str
-    params: float
-    seed: int
-    data: FitData
-    power: Fit
-    level: float
-    se: float
+    about: pd.Series
+    table: RunTable
+    x: str
+
+    @property
+    def key(self) -> Key:
+        """Series, evaluation and size."""
+        return str(self.about["series"]), str(self.about["eval"]), float(self.about["params"])
+
+    @property
+    def seed(self) -> int | None:
+        """Its seed."""
+        seed = self.about.get("seed")
+        return None if seed is None or pd.isna(seed) else int(seed)
+
+    @cached_property
+    def data(self) -> FitData:
+        """Its curve."""
+        return prepare(self.table, self.x)[0]
+
+    @cached_property
+    def curve(self) -> tuple[Array, Array]:
+        """What was spent at its evaluations, and the loss, both (T,)."""
+        seen = self.data.present[0]
+        return self.data.resource[0, 0, seen], self.data.loss[0, seen]
+
+    @cached_property
+    def power(self) -> Fit:
+        """Its own power law."""
+        if (points := len(self.curve[0])) < LEAST_POINTS:
+            raise FitError(f"run {self.about['run_id']}: {points} evaluations; a comparison needs {LEAST_POINTS}.")
+        return fit_data("power", self.data)
 
 
-def varies(runs: RunTable, column: str) -> bool:
-    """Say whether a column differs between runs of one series, evaluation and size."""
-    return bool((runs.frame.groupby(["series", "eval", "params"], observed=True)[column].nunique() > 1).any())
-
-
-def mean_variance(noise: Noise, count: int, row: int = 0) -> float:
-    """Return the variance of the mean of `count` neighbouring evaluations under AR(1) noise."""
-    lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
-    return float(noise.sigma[row] ** 2 * np.mean(noise.rho**lag))
-
-
-def single_runs(runs: RunTable, x: str) -> list[tuple[pd.Series, FitData]]:
-    """Return every run alone: what is constant in it, and its curve."""
-    found = []
+def single_runs(runs: RunTable, x: str) -> dict[Key, list[Single]]:
+    """Return every run by itself, by series, evaluation and size."""
+    found: dict[Key, list[Single]] = {}
     for about, rows in by_run(runs.frame):
-        (data,) = prepare(RunTable(rows, runs.metadata, (), runs.path), x)
-        found.append((about, data))
-    return found
+        one = Single(about, RunTable(rows, runs.metadata, (), runs.path), x)
+        found.setdefault(one.key, []).append(one)
+    return dict(sorted(found.items()))
 
 
-def endings(singles: Iterable[tuple[pd.Series, FitData]], arm: str, until: float) -> list[Ending]:
-    """Return where runs end, cut at a value of the resource that all of a comparison reach."""
-    found = []
-    for about, data in singles:
-        seen = data.present[0] & (data.resource[0, 0] <= until * (1 + 1e-9))
-        count = int(seen.sum())
-        last = max(round(LAST_SHARE * count), 1)
-        if count < 5:
-            raise FitError(
-                f"run {about['run_id']}: {count} evaluations within what all runs reach; a comparison needs 5."
-            )
-        power = fit_data("power", data)
-        loss = data.loss[0, seen][-last:]
-        found.append(
-            Ending(
-                about[arm] if arm in about else arm,
-                str(about["series"]),
-                str(about["eval"]),
-                float(about["params"]),
-                int(about.get("seed", 0) or 0),
-                data,
-                power,
-                float(loss.mean()),
-                float(np.sqrt(mean_variance(power.noise, last))),
-            )
-        )
-    return found
+def split_arms(singles: Iterable[Single], column: str) -> Arms[Single]:
+    """Return the runs by the value of a column that is constant in each, ascending; runs without a value are left out."""
+    found: Arms[Single] = {}
+    for one in singles:
+        if column not in one.about:
+            raise FitError(f"{one.table.path}: column {column!r} changes within a run; give each part its own run_id.")
+        if np.isfinite(one.about[column]):
+            found.setdefault(float(one.about[column]), []).append(one)
+    return dict(sorted(found.items()))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two arms: value, standard error, degrees of freedom, and how many pairs it rests on.
+def common_reach(singles: Iterable[Single]) -> tuple[float, float]:
+    """Return between which values of the resource every run was evaluated."""
+    spans = [(float(one.curve[0].min()), float(one.curve[0].max())) for one in singles]
+    return max(low for low, _ in spans), min(high for _, high in spans)
 
-    `runs_differ` says whether the spread between runs is in the standard error; without it only noise within runs is.
+
+def end_level(run: Single, until: float) -> Measured:
+    """Return where a run is at a value of the resource: its mean loss over the last fifth of what was spent by then.
+
+    Between evaluations the loss is a straight line over log X, as a power law nearly is, so that runs evaluated at other
+    places are compared at the same ones. A mean over a fifth has a third of the error of one evaluation, and no curve's
+    form in it; what the loss falls within that fifth all arms share. The standard error is that of AR(1) noise about the
+    run's own power law; what another seed would change comes from other runs, in `difference`.
+
+    Raises
+    ------
+    FitError
+        If the run has too few evaluations, or none that early or that late.
     """
-
-    value: float
-    se: float
-    dof: float
-    pairs: int
-    runs_differ: bool
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return its interval."""
-        width = student(level, self.dof) * self.se
-        return self.value - width, self.value + width
-
-    def equivalent(self, margin: float = MARGIN) -> bool:
-        """Say whether both one-sided tests at 5 % put it within the margin."""
-        low, high = self.interval(0.90)
-        return -margin < low and high < margin
-
-    def verdict(self, first: str, second: str, margin: float = MARGIN) -> str:
-        """Say which arm is better, that they are equivalent, or that the data do not say; lower is better."""
-        low, high = self.interval()
-        if self.equivalent(margin):
-            return f"{first} and {second} are equivalent within {margin:g}"
-        if high < 0:
-            return f"{first} is better than {second}"
-        if low > 0:
-            return f"{second} is better than {first}"
-        return f"the data do not say: neither a difference nor equivalence within {margin:g} is shown"
+    x, loss = run.curve
+    low, high = (1 - LAST_SHARE) * until, until
+    if low < x[0] * (1 - 1e-9) or high > x[-1] * (1 + 1e-9):
+        raise FitError(
+            f"run {run.about['run_id']} was evaluated from {x[0]:g} to {x[-1]:g} {run.x}; its level at {until:g} is the mean "
+            f"over {low:g} to {high:g}."
+        )
+    noise = run.power.noise
+    weight = mean_weights(np.log(x), np.log(low), np.log(high))
+    lag = np.abs(np.subtract.outer(np.arange(len(x)), np.arange(len(x))))
+    variance = noise.sigma[0] ** 2 * weight @ noise.rho**lag @ weight
+    return Measured(run.seed, float(weight @ loss), float(np.sqrt(max(variance, 0.0))))
 
 
-def differ(
-    first: Sequence[tuple[int, float, float]],
-    second: Sequence[tuple[int, float, float]],
-    pooled: tuple[float, int] | None = None,
-) -> Difference:
-    """Return the difference of two arms at one size.
+def mean_weights(x: Array, low: float, high: float) -> Array:
+    """Return the weights of points (T,) in the mean from `low` to `high` of straight lines between them."""
+    at = np.concatenate([[low], x[(x > low) & (x < high)], [high]])
+    share = np.zeros(len(at))
+    share[:-1] += np.diff(at) / 2
+    share[1:] += np.diff(at) / 2
+    hats = np.stack([np.interp(at, x, one) for one in np.eye(len(x))], 1)
+    return np.asarray(share @ hats / (high - low))
+
+
+def known_scatter(ends: Arms[Measured], siblings: Sequence[Arms[Single]]) -> Scatter:
+    """Return the scatter of runs at the end of a size; where no arm of it has two runs, that of the other sizes' arms."""
+    own = scatter([list(ends.values())])
+    if own.runs or own.pairs:
+        return own
+    return scatter(list(ends_at(arms, common_reach(chain(*arms.values()))[1]).values()) for arms in siblings)
+
+
+def ends_at(arms: Arms[Single], until: float) -> Arms[Measured]:
+    """Return the end levels of the runs of arms."""
+    return {arm: [end_level(one, until) for one in some] for arm, some in arms.items()}
+
+
+def answer_arms(
+    runs: RunTable, x: str, column: str, study: Callable[[Key, Arms[Single], Sequence[Arms[Single]]], Kind]
+) -> Answers[Kind]:
+    """Study every size whose runs differ in a column.
 
     Parameters
     ----------
-    first, second : sequences of (seed, value, standard error)
-        One a run.
-    pooled : (variance of a pair's difference, degrees of freedom), optional
-        From all sizes of a comparison; by default from these pairs alone.
+    study : callable
+        Given series, evaluation and size, the arms, and those of other sizes of the same series and evaluation.
+
+    Raises
+    ------
+    FitError
+        If the column varies nowhere, or no size can be answered.
     """
-    mine, theirs = {seed: (v, s) for seed, v, s in first}, {seed: (v, s) for seed, v, s in second}
-    common = sorted(mine.keys() & theirs.keys())
-    if len(common) == len(mine) == len(theirs):
-        gaps = np.array([mine[seed][0] - theirs[seed][0] for seed in common])
-    else:
-        gaps = np.array([])
-    value = float(np.mean([v for v, _ in mine.values()]) - np.mean([v for v, _ in theirs.values()]))
-    if pooled is None and len(gaps) > 1:
-        pooled = float(gaps.var(ddof=1)), len(gaps) - 1
-    if pooled is not None and pooled[1] > 0 and len(gaps):
-        return Difference(value, float(np.sqrt(pooled[0] / len(gaps))), float(pooled[1]), len(gaps), True)
-    if len(mine) > 1 and len(theirs) > 1:
-        spread = [np.var([v for v, _ in arm.values()], ddof=1) / len(arm) for arm in (mine, theirs)]
-        return Difference(value, float(np.sqrt(sum(spread))), float(min(len(mine), len(theirs)) - 1), 0, True)
-    within = [np.mean([s**2 for _, s in arm.values()]) / len(arm) for arm in (mine, theirs)]
-    return Difference(value, float(np.sqrt(sum(within))), 30.0, len(common), False)
+    arms = {key: split_arms(some, column) for key, some in single_runs(runs, x).items()}
+    several = {key: some for key, some in arms.items() if len(some) > 1}
+    if not several:
+        raise FitError(
+            f"{runs.path}: {column} does not vary within a size; run the same size with another value ([sweep] {column})."
+        )
+    asked = {
+        name_of(key): partial(
+            study, key, some, [other for at, other in several.items() if at[:2] == key[:2] and at != key]
+        )
+        for key, some in several.items()
+    }
+    found = answer_each(asked)
+    rest = {name_of(key): f"{column} does not vary" for key in arms if key not in several}
+    return Answers(found, {**found.unanswered, **rest})
 
 
-def pooled_variance(groups: Iterable[Sequence[float]]) -> tuple[float, int] | None:
-    """Return the variance within groups and its degrees of freedom; None where no group has two."""
-    squares, dof = 0.0, 0
-    for group in groups:
-        if len(group) > 1:
-            squares += float(np.var(group, ddof=1)) * (len(group) - 1)
-            dof += len(group) - 1
-    return (squares / dof, dof) if dof else None
+def name_of(key: Key) -> str:
+    """Return what a size of a series on an evaluation is called."""
+    series, evaluation, params = key
+    return f"{series} on {evaluation}, {format_quantity(params)}"

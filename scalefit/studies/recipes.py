@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.numerics.proportions import RATES
-from scalefit.studies.ends import MARGIN, Difference, Ending, differ, endings, pooled_variance, single_runs
+from scalefit.studies.differences import MARGIN, Difference, Measured, difference, mean_difference, scatter
+from scalefit.studies.ends import Single, common_reach, end_level, name_of, single_runs
 from scalefit.table.io import RunTable
 from scalefit.table.select import Source, Where, select
+from scalefit.units import format_quantity
 
-Array = NDArray[np.float64]
 QUANTITIES = {
     "end_loss": "loss at the end of what both reach",
     "k": "slope of log10 L in log10 X",
@@ -25,10 +26,9 @@ QUANTITIES = {
     "asymptote": "floor of L = A + a exp(-X/s)",
     "log10_resource": "log10 of the resource that reaches the reference loss",
 }
-"""Column with a list of pass rates, one a problem, where a table has it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Answer):
     """One evaluation of two recipes; differences are first minus second.
 
@@ -64,6 +64,35 @@ class Comparison(Answer):
         """The answer in a sentence."""
         return f"{self.series} on {self.eval}: {self.verdict}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        names = ("end_loss", "k", "E", "asymptote")
+        rows = [["size", "runs", *(f"{name} [95 %]" for name in names)]]
+        for row in self.sizes:
+            cells = [_said(row[name]) for name in names]
+            rows.append([format_quantity(row["params"]), "+".join(map(str, row["runs"])), *cells])
+        overall = self.overall
+        lines = [
+            f"{self.series} on {self.eval}, {self.first} minus {self.second}, at equal {self.resource}: {self.verdict}",
+            text_table(rows),
+            f"  end loss over all sizes: {overall['difference']:+.4f} (95 % {overall['low']:+.4f} to {overall['high']:+.4f}), {overall['pairs']} pairs",
+        ]
+        for row in self.multiplier:
+            lines.append(
+                f"  {format_quantity(row['params'])}: for loss {row['loss']:.3f} {self.second} needs {row['value']:.2f} times the {self.resource} "
+                f"of {self.first} (95 % {row['low']:.2f} to {row['high']:.2f})"
+            )
+        if (pairs := self.problems) is not None:
+            lines.append(
+                f"  on the same {pairs['problems']} problems: {pairs['difference']:+.4f} ({pairs['low']:+.4f} to {pairs['high']:+.4f}); "
+                f"standard error {pairs['se']:.4f}, unpaired {pairs['se_unpaired']:.4f}"
+            )
+        return "\n".join([*lines, *warning_lines(self.warnings)])
+
+
+def _said(cell: dict[str, float] | None) -> str:
+    return "not determined" if cell is None else f"{cell['difference']:+.4f} [{cell['low']:+.4f}, {cell['high']:+.4f}]"
+
 
 def compare_recipes(
     first: Source,
@@ -74,7 +103,7 @@ def compare_recipes(
     loss: float | None = None,
     margin: float = MARGIN,
     where: Where | None = None,
-) -> list[Comparison]:
+) -> Answers[Comparison]:
     """Compare two recipes on the sizes and evaluations that both tables have.
 
     Parameters
@@ -97,89 +126,61 @@ def compare_recipes(
     FitError
         If the tables have no series, evaluation and size in common.
     """
-    first, second = (select(runs, where) for runs in (first, second))
+    first, second = select(first, where), select(second, where)
     both = all("flops" in runs.frame and runs.frame["flops"].notna().all() for runs in (first, second))
     resource = x or ("flops" if both else "samples")
-    singles = [single_runs(runs, resource) for runs in (first, second)]
-    keys = [{(str(a["series"]), str(a["eval"]), float(a["params"])) for a, _ in some} for some in singles]
-    common = sorted(keys[0] & keys[1])
+    sides = single_runs(first, resource), single_runs(second, resource)
+    common = sides[0].keys() & sides[1].keys()
     if not common:
         raise FitError(
             f"{first.path} and {second.path} have no series, evaluation and size in common "
-            f"({sorted(keys[0])[:3]} against {sorted(keys[1])[:3]}); recipes are compared at equal size."
+            f"({list(sides[0])[:3]} against {list(sides[1])[:3]}); recipes are compared at equal size."
         )
-    found = []
+    questions = {}
     for series, evaluation in sorted({key[:2] for key in common}):
-        arms: list[dict[float, list[tuple[pd.Series, Any]]]] = [
-            {
-                size: [
-                    (a, d)
-                    for a, d in some
-                    if (str(a["series"]), str(a["eval"]), float(a["params"])) == (series, evaluation, size)
-                ]
-                for *_, size in (key for key in common if key[:2] == (series, evaluation))
-            }
-            for some in singles
-        ]
-        found.append(_compare(series, evaluation, resource, arms, names, loss, margin, (first, second)))
-    return found
+        sizes = {key[2]: (sides[0][key], sides[1][key]) for key in sorted(common) if key[:2] == (series, evaluation)}
+        asked = _Asked(series, evaluation, resource, names, loss, margin, (first, second))
+        questions[f"{series} on {evaluation}"] = partial(_compare, asked, sizes)
+    found = answer_each(questions)
+    alone = {
+        name_of(key): f"{name} has no run of it"
+        for mine, others, name in ((*sides, names[1]), (*sides[::-1], names[0]))
+        for key in mine.keys() - others.keys()
+    }
+    return Answers(found, {**found.unanswered, **dict(sorted(alone.items()))})
 
 
-def _compare(
-    series: str,
-    evaluation: str,
-    resource: str,
-    arms: list[dict[float, list[tuple[pd.Series, Any]]]],
-    names: tuple[str, str],
-    loss: float | None,
-    margin: float,
-    tables: tuple[RunTable, RunTable],
-) -> Comparison:
-    values: list[dict[float, list[dict[str, Any]]]] = [{}, {}]
+@dataclass(frozen=True)
+class _Asked:
+    """What two recipes are compared by on one series and evaluation."""
+
+    series: str
+    eval: str
+    resource: str
+    names: tuple[str, str]
+    loss: float | None
+    margin: float
+    tables: tuple[RunTable, RunTable]
+
+
+Sides = tuple[list[Single], list[Single]]
+Quantities = dict[str, Measured]
+
+
+def _compare(asked: _Asked, sizes: dict[float, Sides]) -> Comparison:
+    values: dict[float, list[list[Quantities]]] = {}
     reference = {}
-    for size in arms[0]:
-        until = min(float(d.resource[0][d.present].max()) for arm in arms for _, d in arm[size])
-        ends = [endings(arm[size], "arm", until) for arm in arms]
-        reference[size] = loss or max(float(np.mean([one.level for one in some])) for some in ends)
-        middle = float(
-            np.sqrt(until * max(float(d.resource[0][d.present].min()) for arm in arms for _, d in arm[size]))
-        )
-        for side, some in enumerate(ends):
-            values[side][size] = [_measure(one, reference[size], middle) for one in some]
+    for size, sides in sizes.items():
+        low, until = common_reach(chain(*sides))
+        ends = [[end_level(one, until) for one in side] for side in sides]
+        reference[size] = asked.loss or max(float(np.mean([end.value for end in side])) for side in ends)
+        middle = float(np.sqrt(until * low))
+        values[size] = [
+            [_measure(one, end, reference[size], middle) for one, end in zip(*both, strict=True)]
+            for both in zip(sides, ends, strict=True)
+        ]
     differences = {name: _by_size(values, name) for name in QUANTITIES}
-    sizes = []
-    for size in arms[0]:
-        row: dict[str, Any] = {"params": size, "runs": [len(values[0][size]), len(values[1][size])]}
-        for name, by_size in differences.items():
-            gap = by_size.get(size)
-            row[name] = (
-                None
-                if gap is None
-                else {"difference": gap.value, "low": gap.interval()[0], "high": gap.interval()[1], "se": gap.se}
-            )
-        sizes.append(row)
-    multiplier = []
-    for size, gap in differences["log10_resource"].items():
-        low, high = gap.interval()
-        multiplier.append(
-            {
-                "params": size,
-                "loss": reference[size],
-                "value": 10**-gap.value,
-                "low": 10 ** min(-high, 300),
-                "high": 10 ** min(-low, 300),
-            }
-        )
-    each = list(differences["end_loss"].values())
-    mean = Difference(
-        float(np.mean([one.value for one in each])),
-        float(np.sqrt(sum(one.se**2 for one in each)) / len(each)),
-        each[0].dof,
-        sum(one.pairs for one in each),
-        all(one.runs_differ for one in each),
-    )
-    low, high = mean.interval()
-    verdict = mean.verdict(*names, margin)
+    mean = mean_difference(list(differences["end_loss"].values()))
     warnings = []
     if not mean.runs_differ:
         warnings.append(
@@ -188,67 +189,71 @@ def _compare(
     missing = [name for name in QUANTITIES if not differences[name]]
     if missing:
         warnings.append(f"not determined by these runs: {', '.join(missing)}")
+    rows: list[dict[str, Any]] = []
+    for size, sides in sizes.items():
+        gaps = {name: by_size[size].row if size in by_size else None for name, by_size in differences.items()}
+        rows.append({"params": size, "runs": [len(side) for side in sides], **gaps})
+    low, high = mean.interval()
+    overall = {"difference": mean.value, "low": low, "high": high, "pairs": mean.pairs}
     return Comparison(
-        series,
-        evaluation,
-        resource,
-        *names,
-        margin,
-        sizes,
-        {
-            "difference": mean.value,
-            "low": low,
-            "high": high,
-            "pairs": mean.pairs,
-            "equivalent": mean.equivalent(margin),
-        },
-        multiplier,
-        paired_problems(*tables, series, evaluation),
-        verdict,
+        asked.series,
+        asked.eval,
+        asked.resource,
+        *asked.names,
+        asked.margin,
+        rows,
+        overall | {"equivalent": mean.equivalent(asked.margin), "runs_differ": mean.runs_differ},
+        [_times(size, reference[size], gap) for size, gap in differences["log10_resource"].items()],
+        paired_problems(*asked.tables, asked.series, asked.eval),
+        mean.verdict(*asked.names, asked.margin),
         warnings,
     )
 
 
-def _measure(one: Ending, reference: float, middle: float) -> dict[str, Any]:
-    """Return each quantity of a run as (value, standard error); a quantity that is not determined is left out."""
-    found: dict[str, Any] = {"seed": one.seed, "end_loss": (one.level, one.se)}
+def _times(size: float, loss: float, gap: Difference) -> dict[str, float]:
+    """Return how many times the first's resource the second needs for a loss."""
+    low, high = gap.interval()
+    ends = {"low": 10 ** min(-high, 300), "high": 10 ** min(-low, 300)}
+    return {"params": size, "loss": loss, "value": 10**-gap.value, **ends}
+
+
+def _measure(one: Single, end: Measured, reference: float, middle: float) -> Quantities:
+    """Return each quantity of a run; one that is not determined is left out."""
+    found = {"end_loss": end}
     power = one.power
     k, E = float(power.theta[power.bound.columns["k"]][0]), float(power.theta[power.bound.columns["E"]][0])
     at = [power.bound.columns[name].start for name in ("E", "k")]
     V = power.covariance[np.ix_(at, at)]
 
-    def se(gradient: Array) -> float:
-        return float(np.sqrt(max(float(gradient @ V @ gradient), 0.0)))
+    def known(value: float, *gradient: float) -> Measured:
+        slope = np.array(gradient)
+        return Measured(one.seed, value, float(np.sqrt(max(float(slope @ V @ slope), 0.0))))
 
     if power.status == "converged":
-        found["k"] = float(k), se(np.array([0.0, 1.0]))
-        found["E"] = float(E - k * np.log10(middle)), se(np.array([1.0, -np.log10(middle)]))
-        if k > 3 * found["k"][1]:
+        found["k"] = known(k, 0.0, 1.0)
+        found["E"] = known(E - k * float(np.log10(middle)), 1.0, -float(np.log10(middle)))
+        if k > 3 * found["k"].se:
             where = (E - float(np.log10(reference))) / k
-            found["log10_resource"] = where, se(np.array([1 / k, -where / k]))
+            found["log10_resource"] = known(where, 1 / k, -where / k)
     try:
         floor = fit_data("exponential", one.data)
         A = next(value for name, value in floor.params.items() if name.startswith("A"))
         if floor.status == "converged" and A.se < 0.1:
-            found["asymptote"] = A.value, A.se
+            found["asymptote"] = Measured(one.seed, A.value, A.se)
     except FitError:
         pass
     return found
 
 
-def _by_size(values: list[dict[float, list[dict[str, Any]]]], name: str) -> dict[float, Difference]:
-    """Return the difference at each size where every run has the quantity, the spread of pairs pooled over sizes."""
+def _by_size(values: dict[float, list[list[Quantities]]], name: str) -> dict[float, Difference]:
+    """Return the difference at each size where every run has the quantity, the scatter of runs pooled over sizes."""
     usable = {
-        size: [[(run["seed"], *run[name]) for run in side[size]] for side in values]
-        for size in values[0]
-        if all(name in run for side in values for run in side[size])
+        size: [[run[name] for run in side] for side in sides]
+        for size, sides in values.items()
+        if all(name in run for side in sides for run in side)
     }
-    gaps = []
-    for mine, theirs in usable.values():
-        left, right = {seed: v for seed, v, _ in mine}, {seed: v for seed, v, _ in theirs}
-        gaps.append([float(left[seed] - right[seed]) for seed in left.keys() & right.keys()])
-    pooled = pooled_variance(gaps)
-    return {size: differ(mine, theirs, pooled) for size, (mine, theirs) in usable.items()}
+    known = scatter(usable.values())
+    return {size: difference(first, second, known) for size, (first, second) in usable.items()}
 
 
 def paired_problems(first: RunTable, second: RunTable, series: str, evaluation: str) -> dict[str, Any] | None:

@@ -5,20 +5,21 @@ A group whose rollouts all earn the same teaches nothing: with pass rate p that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
-from scalefit.fitting.fit import fit_data
 from scalefit.numerics.intervals import student
-from scalefit.studies.ends import pooled_variance, single_runs, varies
-from scalefit.table.io import RunTable
-from scalefit.table.prepare import FitData
+from scalefit.studies.differences import WITHIN_DOF, difference, in_pairs
+from scalefit.studies.ends import LAST_SHARE, Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
 from scalefit.table.schema import RESOURCES
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
@@ -29,14 +30,17 @@ DRAWS = 4000
 SURE = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rollouts(Answer):
     """The comparison of group sizes at one model size.
 
     Attributes
     ----------
     frontier : dict
-        For each resource, a list of budgets: `best` G, its probability, and each arm's loss with its 95 % interval.
+        For each resource, a list of budgets: `best` G, its probability, each arm's loss with its 95 % interval, and
+        whether the scatter between runs is in these (`runs_differ`).
+    steps : dict
+        For each resource, at its largest budget: the difference of each G to the next smaller, with its 95 % interval.
     mechanism : list of dict
         For each G: pass rate over the run, the probability of a uniform group at it, and the share measured (None
         where the table has no `uniform_groups`).
@@ -46,6 +50,7 @@ class Rollouts(Answer):
     eval: str
     params: float
     frontier: dict[str, list[dict[str, Any]]]
+    steps: dict[str, list[dict[str, Any]]]
     mechanism: list[dict[str, Any]]
     verdict: str
     warnings: list[str]
@@ -57,6 +62,29 @@ class Rollouts(Answer):
         """The answer in a sentence."""
         return f"{self.series}, {format_quantity(self.params)}: {self.verdict}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        lines = [f"{self.series} on {self.eval}, {format_quantity(self.params)}: {self.verdict}"]
+        for resource, budgets in self.frontier.items():
+            if not budgets:
+                continue
+            rows = [[resource, *(f"G = {arm['group_size']}" for arm in budgets[0]["arms"]), "best", "probability"]]
+            for row in budgets:
+                losses = [f"{arm['loss']:.3f} ±{arm['high'] - arm['loss']:.3f}" for arm in row["arms"]]
+                rows.append([format_quantity(row["budget"]), *losses, str(row["best"]), f"{row['probability']:.2f}"])
+            lines.append(text_table(rows))
+            gaps = [
+                f"{step['from']} to {step['to']} {step['difference']:+.3f} [{step['low']:+.3f}, {step['high']:+.3f}]"
+                for step in self.steps[resource]
+            ]
+            lines.append(f"  at the last: G {', '.join(gaps)}")
+        rows = [["G", "pass rate", "uniform at it", "uniform measured"]]
+        for arm in self.mechanism:
+            measured = "" if arm["uniform_measured"] is None else f"{arm['uniform_measured']:.3f}"
+            share = [f"{arm[name]:.3f}" for name in ("pass_rate", "uniform_at_mean_rate")]
+            rows.append([str(arm["group_size"]), *share, measured])
+        return "\n".join([*lines, text_table(rows), *warning_lines(self.warnings)])
+
 
 def uniform_group(pass_rate: Array | float, group_size: Array | float) -> Array:
     """Return the probability that all rollouts of a group earn the same, p^G + (1-p)^G."""
@@ -64,8 +92,15 @@ def uniform_group(pass_rate: Array | float, group_size: Array | float) -> Array:
     return np.asarray(p**group_size + (1 - p) ** group_size)
 
 
-def study_rollouts(runs: Source, *, where: Where | None = None, seed: int = 0) -> list[Rollouts]:
+def study_rollouts(runs: Source, *, where: Where | None = None, seed: int = 0) -> Answers[Rollouts]:
     """Compare group sizes at every size, series and evaluation that was run with several.
+
+    Parameters
+    ----------
+    runs : RunTable, path or data frame
+        With a column `group_size`.
+    where : mapping, optional
+        Column to a value or a list of values.
 
     Raises
     ------
@@ -75,119 +110,72 @@ def study_rollouts(runs: Source, *, where: Where | None = None, seed: int = 0) -
     runs = select(runs, where)
     if "group_size" not in runs.frame:
         raise FitError(f"{runs.path}: the column 'group_size' is needed.")
-    nothing = FitError(
-        f"{runs.path}: group_size does not vary within a size; run the same size with another G ([sweep] group_size)."
-    )
-    if not varies(runs, "group_size"):
-        raise nothing
-    resources = [name for name in RESOURCES if name in runs.frame and runs.frame[name].notna().all()]
-    groups: dict[tuple[str, str, float], dict[str, list[tuple[pd.Series, FitData]]]] = {}
-    for resource in resources:
-        for about, data in single_runs(runs, resource):
-            key = str(about["series"]), str(about["eval"]), float(about["params"])
-            groups.setdefault(key, {}).setdefault(resource, []).append((about, data))
-    found = [
-        _study(runs, key, by_resource, seed)
-        for key, by_resource in sorted(groups.items(), key=lambda item: item[0])
-        if len({about["group_size"] for about, _ in next(iter(by_resource.values()))}) > 1
-    ]
-    if not found:
-        raise nothing
-    return found
+    resources = [name for name in RESOURCES if name in runs.frame]
+    return answer_arms(runs, resources[0], "group_size", partial(_study, resources, seed))
 
 
 def _study(
-    runs: RunTable, key: tuple[str, str, float], by_resource: dict[str, list[tuple[pd.Series, FitData]]], seed: int
+    resources: Sequence[str], seed: int, key: Key, arms: Arms[Single], siblings: Sequence[Arms[Single]]
 ) -> Rollouts:
-    series, evaluation, params = key
-    frontier, warnings = {}, []
-    for resource, some in by_resource.items():
-        frontier[resource] = _frontier(some, seed)
-    counts = {g: sum(about["group_size"] == g for about, _ in some) for g in {about["group_size"] for about, _ in some}}
-    if min(counts.values()) < 2:
+    frontier, steps, warnings = {}, {}, []
+    for resource in resources:
+        mine, *others = (_in(resource, some) for some in (arms, *siblings))
+        frontier[resource], steps[resource] = _frontier(mine, others, seed)
+    if min(map(len, arms.values())) < 2:
         warnings.append("one run an arm: what another seed would change is not in the intervals")
-    rows = runs.frame[
-        (runs.frame["series"] == series) & (runs.frame["eval"] == evaluation) & (runs.frame["params"] == params)
-    ]
-    mechanism = []
-    for size in sorted(counts):
-        mine = rows[rows["group_size"] == size]
-        p = 1 - mine["loss"].to_numpy(float)
-        measured = mine["uniform_groups"].mean() if "uniform_groups" in mine else np.nan
-        mechanism.append(
-            {
-                "group_size": int(size),
-                "pass_rate": float(p.mean()),
-                "uniform_at_mean_rate": float(uniform_group(p, float(size)).mean()),
-                "uniform_measured": float(measured) if np.isfinite(measured) else None,
-            }
-        )
-    return Rollouts(series, evaluation, params, frontier, mechanism, _verdict(frontier), warnings)
+    return Rollouts(*key, frontier, steps, [_mechanism(*arm) for arm in arms.items()], _verdict(frontier), warnings)
 
 
-def _frontier(some: list[tuple[pd.Series, FitData]], seed: int) -> list[dict[str, Any]]:
-    """Compare arms at budgets that every run has reached, by each run's own power law."""
-    low = max(float(d.resource[0][d.present].min()) for _, d in some)
-    high = min(float(d.resource[0][d.present].max()) for _, d in some)
-    if high <= low:
-        return []
-    budgets = np.geomspace(low, high, BUDGETS + 1)[1:]
-    lines: dict[int, dict[int, tuple[Array, Array]]] = {}
-    for about, data in some:
-        fit = fit_data("power", data)
-        log, J = fit.log_curve(np.full(BUDGETS, data.params[0]), budgets[None])
-        covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 0.0)
-        loss = 10.0**log
-        se = np.log(10) * loss * np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
-        arm = lines.setdefault(int(about["group_size"]), {})
-        seed_of = int(about.get("seed", 0) or 0)
-        arm[seed_of if seed_of not in arm else -len(arm) - 1] = loss, se
+def _in(resource: str, arms: Arms[Single]) -> Arms[Single]:
+    return {arm: [replace(one, x=resource) for one in some] for arm, some in arms.items()}
+
+
+def _mechanism(size: float, some: Sequence[Single]) -> dict[str, Any]:
+    """Return how often a group of this size is uniform, by the pass rate and as measured."""
+    rows = pd.concat([one.table.frame for one in some])
+    p = 1 - rows["loss"].to_numpy(float)
+    measured = rows["uniform_groups"].mean() if "uniform_groups" in rows else np.nan
+    return {
+        "group_size": int(size),
+        "pass_rate": float(p.mean()),
+        "uniform_at_mean_rate": float(uniform_group(p, size).mean()),
+        "uniform_measured": float(measured) if np.isfinite(measured) else None,
+    }
+
+
+def _frontier(
+    arms: Arms[Single], siblings: Sequence[Arms[Single]], seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Compare arms where each run is at budgets that all have reached; each arm with the next smaller at the largest."""
+    low, high = common_reach(chain(*arms.values()))
+    low /= 1 - LAST_SHARE
+    if high < low:
+        return [], []
     rng = np.random.default_rng(seed)
-    found = []
-    for at, budget in enumerate(budgets):
-        pooled = _spread(
-            {size: {seed: float(loss[at]) for seed, (loss, _) in arm.items()} for size, arm in lines.items()}
+    found: list[dict[str, Any]] = []
+    for budget in np.geomspace(low, high, BUDGETS):
+        ends = ends_at(arms, float(min(budget, high)))
+        known = known_scatter(ends, siblings)
+        rows, dof = [], WITHIN_DOF
+        for size, some in ends.items():
+            spread = known.pairs if known.pairs and in_pairs(list(ends.values())) else known.runs
+            within = float(np.mean([run.se**2 for run in some]))
+            error = float(np.sqrt((spread.variance if spread else within) / len(some)))
+            mean, dof = float(np.mean([run.value for run in some])), float(spread.dof if spread else WITHIN_DOF)
+            half = student(0.95, dof) * error
+            rows.append({"group_size": int(size), "loss": mean, "low": mean - half, "high": mean + half, "se": error})
+        draws = np.array([row["loss"] for row in rows]) + np.array([row["se"] for row in rows]) * rng.standard_t(
+            dof, (DRAWS, len(rows))
         )
-        arms = []
-        for size, arm in sorted(lines.items()):
-            mean = float(np.mean([loss[at] for loss, _ in arm.values()]))
-            within = float(np.mean([se[at] ** 2 for _, se in arm.values()]))
-            # The spread of runs holds their noise too; without several runs there is only that.
-            error = float(np.sqrt((pooled[0] if pooled else within) / len(arm)))
-            t = student(0.95, pooled[1] if pooled else 30.0)
-            arms.append(
-                {"group_size": size, "loss": mean, "low": mean - t * error, "high": mean + t * error, "se": error}
-            )
-        dof = float(pooled[1]) if pooled else 30.0
-        draws = np.array([arm["loss"] for arm in arms]) + np.array([arm["se"] for arm in arms]) * rng.standard_t(
-            dof, (DRAWS, len(arms))
-        )
-        chance = np.bincount(draws.argmin(1), minlength=len(arms)) / DRAWS
+        chance = np.bincount(draws.argmin(1), minlength=len(rows)) / DRAWS
         best = int(chance.argmax())
-        found.append(
-            {
-                "budget": float(budget),
-                "best": arms[best]["group_size"],
-                "probability": float(chance[best]),
-                "arms": arms,
-            }
-        )
-    return found
-
-
-def _spread(losses: dict[int, dict[int, float]]) -> tuple[float, int] | None:
-    """Return the variance of a run within its arm and its degrees of freedom.
-
-    Where every arm has the same seeds, runs of one seed share their start: what a seed adds to all arms is taken out,
-    since it does not change which arm is best.
-    """
-    seeds = [set(arm) for arm in losses.values()]
-    if len(seeds[0]) < 2 or any(one != seeds[0] for one in seeds):
-        return pooled_variance(list(arm.values()) for arm in losses.values())
-    table = np.array([[arm[seed] for seed in sorted(seeds[0])] for arm in losses.values()])
-    rest = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
-    dof = (table.shape[0] - 1) * (table.shape[1] - 1)
-    return float((rest**2).sum() / dof), dof
+        row = {"budget": float(budget), "best": rows[best]["group_size"], "probability": float(chance[best])}
+        found.append(row | {"runs_differ": bool(known.runs or known.pairs), "arms": rows})
+    steps = [
+        {"from": int(before), "to": int(after), **difference(ends[after], ends[before], known).row}
+        for before, after in pairwise(ends)
+    ]
+    return found, steps
 
 
 def _verdict(frontier: dict[str, list[dict[str, Any]]]) -> str:
@@ -197,11 +185,12 @@ def _verdict(frontier: dict[str, list[dict[str, Any]]]) -> str:
         if not rows:
             said.append(f"by {resource} the runs have no budget in common")
             continue
-        last = rows[-1]
-        sure = (
-            f"G = {last['best']} is best"
-            if last["probability"] >= SURE
-            else f"the data do not say which G is best (likeliest {last['best']})"
-        )
-        said.append(f"within the same {resource}, {sure} (probability {last['probability']:.2f})")
+        best, chance = rows[-1]["best"], f"(probability {rows[-1]['probability']:.2f})"
+        if not rows[-1]["runs_differ"]:
+            which = f"G = {best} ended lowest with one run each; what another seed changes is not known, so the data do not say which is best"
+        elif rows[-1]["probability"] >= SURE:
+            which = f"G = {best} is best {chance}"
+        else:
+            which = f"the data do not say which G is best, likeliest {best} {chance}"
+        said.append(f"within the same {resource}, {which}")
     return "; ".join(said) + "."

@@ -20,7 +20,7 @@ from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.laws.relations import PASS_AT_K
 from scalefit.numerics.intervals import student
 from scalefit.numerics.proportions import COLUMN, RATES, pass_at_k
-from scalefit.studies.ends import MARGIN, pooled_variance
+from scalefit.studies.differences import MARGIN, pooled_variance
 from scalefit.table.select import Source, Where, by_size, select
 from scalefit.units import format_quantity
 
