@@ -44,7 +44,7 @@ def main() -> None:
     last.set_xticks(range(len(arms)), [f"{arm['tau']:g}" for arm in arms])
     last.set(
         xlabel="τ [times each prompt is seen]",
-        ylabel="final loss, less the mean of the other free arms",
+        ylabel="final loss, less the other free arms'",
         ylim=(-0.045, 0.085),
     )
     last.set_title("c  mean over the last fifth", loc="left")

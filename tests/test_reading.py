@@ -247,7 +247,7 @@ DAMAGE = {
         "line 13: is nested too deeply",
     ),
     "deep objects.jsonl": (lambda text: '{"a": ' * 30 + "1" + "}" * 30 + "\n" + text, "line 1: is nested too deeply"),
-    "twice.jsonl": (lambda text: text.replace('"loss":', '"loss":0.1,"loss":', 1), "line 1: names 'loss' twice"),
+    "twice.jsonl": (lambda text: text.replace('"loss":', '"loss":0.1,"loss":', 1), "line 1: 'loss' is there twice"),
     "binary.jsonl": (lambda text: text.replace('"b"', '"\udcff"', 1), "line 7: is not UTF-8"),
     "object.json": (lambda text: '{"a": 1}', "it is one object, not an array of rows"),
     "number.json": (lambda text: "5", "it is no array of rows"),

@@ -17,6 +17,7 @@ import numpy as np
 from scalefit.errors import FitError, LawError, UsageError, nearest
 from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_fault
 from scalefit.fitting.fit import Fit, Specification
+from scalefit.json_names import once
 from scalefit.laws import get_law, name_of
 from scalefit.numerics.ar1 import Noise
 from scalefit.output import as_plain, write_text
@@ -248,13 +249,6 @@ def parse_strictly(text: str) -> Any:
 
     def constant(name: str) -> None:
         raise ValueError(f"{name} is no JSON number")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.40} is there twice")
-        return found
 
     found = json.loads(text, parse_float=number, parse_int=whole, parse_constant=constant, object_pairs_hook=once)
     if _HALF.search(text):

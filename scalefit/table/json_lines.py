@@ -15,6 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from scalefit.json_names import once
+
 _BLOCK = 4 << 20
 _WORKERS, _AHEAD = 2, 4
 """Blocks that are parsed at a time, and that are read ahead so that no parser waits."""
@@ -174,13 +176,6 @@ def parse_row(text: str) -> dict[str, Any]:
 
 def parse_json(text: str) -> Any:
     """Parse JSON in which no name comes twice; whole numbers beyond 64 bits become floats, at worst infinite ones."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"names {next(name for name in names if names.count(name) > 1)!r:.40} twice")
-        return found
 
     def whole(digits: str) -> float | int:
         return int(digits) if len(digits) < 19 else float(digits)
