@@ -58,6 +58,14 @@ class BoundLaw:
         return found
 
     @cached_property
+    def flat_index(self) -> NDArray[np.intp]:
+        """Where the parameters of each size lie in the flat vector, shape (S, p)."""
+        every = np.arange(len(self.sizes))
+        return np.stack(
+            [self.columns[one.name].start + (every if one.per_size else 0 * every) for one in self.law.params], 1
+        )
+
+    @cached_property
     def log_scaled(self) -> NDArray[np.bool_]:
         """Which flat parameters are logarithms, shape (P,)."""
         return np.concatenate([np.full(self._width(param.name), param.scale == "log") for param in self.law.params])
@@ -118,21 +126,22 @@ class BoundLaw:
         """Return log10 L for points: `params` (n,), `resource` (Q, n) as the law sees it, `theta` (P,) or (B, P)."""
         return self.law.log_loss(self.at(theta, params), params, resource)
 
-    def jacobian(self, theta: Array, params: Array, resource: Array) -> Array:
-        """Return d log10 L / d theta for points, shape (n, P), `theta` (P,)."""
+    def slopes(self, theta: Array, params: Array, resource: Array) -> Array:
+        """Return d log10 L of points by the parameters of their own size, on the fitted scale, shape (p, n)."""
         values = self.at(theta, params)
         gradient = self.law.slopes(values, params, resource)
+        return np.stack(
+            [
+                np.broadcast_to(gradient[one.name] * (values[one.name] if one.scale == "log" else 1.0), params.shape)
+                for one in self.law.params
+            ]
+        )
+
+    def jacobian(self, theta: Array, params: Array, resource: Array) -> Array:
+        """Return d log10 L / d theta for points, shape (n, P), `theta` (P,)."""
         out = np.zeros((len(params), len(theta)))
         index = np.searchsorted(self.sizes, params).clip(0, len(self.sizes) - 1)
-        for param in self.law.params:
-            column = np.broadcast_to(gradient[param.name], params.shape)
-            if param.scale == "log":
-                column = column * values[param.name]
-            part = self.columns[param.name]
-            if param.per_size:
-                out[np.arange(len(params)), part.start + index] = column
-            else:
-                out[:, part.start] = column
+        out[np.arange(len(params))[:, None], self.flat_index[index]] = self.slopes(theta, params, resource).T
         return out
 
     def start(self, data: FitData) -> Array:

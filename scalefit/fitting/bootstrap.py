@@ -9,8 +9,10 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.line_problem import LineProblem
 from scalefit.numerics.ar1 import Noise, ar1_noise
+from scalefit.numerics.least_squares import Limits
 
 Array = NDArray[np.float64]
+QUICK = Limits(iterations=12, tolerance=1e-6)
 CHUNK = 25
 """Resamples solved at once: few enough that a chunk's curves stay in the processor's cache."""
 
@@ -49,7 +51,7 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
     for at in range(0, draws, CHUNK):
         size = min(CHUNK, draws - at)
         y = centre + ar1_noise(rng, fit.noise, (size, *problem.y.shape))
-        found.append(problem.solve(np.repeat(fit.theta[None], size, axis=0), y, iterations=12, tolerance=1e-6).theta)
+        found.append(problem.solve(np.repeat(fit.theta[None], size, axis=0), y, limits=QUICK).theta)
     return np.concatenate(found)
 
 
@@ -87,5 +89,5 @@ def bootstrap_runs(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
         rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
         noise = fit.whitening and Noise(fit.noise.rho, fit.noise.sigma[rows])
         problem = LineProblem(fit.bound, data.keep(rows), fit.specification.objective, noise)
-        found[draw] = problem.solve(fit.theta[None], iterations=12, tolerance=1e-6).theta[0]
+        found[draw] = problem.solve(fit.theta[None], limits=QUICK).theta[0]
     return found

@@ -127,7 +127,7 @@ def _law_fault(fit: Fit, name: str) -> str | None:
     """Hold R² against that of the law as it is now, where it is not this package's."""
     if ":" not in name:
         return None
-    r2 = share_explained(make_problem(fit.law, fit.data, fit.specification), fit.theta)
+    r2 = share_explained(make_problem(fit.bound, fit.data, fit.specification), fit.theta)
     if np.isclose(r2, fit.r2, rtol=_SAME, atol=_SAME):
         return None
     return f"law {name}: R² was {fit.r2:.6g} and is {r2:.6g} by the law as it is now; it was changed after the fit"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,29 +11,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import FitError, UsageError, nearest
+from scalefit.errors import FitError, UsageError
 from scalefit.fitting.binding import BoundLaw, law_resource
+from scalefit.fitting.judge import DRIFT, allow_for_drift, judge, refuse_hopeless
 from scalefit.fitting.line_problem import LineProblem
-from scalefit.fitting.point_problem import PointProblem, Problem
+from scalefit.fitting.point_problem import PointProblem
+from scalefit.fitting.problem import Problem
+from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
 from scalefit.laws import get_law
 from scalefit.laws.law import Law
-from scalefit.numerics.ar1 import Noise, effective_points, estimate_noise
+from scalefit.numerics.ar1 import Noise, effective_points
 from scalefit.numerics.intervals import student
+from scalefit.numerics.least_squares import Solution
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity, parse_quantity
 
 Array = NDArray[np.float64]
-OBJECTIVES = ("loss", "log10-loss")
-NOISES = ("ar1", "independent")
-
-
-DRIFT = 0.97
-"""Noise correlation above which residuals are told as misfit rather than noise."""
-DRIFT_WORDS = (
-    "the law misses the shape of the curves, which is no noise; its lines are the least-squares ones, its intervals "
-    "allow for the drift. Try `scalefit compare`"
-)
 
 
 @dataclass(frozen=True)
@@ -44,23 +38,6 @@ class Estimate:
     se: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Specification:
-    """What was asked: objective, noise model, Huber width (None for squared error)."""
-
-    objective: str = "loss"
-    noise: str = "ar1"
-    huber: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise UsageError(f"objective {self.objective!r}: {nearest(self.objective, OBJECTIVES)}")
-        if self.noise not in NOISES:
-            raise UsageError(f"noise {self.noise!r}: {nearest(self.noise, NOISES)}")
-        if self.huber is not None and not self.huber > 0:
-            raise UsageError(f"huber {self.huber}: must be greater than 0, in units of the (whitened) residual.")
 
 
 @dataclass(frozen=True)
@@ -222,28 +199,19 @@ class Fit:
         return frame
 
 
-def make_problem(law: Law, data: FitData, specification: Specification, noise: Noise | None = None) -> Problem:
+def make_problem(bound: BoundLaw, data: FitData, specification: Specification, noise: Noise | None = None) -> Problem:
     """Return the batched problem for line laws with squared error, else the general one."""
-    bound = BoundLaw(law, data.sizes)
-    if law.line is not None and specification.huber is None:
+    if bound.law.line is not None and specification.huber is None:
         return LineProblem(bound, data, specification.objective, noise)
-    return PointProblem(bound, data, specification.objective, noise, specification.huber)
-
-
-def fitted_curves(problem: Problem, theta: Array) -> Array:
-    """Return the fitted curves on the problem's scale, shape (R, T)."""
-    if isinstance(problem, LineProblem):
-        return problem.curves(theta[None])[0]
-    return np.asarray(problem.fitted(theta))
+    return PointProblem(bound, data, specification.objective, noise, huber=specification.huber)
 
 
 def share_explained(problem: Problem, theta: Array) -> float:
     """Return R² on the problem's scale, points weighed as the data say."""
-    data = problem.data
-    residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
-    centre = np.average(problem.y, weights=data.weight)
-    total = float(np.sum(data.weight * (problem.y - centre) ** 2))
-    return 1 - float(np.sum(data.weight * residual**2)) / total
+    weight = problem.data.weight
+    centre = np.average(problem.y, weights=weight)
+    total = float(np.sum(weight * (problem.y - centre) ** 2))
+    return 1 - float(np.sum(weight * problem.residual(theta) ** 2)) / total
 
 
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
@@ -263,148 +231,42 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     FitError
         If there are fewer points than parameters, one size only for a law of size, or a constant table.
     """
-    law = get_law(law)
-    spec = specification or Specification()
+    law, spec = get_law(law), specification or Specification()
     bound = BoundLaw(law, data.sizes)
-    _refuse_hopeless(law, bound, data)
-    problem = make_problem(law, data, spec)
-    start = find_start(bound, data)
-    solution = problem.solve(start[None])
-    theta = solution.theta[0]
-    problem_residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
-    noise = estimate_noise(problem_residual, problem.jacobian(theta), data.present) if spec.noise == "ar1" else None
-    if noise is not None and spec.huber is None:
-        # Feasible generalised least squares: estimate the noise, refit, once more.
-        plain = problem, solution, theta
-        for _ in range(2):
-            if noise.rho > DRIFT:
-                break
-            problem = make_problem(law, data, spec, noise)
-            solution = problem.solve(theta[None])
-            theta = solution.theta[0]
-            residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
-            noise = estimate_noise(residual, problem.jacobian(theta), data.present)
-        if noise.rho > DRIFT:
-            problem, solution, theta = plain
-    residual = np.where(data.present, problem.y - fitted_curves(problem, theta), 0.0)
-    points, P = data.points, len(theta)
-    if noise is None:
-        weighted = float(np.sum(data.weight * residual**2))
-        variance = max(weighted / max(points - P, 1), 1e-300)
-        noise = Noise(0.0, np.full(len(data.params), np.sqrt(variance)))
-        scale = variance
-    else:
+    refuse_hopeless(bound, data)
+    problem = make_problem(bound, data, spec)
+    solution = problem.solve(find_start(bound, data)[None])
+    if spec.noise == "ar1":
+        problem, solution, noise = _allow_for_noise(problem, solution, spec)
         scale = 1.0
-        if spec.huber is not None:
-            problem = make_problem(law, data, Specification(spec.objective, spec.noise), noise)
-            J = (
-                problem.whiten(np.moveaxis(problem.jacobian(theta), -1, 0))
-                if isinstance(problem, LineProblem)
-                else np.moveaxis(problem.whiten(problem.jacobian(theta)), -1, 0)
-            )
-            flat = J.reshape(P, -1)
-            solution = type(solution)(theta[None], solution.cost, (flat @ flat.T)[None], solution.converged)
-    covariance, status, notes = _judge(law, bound, data, theta, solution.normal[0], bool(solution.converged[0]), scale)
+    else:
+        squares = float(np.sum(data.weight * problem.residual(solution.theta[0]) ** 2))
+        scale = max(squares / max(data.points - solution.theta.shape[1], 1), 1e-300)
+        noise = Noise(0.0, np.full(len(data.params), np.sqrt(scale)))
+    theta = solution.theta[0]
+    found = judge(problem, solution, scale)
     if noise.rho > DRIFT:
-        covariance = _sandwich(covariance, problem.jacobian(theta), data, noise)
-        notes = (*notes, f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}")
-    r2 = share_explained(problem, theta)
-    dof = max(effective_points(data.present, noise.rho) - P, 3.0)
-    return Fit(law, data, spec, theta, covariance, noise, status, notes, r2, float(solution.cost[0]), dof)
+        found = allow_for_drift(found, problem, theta, noise)
+    dof = max(effective_points(data.present, noise.rho) - len(theta), 3.0)
+    r2, cost = share_explained(problem, theta), float(solution.cost[0])
+    return Fit(law, data, spec, theta, found.covariance, noise, found.status, found.notes, r2, cost, dof)
 
 
-def _sandwich(bread: Array, jacobian: Array, data: FitData, noise: Noise) -> Array:
-    """Return the covariance of a least-squares estimate under AR(1) noise, V J' W S W J V, from V, the inverse of J' W J.
-
-    Source: Liang and Zeger 1986, Biometrika 73, with the noise's own covariance S in place of the residuals' products.
-    """
-    known = np.isfinite(np.diag(bread))
-    meat = np.zeros(bread.shape)
-    for row, present in enumerate(data.present):
-        J = data.weight[row, present, None] * jacobian[row, present]
-        lag = np.abs(np.subtract.outer(np.arange(len(J)), np.arange(len(J))))
-        meat += noise.sigma[row] ** 2 * J.T @ noise.rho**lag @ J
-    found = bread.copy()
-    inner = np.ix_(known, known)
-    found[inner] = bread[inner] @ meat[inner] @ bread[inner]
-    return found
-
-
-def _refuse_hopeless(law: Law, bound: BoundLaw, data: FitData) -> None:
-    sizes = ", ".join(format_quantity(size) for size in data.sizes)
-    if law.resources != len(data.resources):
-        raise FitError(
-            f"law {law.name!r} needs {law.resources} resource(s), the data were prepared with {', '.join(data.resources)}."
-        )
-    if data.points < len(bound.names):
-        raise FitError(
-            f"series {data.series!r}: {data.points} points for the {len(bound.names)} parameters of {law.name!r}. Give more evaluations or a smaller law."
-        )
-    shared = [p.name for p in law.params if not p.per_size and p.name != "X_bend"]
-    if shared and len(data.sizes) < 2:
-        raise FitError(
-            f"series {data.series!r} holds a single model size ({sizes}); {law.name!r} describes how curves depend on size. "
-            "Fit a law per size ('power', 'sigmoid', ...), or add runs of other sizes."
-        )
-    loss = data.loss[data.present]
-    if np.ptp(loss) == 0:
-        raise FitError(
-            f"series {data.series!r}: the loss is {loss[0]:g} everywhere; nothing can be learnt from a constant curve. Check the 'loss' column."
-        )
+def _allow_for_noise(problem: Problem, solution: Solution, spec: Specification) -> tuple[Problem, Solution, Noise]:
+    """Estimate the noise and weigh by it (feasible generalised least squares), unless it is drift; Huber's fit stays."""
+    bound, data, plain = problem.bound, problem.data, (problem, solution)
+    noise = problem.noise_at(solution.theta[0])
+    if spec.huber is not None:
+        squared = make_problem(bound, data, Specification(spec.objective, spec.noise), noise)
+        J = squared.whitened_jacobian(solution.theta[0])
+        return problem, replace(solution, normal=(J.T @ J)[None]), noise
+    for _ in range(2):
+        if noise.rho > DRIFT:
+            return *plain, noise
+        problem = make_problem(bound, data, spec, noise)
+        solution = problem.solve(solution.theta)
+        noise = problem.noise_at(solution.theta[0])
+    return (*plain, noise) if noise.rho > DRIFT else (problem, solution, noise)
 
 
-def _judge(
-    law: Law, bound: BoundLaw, data: FitData, theta: Array, normal: Array, converged: bool, scale: float
-) -> tuple[Array, str, tuple[str, ...]]:
-    """Return covariance, status and notes: bounds, singular directions and the joint law's split."""
-    notes: list[str] = []
-    low, high = bound.bounds
-    width = np.where(np.isfinite(high - low), high - low, 1.0)
-    at = (theta - low < 1e-6 * width) | (high - theta < 1e-6 * width)
-    size = np.sqrt(np.maximum(np.diag(normal), 0.0))
-    dead = (size <= 1e-12 * max(size.max(), 1e-300)) & ~at
-    covariance = np.full(normal.shape, 0.0)
-    use = ~at & ~dead
-    lost = dead.copy()
-    if use.any():
-        scaled = normal[np.ix_(use, use)] / np.outer(size[use], size[use])
-        values, vectors = np.linalg.eigh(scaled)
-        weak = values < 1e-11
-        inverse = (vectors[:, ~weak] / values[~weak]) @ vectors[:, ~weak].T
-        covariance[np.ix_(use, use)] = scale * inverse / np.outer(size[use], size[use])
-        if weak.any():
-            lost[np.flatnonzero(use)[(np.abs(vectors[:, weak]) > 0.1).any(1)]] = True
-    if law.resources == 2 and (split := _together(data)) is not None:
-        # The offsets take up whatever the split does, so no parameter can be printed.
-        lost[:] = True
-        notes.append(split)
-    elif lost.any():
-        notes.append(
-            "the data do not determine " + ", ".join(np.array(bound.names)[lost]) + " (a direction of no effect)"
-        )
-    covariance[np.diag_indices_from(covariance)] = np.where(at | lost, np.inf, np.diag(covariance))
-    if at.any():
-        notes.append("at a bound: " + ", ".join(np.array(bound.names)[at]))
-    status = "stopped" if not converged else "unidentified" if lost.any() else "at-bound" if at.any() else "converged"
-    if not converged:
-        notes.append("the solver stopped before it converged")
-    return covariance, status, tuple(notes)
-
-
-def _together(data: FitData) -> str | None:
-    """Say so when log C and log D move together within every size; threshold .05 decades of spread."""
-    log = np.log10(data.resource)
-    spread, n = 0.0, 0
-    for s in range(len(data.sizes)):
-        mine = data.present & (data.size_index == s)[:, None]
-        C, D = log[0][mine], log[1][mine]
-        if len(C) > 2:
-            spread += float(np.sum((C - np.polyval(np.polyfit(D, C, 1), D)) ** 2))
-            n += len(C)
-    away = np.sqrt(spread / max(n, 1))
-    if away >= 0.05:
-        return None
-    return (
-        f"C and D move together (log10 C strays {away:.3f} decades from a line in log10 D within a size): "
-        "the split between k_C and k_D is unidentified; add runs with another group_size, length or reuse"
-    )
+__all__ = ["Estimate", "Fit", "Specification", "fit_data", "make_problem", "share_explained"]

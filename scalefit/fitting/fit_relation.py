@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.laws.relations import ENTROPY
-from scalefit.numerics.ar1 import effective_points, estimate_noise
+from scalefit.numerics.ar1 import effective_points, estimate_noise, whiten
 from scalefit.numerics.intervals import student
+from scalefit.numerics.least_squares import Limits, minimise
 
 Array = NDArray[np.float64]
-STEPS = 60
 
 
 def fit_pass_at_k(k: Array, passed: Array) -> Array:
@@ -44,33 +43,18 @@ def fit_pass_at_k(k: Array, passed: Array) -> Array:
     spread = (offset**2).sum(1)
     usable = (inside.sum(1) >= 2) & (spread > 0)
     b = np.where(usable, (offset * z).sum(1) / np.where(usable, spread, 1.0), 0.0)
-    w = np.stack([level - b * centre, b], 1)
-    damping = np.full(len(w), 1e-3)
 
-    def curve(w: Array) -> tuple[Array, Array]:
+    def normal(w: Array) -> tuple[Array, Array, Array]:
         power = np.exp(np.clip(w[:, :1] + w[:, 1:] * log_k, -50, 50))
         value = np.exp(-power)
-        return value, -power * value
+        J = np.stack([-power * value, -power * value * log_k], 1)
+        u = np.concatenate([J, (passed - value)[:, None]], 1)
+        gram = u @ u.swapaxes(1, 2)
+        return 0.5 * gram[:, 2, 2], gram[:, :2, 2], gram[:, :2, :2]
 
-    value, slope = curve(w)
-    cost = ((value - passed) ** 2).sum(1)
-    for _ in range(STEPS):
-        jacobian = np.stack([slope, slope * log_k], 2)
-        normal = np.einsum("bki,bkj->bij", jacobian, jacobian)
-        gradient = np.einsum("bki,bk->bi", jacobian, value - passed)
-        diagonal = np.einsum("bii->bi", normal)
-        normal = normal + damping[:, None, None] * (diagonal[:, :, None] * np.eye(2)) + 1e-14 * np.eye(2)
-        trial = w - np.linalg.solve(normal, gradient[:, :, None])[:, :, 0]
-        new_value, new_slope = curve(trial)
-        new_cost = ((new_value - passed) ** 2).sum(1)
-        better = new_cost <= cost
-        w = np.where(better[:, None], trial, w)
-        value = np.where(better[:, None], new_value, value)
-        slope = np.where(better[:, None], new_slope, slope)
-        done = bool((np.abs(cost - new_cost) <= 1e-14 * (1 + cost)).all())
-        cost, damping = np.where(better, new_cost, cost), np.where(better, damping / 3, damping * 5)
-        if done:
-            break
+    anywhere = np.full(2, np.inf)
+    start = np.stack([level - b * centre, b], 1)
+    w = minimise(normal, start, (-anywhere, anywhere), limits=Limits(tolerance=1e-14)).theta
     found = np.stack([-np.exp(np.clip(w[:, 0], -700, 700)), w[:, 1]], 1)
     return np.where(usable[:, None], found, np.nan)
 
@@ -133,18 +117,18 @@ def fit_entropy(entropy: Array, reward: Array, present: NDArray[np.bool_]) -> En
             "the entropy is the same at every evaluation; nothing can be learnt about how reward depends on it."
         )
     # Linear in a and b: the derivative is the design.
-    slopes = ENTROPY.gradient({}, np.where(present, entropy, 0.0))
-    jacobian = np.stack([slopes["a"], slopes["b"]], 2) * present[:, :, None]
+    x = np.where(present, entropy, 0.0)
+    jacobian = np.stack([-np.exp(x), np.ones_like(x)], 1) * present[:, None]
     y = np.where(present, reward, 0.0)
-    theta = np.linalg.lstsq(jacobian[present], y[present], rcond=None)[0]
-    rho, sigma = 0.0, np.ones(len(y))
+    theta = np.linalg.lstsq(np.moveaxis(jacobian, 1, -1)[present], y[present], rcond=None)[0]
+    rho = 0.0
     for _ in range(3):
-        noise = estimate_noise(np.where(present, y - jacobian @ theta, 0.0), jacobian, present)
-        rho, sigma = noise.rho, noise.sigma
-        J, z = _whiten(jacobian, present, rho, sigma), _whiten(y[:, :, None], present, rho, sigma)[:, 0]
+        noise = estimate_noise(y - theta @ jacobian, jacobian, present)
+        rho, root = noise.rho, 1 / noise.innovation[:, None]
+        J = np.moveaxis(whiten(jacobian, rho, root[:, None]), 1, -1)[present]
         information = J.T @ J
-        theta = np.linalg.solve(information, J.T @ z)
-    residual = (y - jacobian @ theta)[present]
+        theta = np.linalg.solve(information, J.T @ whiten(y, rho, root)[present])
+    residual = (y - theta @ jacobian)[present]
     total = float(((y[present] - y[present].mean()) ** 2).sum())
     return EntropyFit(
         float(theta[0]),
@@ -155,12 +139,3 @@ def fit_entropy(entropy: Array, reward: Array, present: NDArray[np.bool_]) -> En
         1 - float((residual**2).sum()) / total if total else float("nan"),
         (float(entropy[present].min()), float(entropy[present].max())),
     )
-
-
-def _whiten(z: Array, present: NDArray[np.bool_], rho: float, sigma: Array) -> Array:
-    """Return the decorrelated rows of points that are there, (n, ...)."""
-    scaled = z / (sigma[:, None, None] * np.sqrt(1 - rho**2))
-    out = scaled.copy()
-    out[:, 1:] -= rho * scaled[:, :-1]
-    out[:, 0] *= np.sqrt(1 - rho**2)
-    return np.asarray(out[present])

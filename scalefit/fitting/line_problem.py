@@ -1,4 +1,4 @@
-"""Batched Levenberg-Marquardt for line laws: many fits in one vectorised call.
+"""Normal equations of line laws, many fits in one vectorised call.
 
 Within a curve a line law has only the coordinates k, E (and the bend), so the normal equations of a
 whole fit are assembled from a small matrix a curve. Shapes as in `scalefit.fitting.binding`.
@@ -6,34 +6,24 @@ whole fit are assembled from a small matrix a curve. Shapes as in `scalefit.fitt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw, law_resource
+from scalefit.fitting.problem import Problem
 from scalefit.laws.law import LN10, Line, bend
 from scalefit.numerics.ar1 import Noise
+from scalefit.numerics.least_squares import Limits, Solution, minimise
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Solution:
-    """A batch of fits: `theta` (B, P), `cost` (B,) = half the weighted sum of squares, `normal` (B, P, P)."""
-
-    theta: Array
-    cost: Array
-    normal: Array
-    converged: NDArray[np.bool_]
-
-
-class LineProblem:
+class LineProblem(Problem):
     """The least-squares problem of a line law on given curves."""
 
     def __init__(self, bound: BoundLaw, data: FitData, objective: str = "loss", noise: Noise | None = None) -> None:
-        self.bound, self.law, self.data = bound, bound.law, data
+        super().__init__(bound, data, objective, noise)
         assert bound.law.line is not None
         self.line = bound.law.line
         self.x = np.log10(law_resource(bound.law, data, data.resource, data.params)[0])
@@ -42,30 +32,6 @@ class LineProblem:
         self.index = slice(None) if whole else np.searchsorted(bound.sizes, data.params)
         self.every = np.arange(len(bound.sizes))
         self.coordinates_count = 3 if bound.law.bends else 2
-        self.linear = objective == "loss"
-        floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]
-        self.y = data.loss if self.linear else np.log10(np.maximum(data.loss, floor))
-        self.present = data.present
-        self.full = bool(self.present.all())
-        weight = data.weight
-        self.root = np.sqrt(weight)
-        self.rho = 0.0
-        if noise is not None:
-            self.rho = noise.rho
-            self.root = self.present / (noise.sigma[:, None] * np.sqrt(1 - noise.rho**2))
-        self.plain = self.full and self.rho == 0.0 and bool((self.root == 1).all())
-
-    def whiten(self, z: Array, rows: bool = False) -> Array:
-        """Weight and decorrelate along the last axis of (..., R, T), or of (..., R, rows, T)."""
-        if self.plain:
-            return z
-        scaled = z * (self.root[:, None] if rows else self.root)
-        if self.rho == 0.0:
-            return scaled
-        out = np.empty_like(scaled)
-        out[..., 1:] = scaled[..., 1:] - self.rho * scaled[..., :-1]
-        out[..., 0] = scaled[..., 0] * np.sqrt(1 - self.rho**2)
-        return out if self.full else out * (self.present[:, None] if rows else self.present)
 
     def curves(self, theta: Array) -> Array:
         """Return the fitted curves, shape (B, R, T)."""
@@ -136,68 +102,21 @@ class LineProblem:
         return 0.5 * gram[:, :, U, U].sum(1), g, A
 
     def jacobian(self, theta: Array) -> Array:
-        """Return the unweighted derivative of the curves, shape (R, T, P), for one theta (P,)."""
+        """Return the unweighted derivative of the curves, shape (R, P, T), for one theta (P,)."""
         values = self.bound.values(theta[None])
         line = self.line(values, self.bound.sizes)
         fitted, k, h = self._curves(values, line)
         u = np.empty((1, fitted.shape[1], self.coordinates_count, fitted.shape[2]))
         self._slopes(fitted, k, h, values, u)
-        return np.asarray(u[0].swapaxes(-1, -2) @ self._local(values, line)[0])
+        return np.asarray(self._local(values, line)[0].swapaxes(-1, -2) @ u[0])
 
     def solve(
         self,
         start: Array,
         y: Array | None = None,
         held: NDArray[np.bool_] | None = None,
-        iterations: int = 200,
-        tolerance: float = 1e-9,
+        *,
+        limits: Limits | None = None,
     ) -> Solution:
-        """Minimise from `start` (B, P); `held` parameters stay where they are; deterministic."""
-        low, high = self.bound.bounds
-        theta = np.array(start, float)
-        B, P = theta.shape
-        damping = np.full(B, 1e-8)
-        active = np.ones(B, bool)
-        diagonal = np.arange(P)
-        cost, g, A = self.normal(theta, y)
-        for _ in range(iterations):
-            stuck = ((theta <= low) & (g < 0)) | ((theta >= high) & (g > 0))
-            if held is not None:
-                stuck |= held
-            gm, M = g, A.copy()
-            if stuck.any():
-                gm = np.where(stuck, 0.0, g)
-                M[stuck[:, :, None] | stuck[:, None, :]] = 0.0
-            main = M[:, diagonal, diagonal]
-            M[:, diagonal, diagonal] = np.where(stuck, 1.0, main * (1 + damping[:, None]) + 1e-300)
-            try:
-                step = np.linalg.solve(M, gm[..., None])[..., 0]
-            except np.linalg.LinAlgError:
-                step = np.stack([np.linalg.lstsq(m, v, rcond=None)[0] for m, v in zip(M, gm, strict=True)])
-            if not np.isfinite(step).all():
-                step[~np.isfinite(step)] = 0.0
-            # What the step is expected to gain says that a minimum is reached; the step is taken, not evaluated.
-            done = active & (damping <= 1e-2) & ((step * gm).sum(1) <= tolerance * cost)
-            if done.any():
-                theta = np.where(done[:, None], np.minimum(np.maximum(theta + step, low), high), theta)
-                active &= ~done
-                if not active.any():
-                    break
-            trial = np.minimum(np.maximum(theta + step * active[:, None], low), high)
-            new_cost, new_g, new_A = self.normal(trial, y)
-            better = new_cost <= cost * (1 + 1e-15)
-            # A small gain under heavy damping is a short step, not a minimum.
-            settled = better & (cost - new_cost <= tolerance * cost) & (damping <= 1e-2)
-            take = better & active
-            if take.all():
-                theta, A, g, cost = trial, new_A, new_g, new_cost
-            else:
-                theta = np.where(take[:, None], trial, theta)
-                A = np.where(take[:, None, None], new_A, A)
-                g = np.where(take[:, None], new_g, g)
-                cost = np.where(take, new_cost, cost)
-            damping = np.where(better, np.maximum(damping * 0.1, 1e-12), np.maximum(damping * 30, 1e-6))
-            active &= ~(settled | (damping > 1e12))
-            if not active.any():
-                break
-        return Solution(theta, cost, A, ~active)
+        """Minimise from `start` (B, P), against `y` (B, R, T) where given; `held` parameters stay where they are."""
+        return minimise(lambda theta: self.normal(theta, y), start, self.bound.bounds, held=held, limits=limits)

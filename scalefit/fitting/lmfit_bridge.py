@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scalefit.fitting.fit import Fit, Specification
+from scalefit.fitting.fit import Fit
 from scalefit.fitting.point_problem import PointProblem
 
 
@@ -19,7 +19,7 @@ def to_lmfit(fit: Fit) -> Any:
     import lmfit
 
     noise = fit.whitening
-    problem = PointProblem(fit.bound, fit.data, Specification(fit.specification.objective).objective, noise)
+    problem = PointProblem(fit.bound, fit.data, fit.specification.objective, noise)
     low, high = fit.bound.bounds
     parameters = lmfit.Parameters()
     names = []
@@ -29,6 +29,6 @@ def to_lmfit(fit: Fit) -> Any:
         parameters.add(safe, value=float(fit.theta[i]), min=float(low[i]), max=float(high[i]))
 
     def residual(current: Any) -> Any:
-        return problem.residual(np.array([current[name].value for name in names]))
+        return problem.whitened(np.array([current[name].value for name in names]))
 
     return lmfit.Minimizer(residual, parameters, scale_covar=noise is None)

@@ -1,24 +1,23 @@
-"""Least squares for any law and any loss: scipy's trust region with the analytic Jacobian."""
+"""Least squares for any law and any loss: the law's values and slopes at points, one small Gram matrix a curve."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw, law_resource
-from scalefit.fitting.line_problem import Solution
+from scalefit.fitting.problem import Problem
 from scalefit.laws.law import LN10
 from scalefit.numerics.ar1 import Noise
+from scalefit.numerics.least_squares import Limits, Solution, minimise
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
+LIMITS = Limits(iterations=1000, tolerance=1e-16, patient=True)
 
 
-class PointProblem:
-    """The least-squares problem of a law on the points of a table; same face as `LineProblem` for one fit."""
+class PointProblem(Problem):
+    """The least-squares problem of a law on the points of a table, squared or with Huber's loss of a given width."""
 
     def __init__(
         self,
@@ -26,98 +25,94 @@ class PointProblem:
         data: FitData,
         objective: str = "loss",
         noise: Noise | None = None,
+        *,
         huber: float | None = None,
     ) -> None:
-        self.bound, self.data, self.linear, self.huber = bound, data, objective == "loss", huber
-        self.objective, self.noise = objective, noise
-        self.present = data.present
-        seen = law_resource(bound.law, data, data.resource, data.params)
-        self.X = seen[:, self.present]
+        super().__init__(bound, data, objective, noise)
+        self.huber = huber
+        self.X = law_resource(bound.law, data, data.resource, data.params)[:, self.present]
         self.N = np.broadcast_to(data.params[:, None], self.present.shape)[self.present]
-        floor = 0.5 / np.where(np.isfinite(data.eval_size), data.eval_size, 1e4)[:, None]
-        self.y = data.loss if self.linear else np.log10(np.maximum(data.loss, floor))
-        self.rho = 0.0 if noise is None else noise.rho
-        self.root = (
-            np.sqrt(data.weight) if noise is None else self.present / (noise.sigma[:, None] * np.sqrt(1 - noise.rho**2))
-        )
-
-    def whiten(self, z: Array) -> Array:
-        """Weight and decorrelate along the time axis of (R, T, ...)."""
-        scaled = z * self.root.reshape(self.root.shape + (1,) * (z.ndim - 2))
-        if self.rho == 0.0:
-            return scaled
-        out = scaled.copy()
-        out[:, 1:] -= self.rho * scaled[:, :-1]
-        out[:, 0] *= np.sqrt(1 - self.rho**2)
-        return np.asarray(out * self.present.reshape(self.present.shape + (1,) * (z.ndim - 2)))
+        self.size_of_curve = np.searchsorted(bound.sizes, data.params)
 
     def _grid(self, points: Array) -> Array:
-        out = np.zeros(self.present.shape + points.shape[1:])
-        out[self.present] = points
+        """Put points (..., n) where they lie, (..., R, T); 0 where absent."""
+        out = np.zeros(points.shape[:-1] + self.present.shape)
+        out[..., self.present] = points
         return out
 
-    def fitted(self, theta: Array) -> Array:
-        """Return the fitted curves, shape (R, T); 0 where absent."""
+    def _points(self, theta: Array) -> Array:
         log = np.broadcast_to(self.bound.log_loss(theta, self.N, self.X), self.N.shape)
-        return self._grid(10.0 ** np.minimum(log, 3.0) if self.linear else log)
+        return np.asarray(10.0 ** np.minimum(log, 3.0) if self.linear else log)
 
-    def residual(self, theta: Array) -> Array:
-        """Return the whitened residuals of the points present, shape (n,)."""
-        return np.asarray(self.whiten(np.where(self.present, self.fitted(theta) - self.y, 0.0))[self.present])
+    def curves(self, theta: Array) -> Array:
+        """Return the fitted curves of a batch (B, P), shape (B, R, T)."""
+        return np.stack([self._grid(self._points(one)) for one in theta])
+
+    def _slopes(self, theta: Array) -> Array:
+        """Return the derivative of the curves by their own size's parameters, (R, p, T)."""
+        slopes = self.bound.slopes(theta, self.N, self.X)
+        if self.linear:
+            slopes = slopes * (LN10 * self._points(theta))
+        return self._grid(slopes).swapaxes(0, 1)
 
     def jacobian(self, theta: Array) -> Array:
-        """Return the unweighted derivative of the curves, shape (R, T, P)."""
-        J = self.bound.jacobian(theta, self.N, self.X)
-        if self.linear:
-            J = J * (LN10 * self.fitted(theta)[self.present])[:, None]
-        return self._grid(J)
+        """Return the unweighted derivative of the curves, shape (R, P, T), for one theta (P,)."""
+        slopes = self._slopes(theta)
+        out = np.zeros((len(slopes), len(theta), slopes.shape[2]))
+        for row, size in enumerate(self.size_of_curve):
+            out[row, self.bound.flat_index[size]] = slopes[row]
+        return out
 
-    def _whitened_jacobian(self, theta: Array) -> Array:
-        return self.whiten(self.jacobian(theta))[self.present]
+    def _by_size(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Return cost (S,), right side (S, p) and normal matrix (S, p, p) in each size's own parameters."""
+        r = self.whiten(self.residual(theta))
+        J = self.whiten(self._slopes(theta), rows=True)
+        cost = 0.5 * (r**2).sum(1)
+        if self.huber is not None:
+            far = np.maximum(np.abs(r) / self.huber, 1.0)
+            cost = (0.5 * np.where(far > 1, self.huber**2 * (2 * far - 1), r**2)).sum(1)
+            # Beyond its width the loss is straight: a slope, and hardly a curvature.
+            root = np.where(far > 1, 0.1 / np.sqrt(far), 1.0)
+            r, J = r / far / root, J * root[:, None]
+        gram = J @ np.concatenate([J, r[:, None]], 1).swapaxes(1, 2)
+        sums = np.zeros((len(self.bound.sizes), *gram.shape[1:]))
+        np.add.at(sums, self.size_of_curve, gram)
+        costs = np.zeros(len(sums))
+        np.add.at(costs, self.size_of_curve, cost)
+        return costs, sums[..., -1], sums[..., :-1]
 
-    def solve(self, start: Array) -> Solution:
-        """Minimise from `start` (1, P); a law whose parameters are all per size is solved size by size."""
-        if len(self.bound.sizes) > 1 and all(param.per_size for param in self.bound.law.params):
-            return self._solve_each_size(start)
-        return self._solve_whole(start)
+    def normal(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Return cost (B,), descent direction's right side (B, P) and normal matrix (B, P, P)."""
+        B, P = theta.shape
+        cost, g, A = np.zeros(B), np.zeros((B, P)), np.zeros((B, P, P))
+        for b, one in enumerate(theta):
+            costs, rights, grams = self._by_size(one)
+            cost[b] = costs.sum()
+            for at, right, gram in zip(self.bound.flat_index, rights, grams, strict=True):
+                g[b, at] += right
+                A[b][np.ix_(at, at)] += gram
+        return cost, g, A
 
-    def _solve_each_size(self, start: Array) -> Solution:
-        count = len(self.bound.sizes)
-        # Flat order is parameter by parameter; row s of `where` picks those of size s.
-        where = np.arange(start.shape[1]).reshape(-1, count).T
-        theta, cost, normal, converged = start.copy(), 0.0, np.zeros((1, start.size, start.size)), True
-        for own, size in zip(where, self.bound.sizes, strict=True):
-            rows = self.data.params == size
-            noise = None if self.noise is None else Noise(self.noise.rho, self.noise.sigma[rows])
-            bound = BoundLaw(self.bound.law, np.array([size]))
-            data = replace(self.data.keep(rows), weight=self.data.weight[rows])
-            part = PointProblem(bound, data, self.objective, noise, self.huber)._solve_whole(start[:, own])
-            theta[0, own] = part.theta[0]
-            normal[0][np.ix_(own, own)] = part.normal[0]
-            cost, converged = cost + float(part.cost[0]), converged and bool(part.converged[0])
-        return Solution(theta, np.array([cost]), normal, np.array([converged]))
-
-    def _solve_whole(self, start: Array) -> Solution:
-        from scipy.optimize import least_squares
-
+    def solve(self, start: Array, *, limits: Limits | None = None) -> Solution:
+        """Minimise from `start` (B, P); a law whose parameters are all per size is so many problems of one size."""
+        limits = limits or LIMITS
         low, high = self.bound.bounds
-        width = np.where(np.isfinite(high - low), high - low, 1.0)
-        options: dict[str, Any] = {"loss": "huber", "f_scale": self.huber} if self.huber else {}
-        result = least_squares(
-            self.residual,
-            np.clip(start[0], low + 1e-9 * width, high - 1e-9 * width),
-            jac=self._whitened_jacobian,
-            bounds=(low, high),
-            x_scale="jac",
-            ftol=1e-13,
-            xtol=1e-11,
-            gtol=1e-12,
-            max_nfev=2000,
-            **options,
-        )
-        J = self._whitened_jacobian(result.x)
-        return Solution(result.x[None], np.array([result.cost]), (J.T @ J)[None], np.array([result.status > 0]))
+        # A factor of e^2, or a quarter of what there is.
+        reach = np.where(self.bound.log_scaled, 2.0, 0.25 * (high - low))
+        if len(start) > 1 or len(self.bound.sizes) == 1 or not all(param.per_size for param in self.law.params):
+            return minimise(self.normal, start, (low, high), reach=reach, limits=limits)
+        index = self.bound.flat_index
+        # The bounds are those of the law, the same for every size.
+        low, high, reach = low[index[0]], high[index[0]], reach[index[0]]
+        theta = np.empty(start.shape[1])
 
+        def normal(own: Array) -> tuple[Array, Array, Array]:
+            theta[index] = own
+            return self._by_size(theta)
 
-Problem = Any
-"""A `LineProblem` or a `PointProblem`."""
+        found = minimise(normal, start[0][index], (low, high), reach=reach, limits=limits)
+        theta[index] = found.theta
+        whole = np.zeros((theta.size, theta.size))
+        for at, block in zip(index, found.normal, strict=True):
+            whole[np.ix_(at, at)] = block
+        return Solution(theta[None], found.cost.sum(keepdims=True), whole[None], np.array([found.converged.all()]))

@@ -30,7 +30,7 @@ def find_start(bound: BoundLaw, data: FitData) -> Array:
     top = 100 * max(float(problem.X.max()), float(data.params.max()))
     places = np.stack([bound.internal(values) for values in _places(bound.law.params, top)])
     with np.errstate(all="ignore"):
-        cost = np.array([0.5 * float(np.sum(problem.residual(theta) ** 2)) for theta in places])
+        cost = np.array([float(np.sum(problem.whitened(theta) ** 2)) for theta in places])
         cost[~np.isfinite(cost)] = np.inf
         best = np.argsort(cost, kind="stable")[:TRIED]
         tried = [problem.solve(place[None]) for place in places[best]]

@@ -114,10 +114,46 @@ def _broken_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
     }
 
 
+_BROKEN_SLOPES = (-2.0, 5.0)
+
+
 def _broken_start(curves: list[Curves]) -> dict[str, object]:
-    fits = [np.polyfit(np.log10(c.resource[0]), np.log10(np.maximum(c.loss, 1e-4)), 1) for c in curves]
-    k, E = -np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
-    return {"E": E, "k": k, "k_late": 0.5 * k, "X_break": _ends(curves)[2] * 3}
+    """Place the break of each size by a search along it, the rest by least squares, in which the law is linear.
+
+    Curves that hardly bend have a valley along which the break leaves the data and a slope runs to its bound; a step by
+    step descent crawls along it.
+    """
+    found = []
+    for curve in curves:
+        x, y = np.log10(curve.resource[0]), np.log10(np.maximum(curve.loss, 1e-4))
+        tries = [_break_at(place, x, y, curve.loss) for place in np.linspace(x.min() - 4, x.max() + 4, 49)]
+        at = int(np.argmin([one[0] for one in tries]))
+        best, width = tries[at], (np.ptp(x) + 8) / 48
+        for _ in range(20):
+            width *= 0.7
+            beside = [_break_at(best[4] + side * width, x, y, curve.loss) for side in (-1, 1)]
+            best = min(best, *beside)
+        found.append((*best[1:4], 10.0 ** best[4]))
+    return dict(zip(("E", "k", "k_late", "X_break"), np.array(found).T, strict=True))
+
+
+def _break_at(place: float, x: Array, y: Array, loss: Array) -> tuple[float, float, float, float, float]:
+    """Return squared error, E, k, k_late and log10 X_break of the best line with its break there; slopes within bounds."""
+    soft = np.log10(1 + 10.0 ** np.minimum(x - place, 300))
+    # log10 L = E - k (x - soft) - k_late soft, each point weighing as in L.
+    design, target = np.stack([np.ones_like(x), soft - x, -soft], 1) * loss[:, None], y * loss
+    size = np.linalg.norm(design, axis=0)
+    free, values = np.ones(3, bool), np.zeros(3)
+    while True:
+        rest = target - design[:, ~free] @ values[~free]
+        values[free] = np.linalg.lstsq(design[:, free] / size[free], rest, rcond=1e-9)[0] / size[free]
+        inside = np.clip(values[1:], *_BROKEN_SLOPES)
+        out = np.abs(inside - values[1:])
+        if not out.any():
+            E, k, k_late = map(float, values)
+            return float(np.sum((design @ values - target) ** 2)), E, k, k_late, place
+        at = 1 + int(np.argmax(out))
+        values[at], free[at] = inside[at - 1], False
 
 
 def _chinchilla(p: Values, N: Array, X: Array) -> Array:
@@ -178,10 +214,21 @@ def _decomposition_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
 def _decomposition_start(curves: list[Curves]) -> dict[str, object]:
     first, last, middle = _ends(curves)
     N = np.array([curve.params for curve in curves])
+    best = (np.inf, 0.5 * float(last.min()), 1e-3, 0.5)
+    for alpha in (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2):
+        shape = (N / N[0]) ** -alpha
+        design = np.stack([np.ones_like(N), shape], 1)
+        floor, amount = np.linalg.lstsq(design, last, rcond=None)[0]
+        floor = float(np.clip(floor, 0, 0.95 * last.min()))
+        amount = max(float(shape @ (last - floor) / (shape @ shape)), 1e-6)
+        error = float(np.sum((floor + amount * shape - last) ** 2))
+        if error < best[0]:
+            best = (error, floor, amount, alpha)
+    _, floor, amount, alpha = best
     return {
-        "L_inf": 0.5 * float(last.min()),
-        "N0": float(np.median(N)) * 0.3,
-        "alpha": 0.5,
+        "L_inf": floor,
+        "N0": float(N[0] * amount ** (1 / alpha)),
+        "alpha": alpha,
         "lam": np.maximum(first - last, 0.01),
         "D0": middle,
         "beta": 1.0,
@@ -207,15 +254,14 @@ def _joint_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
 
 def _joint_start(curves: list[Curves]) -> dict[str, object]:
     N = np.array([curve.params for curve in curves])
-    k, E = [], []
-    for curve in curves:
-        design = np.stack([np.ones_like(curve.loss), -np.log10(curve.resource[0]), -np.log10(curve.resource[1])], 1)
-        solution = np.linalg.lstsq(design, np.log10(np.maximum(curve.loss, 1e-4)), rcond=1e-6)[0]
-        E.append(solution[0])
-        k.append(solution[1:])
+    log_C, log_D = (np.array([np.log10(curve.resource[q]).mean() for curve in curves]) for q in (0, 1))
+    level = np.array([np.log10(np.maximum(curve.loss, 1e-4)).mean() for curve in curves])
+    fall = [-np.polyfit(np.log10(c.resource[0]), np.log10(np.maximum(c.loss, 1e-4)), 1)[0] for c in curves]
     middle = float(np.exp(np.log(N).mean()))
-    top = np.clip(np.max(np.array(k), axis=0), 0.01, 1.5)
-    return {"k_C": float(top[0]), "N0_C": middle, "k_D": float(top[1]), "N0_D": middle, "E": np.array(E)}
+    # Half of the slope each, and the level that goes with them.
+    half = float(np.clip(max(fall), 0.01, 1.5))
+    share = N / (N + middle)
+    return {"k_C": half, "N0_C": middle, "k_D": half, "N0_D": middle, "E": level + half * share * (log_C + log_D)}
 
 
 def _law(
@@ -277,8 +323,8 @@ CURVES = (
         "Caballero et al. 2023, arXiv:2210.14891, one smooth break of width 1",
         (
             _p("E", "log10 loss", -20, 20),
-            _p("k", "1", -2, 5),
-            _p("k_late", "1", -2, 5),
+            _p("k", "1", *_BROKEN_SLOPES),
+            _p("k_late", "1", *_BROKEN_SLOPES),
             _p("X_break", "resource", 1e-6, 1e40, "log"),
         ),
         (_broken, _broken_by),

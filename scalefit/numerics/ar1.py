@@ -1,4 +1,4 @@
-"""The noise of training curves: AR(1) with one correlation a series and a spread a curve.
+"""The noise of training curves: AR(1) with one correlation a series and a spread a curve; time is the last axis.
 
 The correlation maximises the restricted likelihood (REML), which corrects for the trend that the
 fit has taken out of the residuals; ordinary estimates are too low and make intervals too narrow.
@@ -22,14 +22,48 @@ class Noise:
     rho: float
     sigma: Array
 
+    @property
+    def innovation(self) -> Array:
+        """Standard deviation of what is new in an evaluation, each curve's [loss]."""
+        return np.asarray(self.sigma * np.sqrt(1 - self.rho**2))
+
+
+def whiten(z: Array, rho: float, root: Array | float, present: NDArray[np.bool_] | None = None) -> Array:
+    """Take the correlation out of the last axis.
+
+    Parameters
+    ----------
+    z : ndarray, shape (..., T)
+    rho : float
+        Lag-1 correlation.
+    root : ndarray or float
+        Multiplies z first: 1 / `Noise.innovation` gives residuals of variance 1.
+    present : ndarray of bool, optional
+        Where a point is; 0 elsewhere.
+    """
+    out = scaled = z * root
+    if rho != 0.0:
+        out = np.empty_like(scaled)
+        out[..., 1:] = scaled[..., 1:] - rho * scaled[..., :-1]
+        out[..., 0] = scaled[..., 0] * np.sqrt(1 - rho**2)
+    return out if present is None else out * present
+
+
+def covariance(noise: Noise, count: int, row: int = 0) -> Array:
+    """Return the covariance of `count` neighbouring evaluations of a curve, shape (count, count)."""
+    lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
+    return np.asarray(noise.sigma[row] ** 2 * noise.rho**lag)
+
+
+def mean_variance(noise: Noise, count: int, row: int = 0) -> float:
+    """Return the variance of the mean of `count` neighbouring evaluations."""
+    return float(np.mean(covariance(noise, count, row)))
+
 
 def _lagged(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-    """Return first points, points with a predecessor, and those predecessors, zero elsewhere; z is (R, T, ...)."""
-    shape = present.shape + (1,) * (z.ndim - 2)
-    z = z * present.reshape(shape)
-    later = z[:, 1:]
-    before = z[:, :-1] * present[:, 1:].reshape((shape[0], shape[1] - 1, *shape[2:]))
-    return z[:, 0], later, before
+    """Return first points, points with a predecessor, and those predecessors, zero elsewhere."""
+    z = z * present
+    return z[..., 0], z[..., 1:], z[..., :-1] * present[..., 1:]
 
 
 def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_]) -> Noise:
@@ -39,21 +73,21 @@ def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_])
     ----------
     residual : ndarray, shape (R, T)
         Data minus fit [loss].
-    jacobian : ndarray, shape (R, T, P)
+    jacobian : ndarray, shape (R, P, T)
         Derivative of the fit by the parameters at the estimate.
     present : ndarray of bool, shape (R, T)
         Where a point is.
     """
     counts = present.sum(1).astype(float)
-    n, P = counts.sum(), jacobian.shape[2]
+    n, P = counts.sum(), jacobian.shape[1]
     share = max((n - P) / n, 1e-3)
     first_r, later_r, before_r = _lagged(residual, present)
-    first_J, later_J, before_J = _lagged(jacobian, present)
+    first_J, later_J, before_J = _lagged(jacobian, present[:, None])
     late = np.stack([(later_r**2).sum(1), (later_r * before_r).sum(1), (before_r**2).sum(1)])
-    late_J = np.einsum("rtp,rtq->rpq", later_J, later_J)
-    cross_J = np.einsum("rtp,rtq->rpq", later_J, before_J)
+    late_J = later_J @ later_J.swapaxes(1, 2)
+    cross_J = later_J @ before_J.swapaxes(1, 2)
     cross_J = cross_J + cross_J.swapaxes(1, 2)
-    before_JJ = np.einsum("rtp,rtq->rpq", before_J, before_J)
+    before_JJ = before_J @ before_J.swapaxes(1, 2)
     first_JJ = first_J[:, :, None] * first_J[:, None, :]
 
     def innovations(rho: Array) -> Array:
@@ -71,7 +105,8 @@ def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_])
     information += -r * np.tensordot(inverse, cross_J, 1) + r**2 * np.tensordot(inverse, before_JJ, 1)
     sign = np.einsum("kpp->kp", information).copy()
     sign[sign <= 0] = 1.0
-    scaled = information / np.sqrt(sign[:, :, None] * sign[:, None, :]) + 1e-12 * np.eye(P)
+    size = np.sqrt(sign)
+    scaled = information / size[:, :, None] / size[:, None, :] + 1e-12 * np.eye(P)
     log_det = np.linalg.slogdet(scaled)[1] + np.log(sign).sum(1)
     criterion = -np.log(inverse) @ counts - len(counts) * np.log(1 - RHO**2) + log_det
     rho = float(RHO[int(np.argmin(criterion))])

@@ -20,7 +20,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10
-from scalefit.numerics.ar1 import Noise, ar1_noise
+from scalefit.numerics.ar1 import Noise, ar1_noise, whiten
 from scalefit.studies.budget import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
@@ -115,19 +115,12 @@ def information(fit: Fit, params: float, samples: Array, sigma: float, run_sd: f
     """
     log, J = fit.log_curve(np.full(len(samples), params), samples[None])
     slope = LN10 * 10.0**log
-    J = J * slope[:, None]
-    # rows of the inverse square root of an AR(1) covariance: first point, then innovations
     rho = min(max(fit.noise.rho, 0.0), 0.97)
-
-    def whiten(z: Array) -> Array:
-        out = z.copy()
-        out[1:] = (z[1:] - rho * z[:-1]) / np.sqrt(1 - rho**2)
-        return out / sigma
-
-    W, level = whiten(J), whiten(slope[:, None])[:, 0] * run_sd
+    root = 1 / (sigma * np.sqrt(1 - rho**2))
+    W, level = whiten((J * slope[:, None]).T, rho, root), whiten(slope, rho, root) * run_sd
     # Woodbury: the run's level is a rank-one addition to the covariance.
-    gain = W.T @ level
-    return np.asarray(W.T @ W - np.outer(gain, gain) / (1 + level @ level))
+    gain = W @ level
+    return np.asarray(W @ W.T - np.outer(gain, gain) / (1 + level @ level))
 
 
 def even_spread(candidates: Sequence[Candidate], budget: float) -> list[Candidate]:
@@ -382,22 +375,14 @@ def _simulate(
         log, J = fit.log_curve(np.repeat(params, T), X.reshape(1, -1))
         clean = (10.0**log).reshape(X.shape)
         slope = LN10 * clean.reshape(-1, 1)
-        J = (J * slope).reshape(*X.shape, -1)
+        J = (J * slope).T.reshape(-1, *X.shape)
         noise = Noise(min(max(fit.noise.rho, 0.0), 0.97), np.full(len(params), sigma))
         drawn = ar1_noise(rng, noise, (SIMULATIONS, len(params), T))
         level = 1 + LN10 * spread * rng.standard_normal((SIMULATIONS, len(params), 1))
         y = clean * level + drawn - clean
         # One Gauss-Newton step of generalised least squares from the truth, whitened as in `information`.
-        rho = noise.rho
-
-        def whiten(z: Array, rho: float = rho, present: NDArray[np.bool_] = present) -> Array:
-            out = z.copy()
-            out[:, 1:] = (z[:, 1:] - rho * z[:, :-1]) / np.sqrt(1 - rho**2)
-            mask = present.reshape(present.shape + (1,) * (z.ndim - 2))
-            return np.asarray(out * mask / sigma)
-
-        A = whiten(J).reshape(-1, J.shape[-1])
-        b = np.stack([whiten(one).ravel() for one in y], 1)
+        root = 1 / noise.innovation[:, None]
+        A, b = (whiten(z, noise.rho, root, present).reshape(len(z), -1).T for z in (J, y))
         size = np.linalg.norm(A, axis=0)
         step = np.linalg.lstsq(A / size, b, rcond=1e-12)[0] / size[:, None]
         at_log, at_J = fit.log_curve(np.array([target]), np.array([[at]]))
