@@ -37,7 +37,7 @@ def main() -> None:
     final.legend(frameon=False, fontsize=7, loc="lower left")
     base = paper_table("runs").query("series == 'base' and response_length.notna()")
     sizes = {size: format_quantity(size) for size in sorted(base["params"].unique())}
-    numbers["b"] = draw_arms(length, base, "params", "samples", sizes, "response_length")
+    numbers["b"] = draw_arms(length, base, "params", "samples", sizes, y="response_length")
     length.set_ylabel("response length [tokens]")
     length.set_title("b  response length, base", loc="left")
     length.legend(frameon=False, fontsize=7, title="N", title_fontsize=7, ncols=3, loc="best")

@@ -19,7 +19,7 @@ def main() -> None:
     numbers = {}
     for axis, letter, series in zip(axes, "ab", SERIES, strict=True):
         mine = runs[runs["series"] == series]
-        numbers[letter] = draw_arms(axis, mine, "params", "samples", sizes, "response_length")
+        numbers[letter] = draw_arms(axis, mine, "params", "samples", sizes, y="response_length")
         axis.set_title(f"{letter}  {series}", loc="left")
     axes[0].set_ylabel("response length [tokens]")
     axes[1].legend(frameon=False, fontsize=7, title="N", title_fontsize=7, ncols=2)

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
 def compare_recipes(
     first: Annotated[Path, typer.Argument(help="Runs table of recipe A.", show_default=False)],
     second: Annotated[Path, typer.Argument(help="Runs table of recipe B.", show_default=False)],
+    *,
     loss: Annotated[
         float | None, typer.Option(help="Reference loss of the compute multiplier; by default what both reach.")
     ] = None,

@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def crossval(
     runs: Runs,
+    *,
     mode: Annotated[str, typer.Option(help="zero-shot, anchored or prefix.")] = "zero-shot",
     law: Annotated[
         str | None, typer.Option(help="A law, or average (default; saturating for prefix).", show_default=False)

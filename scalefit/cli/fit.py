@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     runs: Runs,
+    *,
     law: Annotated[str, typer.Option(help="A law; `scalefit laws` lists them.")] = "saturating",
     x: Resource = None,
     where: Where = None,

@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def forecast(
     runs: Runs,
+    *,
     run: Annotated[str, typer.Option(help="run_id; its siblings in the table calibrate the band.", show_default=False)],
     loss: Annotated[float | None, typer.Option(help="How likely is this loss?", show_default=False)] = None,
     min_gain: Annotated[

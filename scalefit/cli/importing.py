@@ -18,6 +18,33 @@ if TYPE_CHECKING:
 _SHOW = 100 << 20
 """Bytes from which on progress is told."""
 
+Logs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Logs: files, folders, patterns, or a manifest (.toml) of many runs. What wrote them is recognised.",
+        show_default=False,
+    ),
+]
+Tool = Annotated[
+    str | None, typer.Option(help="What wrote the log, or columns, where it is to be said.", show_default=False)
+]
+Facts = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="What the log does not say, as in params=7B; repeat. Missing ones are asked for."),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="The evaluation that is pass@1, where it is not clear.", show_default=False)
+]
+Training = Annotated[
+    str | None, typer.Option(help="A reward over training rollouts, for want of an evaluation.", show_default=False)
+]
+Scale = Annotated[
+    str | None, typer.Option(help="LOW:HIGH, what a wrong and a right answer pay, as in -1:1.", show_default=False)
+]
+Columns = Annotated[
+    Path | None, typer.Option("--map", help="TOML that maps the columns of a plain table.", show_default=False)
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -32,36 +59,15 @@ def register(app: typer.Typer) -> None:
 
 
 def import_log(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            help="Logs: files, folders, patterns, or a manifest (.toml) of many runs. What wrote them is recognised.",
-            show_default=False,
-        ),
-    ],
+    paths: Logs,
+    *,
     out: Annotated[Path, typer.Option(help="Runs table to write (.parquet, .csv or .jsonl).")] = Path("runs.parquet"),
-    kind: Annotated[
-        str | None,
-        typer.Option(help="What wrote the log, or columns, where it is to be said.", show_default=False),
-    ] = None,
-    facts: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="What the log does not say, as in params=7B; repeat. Missing ones are asked for."),
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="The evaluation that is pass@1, where it is not clear.", show_default=False)
-    ] = None,
-    training_metric: Annotated[
-        str | None,
-        typer.Option(help="A reward over training rollouts, for want of an evaluation.", show_default=False),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(help="LOW:HIGH, what a wrong and a right answer pay, as in -1:1.", show_default=False),
-    ] = None,
-    columns: Annotated[
-        Path | None, typer.Option("--map", help="TOML that maps the columns of a plain table.", show_default=False)
-    ] = None,
+    kind: Tool = None,
+    facts: Facts = None,
+    metric: Metric = None,
+    training_metric: Training = None,
+    scale: Scale = None,
+    columns: Columns = None,
     add: Annotated[bool, typer.Option("--add", help="Add the runs to an existing table.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Take the size and series that a model's name proposes.")] = False,
     as_json: Json = False,

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
+    *,
     params: Annotated[str, typer.Option(help="Model size, such as 100B.", show_default=False)],
     fit: Annotated[Path, typer.Argument(help="The fit.")] = Path("fit.json"),
     samples: Annotated[

@@ -17,6 +17,7 @@ def draw_arms(
     arm: str,
     x: str,
     labels: Mapping[Any, str],
+    *,
     y: str = "loss",
     window: int = 1,
 ) -> list[dict[str, Any]]:

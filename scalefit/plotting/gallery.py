@@ -179,7 +179,7 @@ def _draw_lengths(gallery: Gallery, label: str, rows: pd.DataFrame, out: Path) -
         return
     figure, (axes,) = new_figure()
     labels = {size: format_quantity(size) for size in sorted(rows["params"].unique())}
-    numbers = draw_arms(axes, rows, "params", resource, labels, "response_length")
+    numbers = draw_arms(axes, rows, "params", resource, labels, y="response_length")
     axes.set_title(f"Response length, {label}")
     axes.legend(frameon=False, fontsize=7, title="N", ncols=2)
     gallery.made += save_figure(figure, out / name, numbers)

@@ -16,7 +16,8 @@ from scalefit.places import Place, check_writable, find_place
 from scalefit.table.cast import cast_columns
 from scalefit.table.checks import find_faults, guess_kind
 from scalefit.table.faults import Fault
-from scalefit.table.load import META, as_frame, read_frame
+from scalefit.table.frames import as_frame
+from scalefit.table.load import META, read_frame
 from scalefit.table.schema import COLUMNS, SCHEMA_VERSION
 
 FORMATS = (".parquet", ".csv", ".jsonl")

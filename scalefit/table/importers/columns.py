@@ -18,11 +18,12 @@ from pandas.api.types import union_categoricals
 
 from scalefit.errors import TableError, UsageError, nearest
 from scalefit.table.cast import cast_number, cast_text
+from scalefit.table.frames import as_frame
 from scalefit.table.importers.expression import Expression
 from scalefit.table.importers.log import Progress
 from scalefit.table.importers.melt import Melt, read_melt
 from scalefit.table.io import RunTable, as_runs
-from scalefit.table.load import as_frame, open_table
+from scalefit.table.load import open_table
 from scalefit.table.schema import COLUMNS, METADATA_KEYS, RESOURCES, Column
 
 _SECTIONS = ("columns", "constants", "metadata", "melt")
