@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import scalefit as sf
-from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts, results, scalefit
+from tests.conftest import ROOT, RUNS, SIZES, listen_to_interrupts, results, scalefit, scalefit_process
 
 
 def test_fit_then_predict_finds_it(tmp_path):
@@ -323,7 +323,7 @@ def test_training_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert TRAINING
     for line in TRAINING:
-        found = scalefit(*line.split()[1:], cwd=tmp_path, timeout=2400)
+        found = scalefit_process(*line.split()[1:], cwd=tmp_path, timeout=2400)
         assert found.returncode == 0, f"{line}\n{found.stderr}"
     runs = sf.read_runs(tmp_path / "runs.parquet").frame
     assert set(runs["status"]) == {"finished"}

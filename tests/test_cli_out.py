@@ -16,7 +16,7 @@ import scalefit as sf
 from scalefit.cli.main import app
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
-from tests.conftest import RUNS, Reader, make_device, scalefit
+from tests.conftest import RUNS, Reader, make_device, scalefit_process
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_four_imports_at_once_each_add_their_run(inputs, tmp_path):
 )
 def test_stdout_is_the_file_alone(inputs, words):
     """What is said beside it goes to stderr, so that the file can be piped on."""
-    found = scalefit(*words, "--out", "/dev/stdout", cwd=inputs)
+    found = scalefit_process(*words, "--out", "/dev/stdout", cwd=inputs)
     assert found.returncode == 0, found.stderr
     assert FILES[words[0]][2](found.stdout.encode())
     assert "/dev/stdout" in found.stderr

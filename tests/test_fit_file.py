@@ -174,7 +174,7 @@ def test_what_is_no_fit_is_called_what_it_is(name, words, tmp_path):
     elif name not in ("fit.json", "none.json"):
         path.write_bytes(b"run_id,loss\na,0.5\n" if "runs" in name else b"\xff\xfe\x00")
     before = path.read_bytes() if path.is_file() else None
-    found = scalefit("predict", name, "--params", "7B", cwd=tmp_path, timeout=60)
+    found = scalefit("predict", name, "--params", "7B", cwd=tmp_path)
     assert found.returncode == 1
     assert words in found.stderr
     assert f"--out {name}" not in found.stderr or name == "none.json"

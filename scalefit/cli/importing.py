@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
         app,
         import_log,
         MAKE,
-        "scalefit import train.jsonl --set params=7B --set series=base --out runs.parquet",
+        "scalefit import train.jsonl --set params=7B --set series=base --set prompts=64 --set group_size=8 --set flops=6N",
         "import",
     )
     add_command(app, import_systems, MAKE, "scalefit import-systems scores.csv --out systems.parquet", "import-systems")

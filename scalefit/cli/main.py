@@ -30,6 +30,7 @@ from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
 from scalefit.cli import systems as systems_command
 from scalefit.cli.characters import use_plain_characters
+from scalefit.cli.options import ReaderLeft
 from scalefit.errors import Interrupted, ScalefitError
 
 app = typer.Typer(
@@ -101,7 +102,7 @@ def run() -> None:
     except ScalefitError as error:
         print(f"scalefit: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
+    except (ReaderLeft, BrokenPipeError):
         _drop_stdout()
         sys.exit(0)
     except OSError as error:

@@ -36,6 +36,10 @@ Resource = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+class ReaderLeft(BaseException):
+    """Whoever read stdout has left; nothing that a library on the way should take for its own."""
+
+
 def add_command(app: typer.Typer, command: Callable[..., None], panel: str, example: str, name: str = "") -> None:
     """Add a command to the app.
 
@@ -53,7 +57,11 @@ def add_command(app: typer.Typer, command: Callable[..., None], panel: str, exam
     @functools.wraps(command)
     def remembered(**given: Any) -> None:
         _ASKED.set((name, given))
-        command(**given)
+        try:
+            command(**given)
+            sys.stdout.flush()  # Typer takes a reader that has left for an error of its own
+        except BrokenPipeError:
+            raise ReaderLeft from None
 
     app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(remembered)
 

@@ -1,14 +1,13 @@
 """Small configurations, one thread, and a cache of base models shared by the whole session."""
 
-import contextlib
-import io
 import json
 import os
-import signal
 import subprocess
 import sys
 
 import pytest
+
+from tests.conftest import scalefit
 
 torch = pytest.importorskip("torch")
 
@@ -69,24 +68,7 @@ def run(*arguments, cwd, **kwargs):
 
 def inside(*arguments, cwd):
     """Do the same within this process, for what starts no worker: it takes a tenth of the time."""
-    return scalefit_inside("run", *arguments, cwd=cwd)
-
-
-def scalefit_inside(*arguments, cwd):
-    from scalefit.cli import main
-
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    words, listener = sys.argv, signal.getsignal(signal.SIGINT)
-    sys.argv = ["scalefit", *map(str, arguments)]
-    try:
-        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main.run()
-    except SystemExit as end:
-        code = end.code or 0
-    finally:
-        sys.argv = words
-        signal.signal(signal.SIGINT, listener)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    return scalefit("run", *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ from scalefit.runner.engines.embedded import make_run
 from scalefit.runner.run_folder import parts_of, read_rows
 from scalefit.runner.train import Run
 from scalefit.studies.recipes import paired_problems
-from tests.conftest import listen_to_interrupts, results
-from tests.runner.conftest import TINY, command, inside, run, scalefit_inside
+from tests.conftest import listen_to_interrupts, results, scalefit
+from tests.runner.conftest import TINY, command, inside, run
 
 
 def rows(path):
@@ -343,7 +343,7 @@ def test_depths_and_fragments_are_a_grid(tiny, tmp_path):
         for fragment in ("implication", "negation")
         for depth in (1, 2)
     }
-    shown = scalefit_inside("horizon", "runs.parquet", cwd=tmp_path)
+    shown = scalefit("horizon", "runs.parquet", cwd=tmp_path)
     assert (shown.returncode, "the data do not say" in shown.stdout) == (0, True), shown.stderr
 
 
@@ -394,7 +394,7 @@ def test_running_state_survives_a_kill(advantage, tiny, tmp_path):
     assert found["eval_samples"].tolist() == [6, *[2] * (len(found) - 2), 6]
     assert (1 - found["loss"] - found["pass_at_1"]).abs().max() < 1e-12
     assert found["mass_failure"].iloc[1:].ge(0).all()
-    shown = scalefit_inside("sharpening", "runs.parquet", "--k", "1,6", cwd=tmp_path)
+    shown = scalefit("sharpening", "runs.parquet", "--k", "1,6", cwd=tmp_path)
     assert (shown.returncode, "pass@k" in shown.stdout) == (0, True), shown.stderr
 
 
