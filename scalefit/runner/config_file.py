@@ -16,7 +16,7 @@ from scalefit.errors import UsageError, nearest
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.config_check import check, check_names
 from scalefit.runner.run_folder import CONFIGURATION
-from scalefit.runner.tasks import find_task
+from scalefit.runner.tasks.registry import find_task
 from scalefit.runner.tasks.task import TaskConfig
 
 Place = tuple[str | int, ...]

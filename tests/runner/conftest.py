@@ -71,6 +71,31 @@ def inside(*arguments, cwd):
     return scalefit("run", *arguments, cwd=cwd)
 
 
+class Killed(BaseException):
+    """What ends a run in the middle of a step."""
+
+
+def make(spec, folder, *, killed_in=None):
+    """Make a run in this process, as its engine does, from its last checkpoint; return its rows."""
+    from scalefit.runner.engines.embedded import make_run
+    from scalefit.runner.run_folder import read_rows
+    from scalefit.runner.train import Run
+
+    folder.mkdir(parents=True, exist_ok=True)
+    advance = Run.advance
+
+    def or_die(run):
+        if run.state.step == killed_in:
+            raise Killed
+        advance(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "advance", or_die)
+        with pytest.raises(Killed) if killed_in else contextlib.nullcontext():
+            make_run(spec, folder, lambda event, **content: None)
+    return read_rows(folder)
+
+
 @pytest.fixture(scope="session")
 def problems(tmp_path_factory):
     """The task on a small file; its score is that of any example."""

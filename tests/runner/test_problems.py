@@ -7,14 +7,14 @@ import pytest
 from scalefit.errors import UsageError
 from scalefit.runner.config import Config, PolicyConfig, SizeConfig
 from scalefit.runner.config_check import check
-from scalefit.runner.config_file import plain_config
+from scalefit.runner.config_file import plain_config, read_config
 from scalefit.runner.policies.policy import chat_turns, plain_text
 from scalefit.runner.scoring import flexible_loss
 from scalefit.runner.tasks.logic import LogicConfig
 from scalefit.runner.tasks.problem_files import load
 from scalefit.runner.tasks.problems import Problems, ProblemsConfig
 from scalefit.runner.tasks.task import Example, Score
-from tests.runner.conftest import run
+from tests.runner.conftest import make, run
 from tests.runner.test_hf import make_llama
 
 
@@ -168,7 +168,7 @@ def test_a_faulty_file_is_told_without_a_traceback(tmp_path):
 
 
 @pytest.mark.parametrize("extraction", ["strict", "flexible"])
-def test_the_table_counts_both_extractions(tmp_path, extraction):
+def test_the_table_counts_both_extractions(tmp_path, monkeypatch, extraction):
     """A model of random weights writes three characters of digits and signs: now and then one rule reads what the other does not."""
     import pandas as pd
 
@@ -177,9 +177,8 @@ def test_the_table_counts_both_extractions(tmp_path, extraction):
     write(tmp_path / "p.jsonl", *({"question": f"{n}+1=", "answer": n % 10} for n in range(40)))
     text = CONFIG.format(extraction=extraction).replace('path = "p.jsonl"', f'path = "{train}"', 1)
     (tmp_path / "c.toml").write_text(text)
-    found = run("c.toml", "--out", "runs.parquet", cwd=tmp_path)
-    assert found.returncode == 0, found.stderr
-    frame = pd.read_parquet(tmp_path / "runs.parquet")
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(make(read_config("c.toml").runs()[0], tmp_path / "made"))
     assert len(frame) == 2
     assert frame.unparsed.between(0.01, 0.99).all()
     if extraction == "flexible":

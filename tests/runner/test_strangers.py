@@ -5,8 +5,8 @@ import pytest
 
 from scalefit.errors import UsageError
 from scalefit.runner.config_file import read_config
-from scalefit.runner.tasks import TASKS
 from scalefit.runner.tasks.arithmetic import ArithmeticConfig
+from scalefit.runner.tasks.registry import TASKS
 from tests.runner.conftest import TINY, run
 
 OWN = '''

@@ -1,6 +1,6 @@
 """Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
 
-import contextlib
+import json
 import os
 import random
 import shutil
@@ -18,12 +18,10 @@ import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.locks import locked
 from scalefit.runner.config_file import read_config
-from scalefit.runner.engines.embedded import make_run
-from scalefit.runner.run_folder import parts_of, read_rows
-from scalefit.runner.train import Run
+from scalefit.runner.run_folder import parts_of
 from scalefit.studies.recipes import paired_problems
 from tests.conftest import listen_to_interrupts, results, scalefit
-from tests.runner.conftest import TINY, command, inside, run
+from tests.runner.conftest import TINY, command, inside, make, run
 
 
 def rows(path):
@@ -43,27 +41,6 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reference(undisturbed):
     return rows(undisturbed / "runs.parquet")
-
-
-class Killed(BaseException):
-    """What ends a run in the middle of a step."""
-
-
-def make(spec, folder, *, killed_in=None):
-    """Make a run in this process, as its engine does, from its last checkpoint; return its rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    advance = Run.advance
-
-    def or_die(run):
-        if run.state.step == killed_in:
-            raise Killed
-        advance(run)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "advance", or_die)
-        with pytest.raises(Killed) if killed_in else contextlib.nullcontext():
-            make_run(spec, folder, lambda event, **content: None)
-    return read_rows(folder)
 
 
 def test_rows_are_a_valid_table(reference):

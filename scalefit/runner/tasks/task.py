@@ -2,7 +2,7 @@
 
 Train and evaluation are told apart by a hash of the question's text, so that no question can be in both
 whatever a generator does with its seeds. To add a task, write a file with it and its section, and a line in `TASKS`
-(`__init__.py`); one outside of scalefit is named `module:NAME` instead.
+(`registry.py`); one outside of scalefit is named `module:NAME` instead.
 """
 
 from __future__ import annotations
