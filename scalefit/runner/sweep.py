@@ -1,7 +1,7 @@
 """A grid of runs: skips what is finished, resumes what was cut off, writes the runs table.
 
-Beside the table lie the folders of its runs (see `scalefit.runner.run_folder`). It is
-written anew from these, beside the old one and renamed, whenever a run has ended; torch is only in the workers.
+Beside the table lie the folders of its runs (see `scalefit.runner.run_folder`). It is written anew from these, beside
+the old one and renamed, whenever a run has ended; torch is only in the workers.
 """
 
 from __future__ import annotations

@@ -55,15 +55,15 @@ def main() -> None:
     say("ready")
     for line in sys.stdin:
         order = json.loads(line)
-        spec = run_of(plain_config(order["config"]), order["run"])
-        torch.set_num_threads(spec.config.threads)
         folder = Path(order["folder"])
         try:
+            spec = run_of(plain_config(order["config"]), order["run"])
+            torch.set_num_threads(spec.config.threads)
             # Where a worker was lost with its starter, it may still be ending its step.
             with locked(folder / ROWS):
                 find_named(spec.config.engine, ENGINES)(spec, folder, say)
         except (ScalefitError, OSError, MemoryError) as error:
-            say("failed", run=spec.run_id, text=f"{type(error).__name__ if not str(error) else error}")
+            say("failed", run=order["run"], text=f"{type(error).__name__ if not str(error) else error}")
 
 
 if __name__ == "__main__":

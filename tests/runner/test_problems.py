@@ -14,6 +14,7 @@ from scalefit.runner.tasks.logic import LogicConfig
 from scalefit.runner.tasks.problem_files import load
 from scalefit.runner.tasks.problems import Problems, ProblemsConfig
 from scalefit.runner.tasks.task import Example, Score
+from tests.conftest import ROOT
 from tests.runner.conftest import make, run
 from tests.runner.test_hf import make_llama
 
@@ -53,6 +54,14 @@ def test_digests_of_other_tasks_are_as_they_were():
     assert Config(LogicConfig("logic"), nano).digest() == LOGIC_DIGEST
     strict, flexible = (Config(ProblemsConfig("problems", path="p", extraction=one)) for one in ("strict", "flexible"))
     assert strict.digest() == Config(ProblemsConfig("problems", path="p")).digest() != flexible.digest()
+
+
+def test_runs_of_e06_are_called_and_hashed_as_when_they_were_made():
+    """From the commit before a task's parameters were swept by their own names: its table can be gone on with."""
+    config = read_config(ROOT / "experiments" / "e06_horizon" / "config.toml")
+    first = config.runs()[0]
+    assert config.digest() == "88f957ff3af2c566142aa3e4"
+    assert (first.run_id, first.digest()) == ("100k-base-implication-h1-g8-r1-s0", "24db8cd18094fe1ded81ef42")
 
 
 NANO_DIGEST, LOGIC_DIGEST = "cec1955ebf3105008c10586a", "3719976c67e0f4d463cb9eec"

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -404,3 +405,17 @@ def test_every_fault_of_a_configuration_at_once(tmp_path):
         "[[policy.sizes]] is missing",
     ):
         assert words in found.stderr, found.stderr
+
+
+def test_rules_between_keys_are_silent_where_a_key_is_at_fault(tiny):
+    """The default that stands in for a wrong value is nobody's mistake."""
+    tiny.write_text(TINY.replace("prompts = 8", "prompts = 0").replace("mini_batch = 4", "mini_batch = 3"))
+    with pytest.raises(UsageError, match=r": 1 fault:\n  \[grpo\] prompts = 0: must be at least 1$"):
+        read_config(tiny)
+
+
+def test_a_file_is_checked_without_torch(tiny):
+    """Registries name what needs torch, and load it where it is used."""
+    words = f"import sys; from scalefit.runner.config_file import read_config; read_config({str(tiny)!r})"
+    words += "; assert not {'torch', 'transformers', 'vllm'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", words], check=True)
