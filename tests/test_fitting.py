@@ -244,6 +244,49 @@ def test_at_bound_is_told():
     assert np.isinf(fit.params["k_max"].se)
 
 
+def test_a_curve_is_as_certain_as_the_data_make_it_whatever_its_parameters_are(runs):
+    """The joint law's split is open; where C and D move as they did it makes no difference, elsewhere all of it."""
+    fit = sf.fit(runs, law="joint", where={"series": "base"})
+    row = int(np.argmax(fit.data.params))
+    C, D = fit.data.resource[:, row, [30, 100]]
+    along = fit.predict("72B", flops=C, samples=D)
+    assert (along["high"] - along["low"]).max() < 0.1
+    single = sf.fit(runs, law="power", x="samples", where={"series": "base"}).predict("72B", samples=D)
+    np.testing.assert_allclose(along["loss"], single["loss"], atol=0.02)
+    away = fit.predict("72B", flops=C * 2, samples=D)
+    assert (away["low"] == 0).all()
+    assert (away["high"] == 1).all()
+
+
+def test_parameters_at_a_bound_leave_a_curve_its_error():
+    """k that grows linearly with N puts k_max at its bound; the lines are as certain as those of each size alone."""
+    theta = {"k1": 0.002, "gamma": 1.2, "E": np.zeros(5)}
+    table = sf.simulate("power-k", theta, params=SIZES[:5], samples=D, sigma=0.004, seed=2)
+    bound, alone = (sf.fit(table, law).predict("14B", samples=[1e4, 5e4]) for law in ("saturating", "power"))
+    assert sf.fit(table).status == "at-bound"
+    width = (bound["high"] - bound["low"]) / (alone["high"] - alone["low"])
+    assert width.between(0.5, 1.5).all()
+
+
+def test_no_k_is_told_where_there_is_none():
+    """Curves that rise have no positive k: it is at its bound, and what k would be elsewhere is not known."""
+    table = sf.simulate("power", {"k": [-0.01] * 4, "E": [-0.3] * 4}, params=SIZES[:4], samples=D, sigma=0.002, seed=1)
+    fit = sf.fit(table)
+    assert fit.status in ("unidentified", "at-bound")
+    k = fit.k("100B")
+    assert (k.value, k.se, k.low, k.high) == (0.0, np.inf, -np.inf, np.inf)
+
+
+def test_a_parameter_that_anything_fits_is_unidentified():
+    """Lines of one slope whatever the size: N0 is open on both sides, or at its bound, but never found."""
+    rng = np.random.default_rng(0)
+    for sigma in (0.003, 0.03, 0.2):
+        theta = {"k": rng.uniform(0.02, 0.05, 3), "E": [0.0] * 3}
+        fit = sf.fit(sf.simulate("power", theta, params=SIZES[3:6], samples=D[:20], sigma=sigma, seed=4))
+        open_ = [n for n in ("k_max", "N0") if fit.params[n].high == np.inf and fit.params[n].low in (0, -np.inf)]
+        assert not open_ or fit.status != "converged"
+
+
 def test_saved_fit_refits_to_the_same_numbers(runs, tmp_path):
     fit = sf.fit(runs, where={"series": "base"})
     fit.save(tmp_path / "fit.json")

@@ -144,6 +144,35 @@ class BoundLaw:
         out[np.arange(len(params))[:, None], self.flat_index[index]] = self.slopes(theta, params, resource).T
         return out
 
+    def k(self, theta: Array, size: float) -> tuple[float, Array, NDArray[np.bool_]]:
+        """Return k at a size, its derivative by theta (P,), and on which of theta it depends (P,).
+
+        Raises
+        ------
+        FitError
+            If the law has no k(N), or none for this size.
+        """
+        if self.law.line is None:
+            raise FitError(f"law {self.law.name!r} has no k(N); fit a line law such as 'saturating'.")
+        at = int(np.argmin(np.abs(self.sizes - size)))
+        seen = bool(np.isclose(self.sizes[at], size, rtol=1e-9))
+        values = self.external(theta)[self.flat_index[at]]
+        # What an unseen size has of its own is not known; k may not need it.
+        known = {
+            p.name: np.array([v if seen or not p.per_size else np.nan])
+            for p, v in zip(self.law.params, values, strict=True)
+        }
+        k, _, by = self.law.line(known, np.array([float(size)]))
+        if np.isnan(k).any():
+            self.at(theta, np.array([float(size)]))
+        slope, depends = np.zeros(len(theta)), np.zeros(len(theta), bool)
+        for param, where in zip(self.law.params, self.flat_index[at], strict=True):
+            part = by[param.name][0] if param.name in by else 0.0
+            if not isinstance(part, float):
+                scale = float(known[param.name][0]) if param.scale == "log" else 1.0
+                slope[where], depends[where] = float(np.ravel(part)[0]) * scale, True
+        return float(np.ravel(k)[0]), slope, depends
+
     def start(self, data: FitData) -> Array:
         """Return the start that the law computes from the data, shape (P,)."""
         law = self.law

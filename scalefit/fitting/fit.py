@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import FitError, UsageError
+from scalefit.errors import UsageError
 from scalefit.fitting.binding import BoundLaw, law_resource
-from scalefit.fitting.judge import DRIFT, allow_for_drift, judge, refuse_hopeless
+from scalefit.fitting.judge import DRIFT, allow_for_drift, inverse, judge, refuse_hopeless, rests_on_split, sandwich
 from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.point_problem import PointProblem
 from scalefit.fitting.problem import Problem
@@ -28,6 +28,8 @@ from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity, parse_quantity
 
 Array = NDArray[np.float64]
+BEYOND = 10.0
+"""Standard error [decades of loss, or of k] from which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -119,37 +121,39 @@ class Fit:
         """The noise whose inverse weighs residuals; None where they are weighed as in ordinary least squares."""
         return None if self.specification.noise == "independent" or self.drifts else self.noise
 
+    @cached_property
+    def _everywhere(self) -> Array:
+        """Covariance of all directions, also of parameters at a bound; one of no effect has a variance beyond all bounds."""
+        if np.isfinite(self.covariance).all():
+            return self.covariance
+        squared = Specification(self.specification.objective, self.specification.noise)
+        problem = make_problem(self.bound, self.data, squared, self.whitening)
+        J = problem.whitened_jacobian(self.theta)
+        found = inverse(J.T @ J)
+        if self.drifts:
+            return sandwich(found, problem, self.theta, self.noise)
+        return found if self.whitening else found * float(np.mean(self.noise.sigma**2))
+
+    def curve_error(self, slope: Array) -> Array:
+        """Return the standard error of what has these derivatives by theta, (n, P) -> (n,).
+
+        It is infinite where it rests on a direction that the data do not determine.
+        """
+        variance = np.einsum("np,pq,nq->n", slope, self._everywhere, slope)
+        return np.where(variance > BEYOND**2, np.inf, np.sqrt(np.maximum(variance, 0)))
+
     def k(self, params: str | float) -> Estimate:
-        """Return k(N) at a model size, with a 95 % interval by the delta method on log k.
+        """Return k(N) at a model size, with a 95 % interval by the delta method on log k; infinite if not determined.
 
         Raises
         ------
         FitError
             If the law has no k(N), or none for this size.
         """
-        N = np.array([parse_quantity(params, "params")])
-        if self.law.line is None:
-            raise FitError(f"law {self.law.name!r} has no k(N); fit a line law such as 'saturating'.")
-        slope_params = [p for p in self.law.params if p.per_size]
-        if any(p.name == "k" for p in slope_params):
-            self.bound.at(self.theta, N)
-        values = self.bound.values(self.theta)
-        shared = {p.name: values[p.name] if not p.per_size else np.zeros(1) for p in self.law.params}
-        if any(p.name == "k" for p in slope_params):
-            shared = self.bound.at(self.theta, N)
-        slope_k, _, by = self.law.line(shared, N)
-        k = float(np.ravel(slope_k)[0])
-        slope = np.zeros(len(self.theta))
-        for param in self.law.params:
-            if param.name not in by:
-                continue
-            part = self.bound.columns[param.name]
-            where = part.start + (int(np.argmin(np.abs(self.data.sizes - N[0]))) if param.per_size else 0)
-            slope[where] = float(np.ravel(by[param.name][0])[0]) * (
-                float(np.ravel(shared[param.name])[0]) if param.scale == "log" else 1.0
-            )
-        used = slope != 0
-        se = float(np.sqrt(max(slope[used] @ self.covariance[np.ix_(used, used)] @ slope[used], 0.0)))
+        k, slope, depends = self.bound.k(self.theta, parse_quantity(params, "params"))
+        se = float(self.curve_error(slope[None])[0])
+        if (depends & (slope == 0) & np.isinf(np.diag(self.covariance))).any():
+            se = np.inf
         if k > 0 and se < k:
             spread = float(np.exp(self.quantile * se / k))
             return Estimate(k, se, k / spread, k * spread)
@@ -189,9 +193,9 @@ class Fit:
         X = np.stack([np.atleast_1d(np.asarray(given[name], float)) for name in self.data.resources])
         N = np.full(X.shape[1], parse_quantity(params, "params"))
         log, J = self.log_curve(N, X)
-        se = np.sqrt(
-            np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(self.covariance), self.covariance, 1e12), J), 0)
-        )
+        se = self.curve_error(J)
+        if len(X) == 2:
+            se = np.where(rests_on_split(self.data, N[0], X), np.inf, se)
         t = student(level, self.dof)
         frame = pd.DataFrame({"params": N, **{name: X[i] for i, name in enumerate(self.data.resources)}})
         frame["loss"] = 10.0**log

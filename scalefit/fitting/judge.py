@@ -18,6 +18,12 @@ from scalefit.units import format_quantity
 Array = NDArray[np.float64]
 DRIFT = 0.97
 """Noise correlation above which residuals are told as misfit rather than noise."""
+NOTHING = 1e-12
+"""Share of the largest effect below which a parameter has none."""
+ENDLESS = 300.0
+"""Standard error of a logarithm from which its interval has no ends."""
+APART = 0.05
+"""Spread of C about a line in D that tells their effects apart [decades]."""
 _DRIFT_WORDS = (
     "the law misses the shape of the curves, which is no noise; its lines are the least-squares ones, its intervals "
     "allow for the drift. Try `scalefit compare`"
@@ -67,18 +73,20 @@ def judge(problem: Problem, solution: Solution, scale: float) -> Judgement:
     width = np.where(np.isfinite(high - low), high - low, 1.0)
     at = (theta - low < 1e-6 * width) | (high - theta < 1e-6 * width)
     size = np.sqrt(np.maximum(np.diag(normal), 0.0))
-    dead = (size <= 1e-12 * max(size.max(), 1e-300)) & ~at
-    covariance = np.full(normal.shape, 0.0)
+    dead = (size <= NOTHING * max(size.max(), 1e-300)) & ~at
+    covariance = np.zeros(normal.shape)
     use = ~at & ~dead
     lost = dead.copy()
     if use.any():
         scaled = normal[np.ix_(use, use)] / np.outer(size[use], size[use])
         values, vectors = np.linalg.eigh(scaled)
         weak = values < 1e-11
-        inverse = (vectors[:, ~weak] / values[~weak]) @ vectors[:, ~weak].T
-        covariance[np.ix_(use, use)] = scale * inverse / np.outer(size[use], size[use])
+        known = (vectors[:, ~weak] / values[~weak]) @ vectors[:, ~weak].T
+        covariance[np.ix_(use, use)] = scale * known / np.outer(size[use], size[use])
         if weak.any():
             lost[np.flatnonzero(use)[(np.abs(vectors[:, weak]) > 0.1).any(1)]] = True
+        # A logarithm with such an error has no end on either side.
+        lost |= bound.log_scaled & (np.diag(covariance) > ENDLESS**2)
     if bound.law.resources == 2 and (split := _together(problem.data)) is not None:
         # The offsets take up whatever the split does, so no parameter can be printed.
         lost[:] = True
@@ -96,18 +104,22 @@ def judge(problem: Problem, solution: Solution, scale: float) -> Judgement:
     return Judgement(covariance, status, tuple(notes))
 
 
-def _together(data: FitData) -> str | None:
-    """Say so when log C and log D move together within every size; threshold .05 decades of spread."""
-    log = np.log10(data.resource)
-    spread, n = 0.0, 0
+def _lines_of_resources(data: FitData) -> tuple[float, Array]:
+    """Return how far log C strays from a line in log D within a size [decades], and each size's line, (S, 2)."""
+    C, D = np.log10(data.resource)
+    lines, squares = np.zeros((len(data.sizes), 2)), 0.0
     for s in range(len(data.sizes)):
         mine = data.present & (data.size_index == s)[:, None]
-        C, D = log[0][mine], log[1][mine]
-        if len(C) > 2:
-            spread += float(np.sum((C - np.polyval(np.polyfit(D, C, 1), D)) ** 2))
-            n += len(C)
-    away = np.sqrt(spread / max(n, 1))
-    if away >= 0.05:
+        if mine.sum() > 2:
+            lines[s] = np.polyfit(D[mine], C[mine], 1)
+            squares += float(np.sum((C[mine] - np.polyval(lines[s], D[mine])) ** 2))
+    return float(np.sqrt(squares / max(data.points, 1))), lines
+
+
+def _together(data: FitData) -> str | None:
+    """Say so when log C and log D move together within every size."""
+    away, _ = _lines_of_resources(data)
+    if away >= APART:
         return None
     return (
         f"C and D move together (log10 C strays {away:.3f} decades from a line in log10 D within a size): "
@@ -115,19 +127,41 @@ def _together(data: FitData) -> str | None:
     )
 
 
-def allow_for_drift(found: Judgement, problem: Problem, theta: Array, noise: Noise) -> Judgement:
+def rests_on_split(data: FitData, size: float, resource: Array) -> NDArray[np.bool_]:
+    """Return at which points (2, n) of a size C and D stand to one another as in no run, where they moved together."""
+    away, lines = _lines_of_resources(data)
+    C, D = np.log10(resource)
+    line = lines[int(np.argmin(np.abs(data.sizes - size)))]
+    return np.asarray((away < APART) & (np.abs(C - np.polyval(line, D)) > APART))
+
+
+def inverse(normal: Array) -> Array:
+    """Return the inverse of a normal matrix, in which a direction of no effect has a variance beyond all bounds."""
+    size = np.sqrt(np.maximum(np.diag(normal), 0.0))
+    size = np.maximum(size, NOTHING * max(size.max(), 1e-300))
+    values, vectors = np.linalg.eigh(normal / np.outer(size, size))
+    return np.asarray((vectors / np.maximum(values, 1e-15)) @ vectors.T / np.outer(size, size))
+
+
+def sandwich(bread: Array, problem: Problem, theta: Array, noise: Noise) -> Array:
     """Return the covariance of a least-squares estimate under AR(1) noise, V J' W S W J V, from V, the inverse of J' W J.
 
     Source: Liang and Zeger 1986, Biometrika 73, with the noise's own covariance S in place of the residuals' products.
     """
-    data, jacobian, bread = problem.data, problem.jacobian(theta), found.covariance
-    known = np.isfinite(np.diag(bread))
+    data, jacobian = problem.data, problem.jacobian(theta)
     meat = np.zeros(bread.shape)
     for row, present in enumerate(data.present):
         J = data.weight[row, present] * jacobian[row][:, present]
         meat += J @ covariance(noise, J.shape[1], row) @ J.T
+    known = np.isfinite(np.diag(bread))
     wide = bread.copy()
     inner = np.ix_(known, known)
     wide[inner] = bread[inner] @ meat[inner] @ bread[inner]
+    return wide
+
+
+def allow_for_drift(found: Judgement, problem: Problem, theta: Array, noise: Noise) -> Judgement:
+    """Return the judgement with errors that allow for residuals that drift, and a note that says so."""
     told = f"residuals drift (correlation {noise.rho:.2f}): {_DRIFT_WORDS}"
+    wide = sandwich(found.covariance, problem, theta, noise)
     return Judgement(wide, found.status, (*found.notes, told))

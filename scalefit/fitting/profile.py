@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,3 +77,15 @@ def profile_interval(fit: Fit, name: str, level: float = 0.95, points: int = 61)
             previous = i
         ends.append(end)
     return ends[0], ends[1]
+
+
+def with_profiles(fit: Fit, names: tuple[str, ...] = ("k_max", "N0")) -> Fit:
+    """Return a line law's fit with profile intervals; what they leave open on both sides is not identified."""
+    if fit.law.line is None or fit.specification.huber is not None:
+        return fit
+    profiles = {name: profile_interval(fit, name) for name in names if name in fit.bound.names}
+    free = [name for name, (low, high) in profiles.items() if low in (0.0, -np.inf) and high == np.inf]
+    if not free or fit.status != "converged":
+        return replace(fit, profiles=profiles)
+    notes = (*fit.notes, f"any {' and any '.join(free)} fits these data nearly as well")
+    return replace(fit, profiles=profiles, status="unidentified", notes=notes)

@@ -94,12 +94,11 @@ def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, 
     else:
         fit = fit_data(law, train)
         log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
-        covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 1e6)
         if anchor is not None:
             there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
             log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
             J = J - at.mean(0)
-        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
+        se = fit.curve_error(J)
         predicted, bands = 10.0**log, evaluation_bands(log, se, float(np.median(fit.noise.sigma)), fit.dof)
     row: dict[str, Any] = score(predicted, loss, bands)
     for name, curve in baselines(train, size, resource, anchor).items():
@@ -169,9 +168,7 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
         if len(loss) < 3:
             continue
         log, J = fit.log_curve(np.full(len(loss), size), resource)
-        se = np.sqrt(
-            np.maximum(np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 1e6), J), 0)
-        )
+        se = fit.curve_error(J)
         row: dict[str, Any] = score(10.0**log, loss, evaluation_bands(log, se, float(fit.noise.sigma[i]), fit.dof))
         begin = train.present[i]
         anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])

@@ -108,9 +108,7 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
         curve["extrapolated"] = _line(fit, size, np.append(edge, grid[grid > edge]))
         rest, seen = x[count:], loss[count:]
         log, J = fit.log_curve(np.full(len(rest), size), rest[None])
-        covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 1e6)
-        se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
-        bands = evaluation_bands(log, se, float(fit.noise.sigma[row]), fit.dof)
+        bands = evaluation_bands(log, fit.curve_error(J), float(fit.noise.sigma[row]), fit.dof)
         curve["scores"] = score(10.0**log, seen, {"cover95": bands["cover95"]})
         curve["baselines"] = {"last_value": score(np.full(len(rest), loss[count - 1]), seen)["rmse"]}
         curves.append(curve)

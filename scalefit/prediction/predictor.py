@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
 from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
-from scalefit.fitting.profile import profile_interval
+from scalefit.fitting.profile import with_profiles
 from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.predict import Prediction, predict_size
@@ -220,19 +220,17 @@ def fit_series(
     FitError
         If no series can bear the law.
     """
-    chosen, specification = get_law(law), Specification(objective, noise, huber)
-    several = prepare(runs, x, where, both=chosen.resources == 2, clip=clip, weights=weights)
-    return answer_each(
-        {f"{data.series} on {data.record['eval']}": partial(_fit_one, chosen, data, specification) for data in several}
-    )
+    prepared = prepare(runs, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
+    asked = Specification(objective, noise, huber)
+    return answer_each({_name(data): partial(_fit_one, law, data, asked) for data in prepared})
 
 
-def _fit_one(law: Law, data: FitData, specification: Specification) -> SeriesFit:
-    result = fit_data(law, data, specification)
-    if law.line is not None and specification.huber is None:
-        names = [name for name in ("k_max", "N0") if name in result.bound.names]
-        result = replace(result, profiles={name: profile_interval(result, name) for name in names})
-    return SeriesFit(result)
+def _name(data: FitData) -> str:
+    return f"{data.series} on {data.record['eval']}"
+
+
+def _fit_one(law: Law | str, data: FitData, specification: Specification) -> SeriesFit:
+    return SeriesFit(with_profiles(fit_data(law, data, specification)))
 
 
 def fit(
@@ -278,11 +276,11 @@ def fit(
         If the data cannot support the fit.
     """
     table = as_runs(runs)
-    fits = fit_series(table, law, x, where, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
-    names = [f"{found.data.series} on {found.data.record['eval']}" for found in fits] + list(fits.unanswered)
-    if len(names) > 1:
-        raise UsageError(f"{table.path} holds several series ({', '.join(names)}); choose one with where.")
-    return fits[0]
+    prepared = prepare(table, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
+    if len(prepared) != 1:
+        names = ", ".join(map(_name, prepared))
+        raise UsageError(f"{table.path} holds several series ({names}); choose one with where.")
+    return _fit_one(law, prepared[0], Specification(objective, noise, huber))
 
 
 def load_fits(path: str | Path, series: str | None = None) -> Answers[SeriesFit]:
