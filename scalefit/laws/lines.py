@@ -18,15 +18,39 @@ PAPER = "Tan et al. 2025, arXiv:2509.25300, eq. 1-2"
 Derivatives = dict[str, Array]
 
 
+Basis = list[Array]
+"""Columns in which a form is linear, each (G, S): at G values of what enters otherwise, for S sizes."""
+
+
+def _no_grid(N: Array) -> Array:
+    return np.zeros(1)
+
+
+def _saturation_grid(N: Array) -> Array:
+    return np.asarray(N[0] / 30 * (900 * N[-1] / N[0]) ** np.linspace(0, 1, 33))
+
+
 @dataclass(frozen=True)
 class SlopeForm:
-    """A form of k(N): its parameters, `k(p, N)` with derivatives, and the shape whose multiple k is."""
+    """A form of k(N).
+
+    Attributes
+    ----------
+    value : callable (p, N) -> k and its derivatives
+    nonlinear : str or None
+        The parameter in which k is not linear.
+    grid : callable N -> ndarray, shape (G,)
+        Values of it among which the start is sought.
+    basis : callable (N, its values (G, 1)) -> list of ndarray, or None
+        What the other parameters multiply; None where each size has its own k.
+    """
 
     formula: str
     params: tuple[Param, ...]
     value: Callable[[Values, Array], tuple[Array, Derivatives]]
-    nonlinear: str | None
-    """The parameter in which k is not linear."""
+    nonlinear: str | None = None
+    grid: Callable[[Array], Array] = _no_grid
+    basis: Callable[[Array, Array], Basis] | None = None
 
 
 def _saturating(p: Values, N: Array) -> tuple[Array, Derivatives]:
@@ -53,23 +77,45 @@ SATURATING = SlopeForm(
     (Param("k_max", "1", (0, 2)), Param("N0", "parameters", (1.0, 1e15), "log")),
     _saturating,
     "N0",
+    _saturation_grid,
+    lambda N, N0: [N / (N + N0)],
 )
 POWER_OF_SIZE = SlopeForm(
-    "k(N) = k1 (N/1e9)^gamma", (Param("k1", "1", (0, 1e6)), Param("gamma", "1", (-2, 3))), _power_of_size, "gamma"
+    "k(N) = k1 (N/1e9)^gamma",
+    (Param("k1", "1", (0, 1e6)), Param("gamma", "1", (-2, 3))),
+    _power_of_size,
+    "gamma",
+    lambda N: np.linspace(-0.5, 2, 26),
+    lambda N, gamma: [(N / BILLION) ** gamma],
 )
 LOG_OF_SIZE = SlopeForm(
-    "k(N) = k1 + k_log log10(N/1e9)", (Param("k1", "1", (-2, 2)), Param("k_log", "1", (-2, 2))), _log_of_size, None
+    "k(N) = k1 + k_log log10(N/1e9)",
+    (Param("k1", "1", (-2, 2)), Param("k_log", "1", (-2, 2))),
+    _log_of_size,
+    basis=lambda N, none: [np.ones_like(N * none), np.log10(N / BILLION) * np.ones_like(N * none)],
 )
-FREE_SLOPE = SlopeForm("k per size", (Param("k", "1", (-2, 5), per_size=True),), _free_slope, None)
+FREE_SLOPE = SlopeForm("k per size", (Param("k", "1", (-2, 5), per_size=True),), _free_slope)
 
 
 @dataclass(frozen=True)
 class OffsetForm:
-    """A form of E(N); `value(p, N, k)` returns E, its own derivatives, and dE/dk."""
+    """A form of E(N).
+
+    Attributes
+    ----------
+    value : callable (p, N, k) -> E, its own derivatives, and dE/dk
+    grid, basis : callable
+        As of a slope form; the basis also sees the last column of k's. None where each size has its own E.
+    parameters : callable (coefficients, coefficient of k's last column, grid value) -> dict
+        The parameters that the coefficients of the basis stand for.
+    """
 
     formula: str
     params: tuple[Param, ...]
     value: Callable[[Values, Array, Array], tuple[Array, Derivatives, Array]]
+    grid: Callable[[Array], Array] = _no_grid
+    basis: Callable[[Array, Array, Array], Basis] | None = None
+    parameters: Callable[[Array, float, float], dict[str, object]] | None = None
 
 
 def _offset_per_size(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
@@ -104,25 +150,40 @@ _E0 = Param("E0", "log10 loss", (-20, 20))
 PER_SIZE = OffsetForm("E per size", (Param("E", "log10 loss", (-20, 20), per_size=True),), _offset_per_size)
 OFFSETS = {
     "linear": OffsetForm(
-        "E(N) = E0 + E_log log10(N/1e9)", (_E0, Param("E_log", "log10 loss per decade of N", (-20, 20))), _offset_linear
+        "E(N) = E0 + E_log log10(N/1e9)",
+        (_E0, Param("E_log", "log10 loss per decade of N", (-20, 20))),
+        _offset_linear,
+        basis=lambda N, none, top: [np.ones_like(top), np.log10(N / BILLION) * np.ones_like(top)],
+        parameters=lambda c, k, at: {"E0": c[0], "E_log": c[1]},
     ),
-    "affine": OffsetForm("E(N) = E0 + x0 k(N)", (_E0, Param("x0", "log10 X", (-60, 60))), _offset_affine),
+    "affine": OffsetForm(
+        "E(N) = E0 + x0 k(N)",
+        (_E0, Param("x0", "log10 X", (-60, 60))),
+        _offset_affine,
+        basis=lambda N, none, top: [np.ones_like(top), top],
+        parameters=lambda c, k, at: {"E0": c[0], "x0": c[1] / k},
+    ),
     "saturating": OffsetForm(
         "E(N) = E0 + E_sat N/(N + N_E)",
         (_E0, Param("E_sat", "log10 loss", (-20, 20)), Param("N_E", "parameters", (1.0, 1e15), "log")),
         _offset_saturating,
+        lambda N: _saturation_grid(N)[::2],
+        lambda N, N_E, top: [np.ones_like(top), N / (N + N_E)],
+        lambda c, k, at: {"E0": c[0], "E_sat": c[1], "N_E": at},
     ),
     "crossing": OffsetForm(
         "E(N) = E0 + k(N) (x0 + r log10(N/1e9))",
         (_E0, Param("x0", "log10 X", (-60, 60)), Param("r", "1", (-20, 20))),
         _offset_crossing,
+        basis=lambda N, none, top: [np.ones_like(top), top, top * np.log10(N / BILLION)],
+        parameters=lambda c, k, at: {"E0": c[0], "x0": c[1] / k, "r": c[2] / k},
     ),
 }
 
 
 def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, bends: bool = False) -> Law:
     """Build a law from a slope form and an offset form."""
-    closed = offset is not PER_SIZE
+    closed = offset.basis is not None
     params = slope.params + offset.params
     if bends:
         params += (Param("X_bend", "resource" + (" per parameter for flops" if closed else ""), (1, 1e40), "log"),)
@@ -175,59 +236,33 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
     )
 
 
-_GRID = np.linspace(0, 1, 33)
-
-
 def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, object]:
     """Variable projection: a grid over what enters nonlinearly, least squares for the rest, all at once."""
     N = lines.params
     k_seen = -lines.slope
-    if slope is FREE_SLOPE:
+    if slope.basis is None:
         return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
-    scale = N[0] / 30 * (900 * N[-1] / N[0]) ** _GRID
-    by_slope = scale if slope is SATURATING else np.linspace(-0.5, 2, 26) if slope is POWER_OF_SIZE else np.zeros(1)
-    by_offset = scale[::2] if offset is OFFSETS["saturating"] else np.zeros(1)
+    by_slope, by_offset = slope.grid(N), offset.grid(N)
     first = np.repeat(by_slope, len(by_offset))[:, None]
     second = np.tile(by_offset, len(by_slope))[:, None]
-    size = np.log10(N / BILLION)
-    one = np.ones((len(first), len(N)))
-    if slope is SATURATING:
-        shapes = [N / (N + first)]
-    elif slope is POWER_OF_SIZE:
-        shapes = [(N / BILLION) ** first]
-    else:
-        shapes = [one, size * one]
+    shapes = slope.basis(N, first)
     values: dict[str, object]
-    if offset is PER_SIZE:
+    if offset.basis is None or offset.parameters is None:
         solution, error = _least_squares(shapes, k_seen, np.sqrt(lines.spread))
         best = int(np.argmin(error))
         k = sum(float(c) * shape[best] for c, shape in zip(solution[best], shapes, strict=True))
         values = {"E": lines.level + k * lines.centre}
     else:
-        top = shapes[-1]
-        basis = {
-            "linear": [one, size * one],
-            "affine": [one, top],
-            "saturating": [one, N / (N + second)],
-            "crossing": [one, top, top * size],
-        }[next(name for name, form in OFFSETS.items() if form is offset)]
-        zero = np.zeros_like(one)
         columns = [np.concatenate([shape, -shape * lines.centre], 1) for shape in shapes]
-        columns += [np.concatenate([zero, column], 1) for column in basis]
+        columns += [
+            np.concatenate([np.zeros_like(column), column], 1) for column in offset.basis(N, second, shapes[-1])
+        ]
         root = np.sqrt(np.concatenate([lines.spread, lines.count]))
         solution, error = _least_squares(columns, np.concatenate([k_seen, lines.level]), root)
         best = int(np.argmin(error))
-        rest = solution[best, len(shapes) :]
-        scale_k = solution[best, len(shapes) - 1]
-        scale_k = scale_k if abs(scale_k) > 1e-9 else 1e-9
-        if offset is OFFSETS["linear"]:
-            values = {"E0": rest[0], "E_log": rest[1]}
-        elif offset is OFFSETS["saturating"]:
-            values = {"E0": rest[0], "E_sat": rest[1], "N_E": second[best, 0]}
-        else:
-            values = {"E0": rest[0], "x0": rest[1] / scale_k}
-            if len(rest) > 2:
-                values["r"] = rest[2] / scale_k
+        scale = float(solution[best, len(shapes) - 1])
+        scale = scale if abs(scale) > 1e-9 else 1e-9
+        values = offset.parameters(solution[best, len(shapes) :], scale, float(second[best, 0]))
     if slope.nonlinear:
         values[slope.nonlinear] = first[best, 0]
     linear = [param.name for param in slope.params if param.name != slope.nonlinear]

@@ -23,8 +23,6 @@ class Relation:
         What is related, with units.
     value : callable (p, x) -> y
         `p` maps names to arrays that broadcast with x.
-    gradient : callable (p, x) -> dict
-        Derivative of y by each parameter.
     """
 
     name: str
@@ -34,33 +32,18 @@ class Relation:
     y: str
     params: tuple[Param, ...]
     value: Callable[[Values, Array], Array]
-    gradient: Callable[[Values, Array], dict[str, Array]]
 
 
 def _pass_at_k(p: Values, k: Array) -> Array:
     return np.asarray(np.exp(p["a"] * k ** p["b"]))
 
 
-def _pass_at_k_by(p: Values, k: Array) -> dict[str, Array]:
-    power = k ** p["b"]
-    value = np.exp(p["a"] * power)
-    return {"a": power * value, "b": p["a"] * power * np.log(k) * value}
-
-
 def _entropy(p: Values, H: Array) -> Array:
     return np.asarray(-p["a"] * np.exp(H) + p["b"])
 
 
-def _entropy_by(p: Values, H: Array) -> dict[str, Array]:
-    return {"a": -np.exp(H), "b": np.ones_like(H)}
-
-
 def _horizon(p: Values, h: Array) -> Array:
     return np.asarray(p["a"] * h ** p["gamma"])
-
-
-def _horizon_by(p: Values, h: Array) -> dict[str, Array]:
-    return {"a": h ** p["gamma"], "gamma": p["a"] * h ** p["gamma"] * np.log(h)}
 
 
 PASS_AT_K = Relation(
@@ -71,7 +54,6 @@ PASS_AT_K = Relation(
     "share of problems solved by at least one",
     (Param("a", "1", (-np.inf, 0)), Param("b", "1", (-np.inf, 0))),
     _pass_at_k,
-    _pass_at_k_by,
 )
 ENTROPY = Relation(
     "entropy",
@@ -81,7 +63,6 @@ ENTROPY = Relation(
     "pass rate",
     (Param("a", "pass rate"), Param("b", "pass rate")),
     _entropy,
-    _entropy_by,
 )
 HORIZON = Relation(
     "horizon",
@@ -91,6 +72,5 @@ HORIZON = Relation(
     "samples or FLOPs until the target accuracy",
     (Param("a", "resource", (0, np.inf), "log"), Param("gamma", "1")),
     _horizon,
-    _horizon_by,
 )
 RELATIONS = {relation.name: relation for relation in (PASS_AT_K, ENTROPY, HORIZON)}
