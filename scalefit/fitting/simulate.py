@@ -33,7 +33,7 @@ def simulate(
     Parameters
     ----------
     law : Law or str
-        A law of one resource, or `joint` with both.
+        A law of one resource (one's own too), or `joint` with both.
     theta : mapping
         Parameter values by name; per-size ones as sequences in the order of `params`.
     params : sequence of float, shape (S,)
@@ -61,21 +61,11 @@ def simulate(
     X = np.stack(list(given.values()))
     T = X.shape[1]
     noise = ar1_noise(np.random.default_rng(seed), Noise(rho, np.full(len(sizes), sigma)), (1, len(sizes), T))[0]
-    frames = []
-    for row, size in enumerate(sizes):
-        clean = 10.0 ** bound.log_loss(flat, np.full(T, size), X)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "run_id": f"{series}-{size:g}",
-                    "series": series,
-                    "params": size,
-                    "seed": seed,
-                    "step": np.arange(1, T + 1),
-                    **given,
-                    "eval": "simulated",
-                    "loss": np.clip(clean + noise[row], 0, 1),
-                }
-            )
-        )
+    clean = np.stack([10.0 ** bound.log_loss(flat, np.full(T, size), X) for size in sizes])
+    loss = np.clip(clean + noise, 0, 1)
+    about = {"series": series, "seed": seed, "step": np.arange(1, T + 1), **given, "eval": "simulated"}
+    frames = [
+        pd.DataFrame({"run_id": f"{series}-{size:g}", "params": size, **about, "loss": loss[row]})
+        for row, size in enumerate(sizes)
+    ]
     return as_runs(pd.concat(frames, ignore_index=True), {"origin": f"simulated from {law.name}"})

@@ -62,15 +62,8 @@ def law(
     >>> import scalefit as sf
     >>> mine = sf.law(lambda X, floor, a, b: floor + a * X**-b, bounds={"floor": (0, 1), "b": (0, 3)})
     """
-    arguments = list(inspect.signature(function).parameters.values())
-    if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in arguments) or len(arguments) < 2:
-        raise LawError(
-            f"{_called(function)}: a law's function names its resource first and then each parameter, "
-            "as in `lambda X, a, b: a * X**-b`."
-        )
-    size = next((one.name for one in arguments[1:] if one.name in SIZE), None)
-    names = [one.name for one in arguments[1:] if one.name != size]
-    begin = {one.name: float(one.default) for one in arguments[1:] if one.default is not one.empty} | {**(start or {})}
+    size, names, begin = _arguments(function)
+    begin |= {**(start or {})}
     own = (() if size else names) if per_size is None else per_size
     for option, given in (("bounds", bounds or {}), ("start", begin), ("per_size", own)):
         for key in given:
@@ -90,8 +83,21 @@ def law(
         wide = 0 < low and 1e3 * low < high < np.inf
         params.append(Param(key, "", (low, high), "log" if wide else "linear", key in own, begin.get(key)))
     called = name or _called(function)
-    said = formula or f"{'log10 L' if log else 'L'} = {called}({', '.join(one.name for one in arguments)})"
+    said = formula or f"{'log10 L' if log else 'L'} = {called}{inspect.signature(function)}"
     return Law(called, said, source, tuple(params), log_loss, reference=reference)
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[str | None, list[str], dict[str, float]]:
+    """Return what a function calls the size, its parameters, and their defaults."""
+    arguments = list(inspect.signature(function).parameters.values())
+    if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in arguments) or len(arguments) < 2:
+        raise LawError(
+            f"{_called(function)}: a law's function names its resource first and then each parameter, "
+            "as in `lambda X, a, b: a * X**-b`."
+        )
+    size = next((one.name for one in arguments[1:] if one.name in SIZE), None)
+    names = [one.name for one in arguments[1:] if one.name != size]
+    return size, names, {one.name: float(one.default) for one in arguments[1:] if one.default is not one.empty}
 
 
 def _called(function: Callable[..., Any]) -> str:

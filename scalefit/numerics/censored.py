@@ -9,6 +9,7 @@ Source of the model: Tobin 1958, Econometrica 26, 24.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,21 +150,17 @@ def interval(data: Censored, contrast: Array, level: float = 0.95) -> tuple[floa
     return estimate, _limit(beyond, estimate, -1.0), _limit(beyond, estimate, 1.0)
 
 
-def _limit(beyond: object, estimate: float, sign: float) -> float | None:
-    """Return where a profile crosses its threshold, by doubling and bisection; None if it does not before `FAR`."""
-    assert callable(beyond)
+def _limit(beyond: Callable[[float], float], estimate: float, sign: float) -> float | None:
+    """Return where a profile crosses its threshold; None if it does not before `FAR`."""
+    from scipy.optimize import brentq
+
     width = 0.05
     while beyond(estimate + sign * width) < 0:
         width *= 2
         if abs(estimate + sign * width) > FAR:
             return None
-    low, high = width / 2 if width > 0.05 else 0.0, width
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if beyond(estimate + sign * middle) < 0 else (low, middle)
-        if high - low < 1e-6:
-            break
-    return estimate + sign * high
+    near = width / 2 if width > 0.05 else 0.0
+    return float(brentq(beyond, estimate + sign * near, estimate + sign * width, xtol=1e-9))
 
 
 def equal(data: Censored, contrasts: Array) -> float:

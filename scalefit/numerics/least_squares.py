@@ -83,14 +83,7 @@ def minimise(
         if held is not None:
             stuck |= held
         extra = damping.of(A)
-        step, gm = _step(A, g, stuck, extra)
-        if limits.patient:
-            step, cut = _inside(A, g, stuck, extra, step, (low - theta, high - theta))
-            promised = (step * gm).sum(1) - 0.5 * np.einsum("bp,bpq,bq->b", step, A, step)
-            # A step that was cut at a bound may promise nothing where a shorter one would.
-            gain = np.where(cut, np.inf, 2 * promised)
-        else:
-            promised = gain = (step * gm).sum(1)
+        step, gm, gain, promised = _propose(A, g, stuck, extra, (low - theta, high - theta) if limits.patient else None)
         # What the step is expected to gain says that a minimum is reached.
         done = active & (damping.size <= 1e-2) & (gain <= tolerance * cost)
         if done.any():
@@ -107,23 +100,39 @@ def minimise(
         # A small gain under heavy damping is a short step, not a minimum; to the patient it may be a bend of a valley.
         settled = better & (cost - new_cost <= tolerance * cost) & (damping.size <= 1e-2) & (not limits.patient)
         damping.adapt(better, cost - new_cost, promised)
-        take = better & active
-        if take.all():
-            theta, A, g, cost = trial, new_A, new_g, new_cost
-        else:
-            theta = np.where(take[:, None], trial, theta)
-            A = np.where(take[:, None, None], new_A, A)
-            g = np.where(take[:, None], new_g, g)
-            cost = np.where(take, new_cost, cost)
+        theta, cost, g, A = _take(better & active, (trial, new_cost, new_g, new_A), (theta, cost, g, A))
         given_up = active & (damping.size > 1e12)
         if limits.patient:
-            # No step helps: at a minimum as far as rounding lets one see, or not at one.
-            steep = np.abs(gm) > 1e-5 * np.sqrt(2 * cost[:, None] * np.einsum("bpp->bp", A)) + 1e-300
-            lost |= given_up & steep.any(1)
+            lost |= given_up & _steep(A, gm, cost)
         active &= ~(settled | given_up)
         if not active.any():
             break
     return Solution(theta, cost, A, ~(active | lost))
+
+
+def _propose(
+    A: Array, g: Array, stuck: NDArray[np.bool_], extra: Array, room: tuple[Array, Array] | None
+) -> tuple[Array, Array, Array, Array]:
+    """Return a step, the right side without what is stuck, and what a whole and this step are expected to gain."""
+    step, right = _step(A, g, stuck, extra)
+    if room is None:
+        gain = (step * right).sum(1)
+        return step, right, gain, gain
+    step, cut = _inside(A, g, stuck, extra, step, room)
+    promised = (step * right).sum(1) - 0.5 * np.einsum("bp,bpq,bq->b", step, A, step)
+    # A step that was cut at a bound may promise nothing where a shorter one would.
+    return step, right, np.where(cut, np.inf, 2 * promised), promised
+
+
+def _take(take: NDArray[np.bool_], new: tuple[Array, ...], old: tuple[Array, ...]) -> tuple[Array, ...]:
+    if take.all():
+        return new
+    return tuple(np.where(take.reshape(-1, *(1,) * (a.ndim - 1)), a, b) for a, b in zip(new, old, strict=True))
+
+
+def _steep(A: Array, right: Array, cost: Array) -> NDArray[np.bool_]:
+    """Return which problems, where no step helps, are at no minimum as far as rounding lets one see."""
+    return (np.abs(right) > 1e-5 * np.sqrt(2 * cost[:, None] * np.einsum("bpp->bp", A)) + 1e-300).any(1)
 
 
 class _Damping:
