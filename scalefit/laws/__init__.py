@@ -8,8 +8,9 @@ from scalefit.laws.law import Law, Param
 from scalefit.laws.lines import BENT, CLOSED, LINES
 from scalefit.laws.own import import_law, law, place_of
 from scalefit.laws.relations import RELATIONS
+from scalefit.laws.surfaces import SURFACES
 
-LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES)}
+LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES, *SURFACES)}
 OFFSET_FORMS = (*CLOSED, *BENT)
 """The closed-offset laws that speak about unseen sizes; the default prediction averages them."""
 

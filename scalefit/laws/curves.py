@@ -1,4 +1,4 @@
-"""Laws that are not a line in log10 X: forms per size, and joint forms of size and data."""
+"""Laws that are not a line in log10 X, a curve for each size; and what builds them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _from_loss(
     return log_loss, gradient
 
 
-def _ends(curves: list[Curves]) -> tuple[Array, Array, Array]:
+def ends(curves: list[Curves]) -> tuple[Array, Array, Array]:
     """Return each size's first loss, last loss (means of a tenth) and geometric middle of X."""
     first, last, middle = [], [], []
     for curve in curves:
@@ -49,7 +49,7 @@ def _sigmoid_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
 
 
 def _sigmoid_start(curves: list[Curves]) -> dict[str, object]:
-    first, last, middle = _ends(curves)
+    first, last, middle = ends(curves)
     return {
         "R0": np.clip(1 - first, 0, 0.99),
         "A": np.clip(1 - last + 0.02, 0.01, 1.0),
@@ -68,7 +68,7 @@ def _exponential_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
 
 
 def _exponential_start(curves: list[Curves]) -> dict[str, object]:
-    first, last, middle = _ends(curves)
+    first, last, middle = ends(curves)
     return {"A": np.clip(last, 0.001, 1), "L0": np.clip(first, 0.002, 1.5), "X_scale": middle}
 
 
@@ -156,225 +156,74 @@ def _break_at(place: float, x: Array, y: Array, loss: Array) -> tuple[float, flo
         values[at], free[at] = inside[at - 1], False
 
 
-def _chinchilla(p: Values, N: Array, X: Array) -> Array:
-    return p["E"] + p["A"] * N ** -p["alpha"] + p["B"] * X[0] ** -p["beta"]
-
-
-def _chinchilla_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    size, data = N ** -p["alpha"], X[0] ** -p["beta"]
-    one = np.ones_like(size * data)
-    return {
-        "E": one,
-        "A": size * one,
-        "B": data * one,
-        "alpha": -p["A"] * size * np.log(N) * one,
-        "beta": -p["B"] * data * np.log(X[0]) * one,
-    }
-
-
-def _chinchilla_start(curves: list[Curves]) -> dict[str, object]:
-    N = np.concatenate([np.full(c.loss.shape, c.params) for c in curves])
-    D = np.concatenate([c.resource[0] for c in curves])
-    L = np.concatenate([c.loss for c in curves])
-    best = (np.inf, {"E": float(L.min()), "A": 1.0, "B": 1.0, "alpha": 0.3, "beta": 0.3})
-    for alpha in np.linspace(0.1, 1.0, 10):
-        for beta in np.linspace(0.1, 1.0, 10):
-            design = np.stack([np.ones_like(N), N**-alpha, D**-beta], 1)
-            scale = np.linalg.norm(design, axis=0)
-            solution = np.linalg.lstsq(design / scale, L, rcond=None)[0] / scale
-            error = float(np.sum((design @ solution - L) ** 2))
-            if error < best[0] and (solution > 0).all():
-                best = (
-                    error,
-                    {"E": solution[0], "A": solution[1], "B": solution[2], "alpha": float(alpha), "beta": float(beta)},
-                )
-    return dict(best[1])
-
-
-def _decomposition(p: Values, N: Array, X: Array) -> Array:
-    return p["L_inf"] + (p["N0"] / N) ** p["alpha"] + p["lam"] / (1 + (X[0] / p["D0"]) ** p["beta"])
-
-
-def _decomposition_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    size = (p["N0"] / N) ** p["alpha"]
-    ratio = (X[0] / p["D0"]) ** p["beta"]
-    share = 1 / (1 + ratio)
-    fall = p["lam"] * share**2 * ratio
-    one = np.ones_like(share)
-    return {
-        "L_inf": one,
-        "N0": one * p["alpha"] * size / p["N0"],
-        "alpha": one * size * np.log(p["N0"] / N),
-        "lam": share,
-        "D0": fall * p["beta"] / p["D0"],
-        "beta": -fall * np.log(X[0] / p["D0"]),
-    }
-
-
-def _decomposition_start(curves: list[Curves]) -> dict[str, object]:
-    first, last, middle = _ends(curves)
-    N = np.array([curve.params for curve in curves])
-    best = (np.inf, 0.5 * float(last.min()), 1e-3, 0.5)
-    for alpha in (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2):
-        shape = (N / N[0]) ** -alpha
-        design = np.stack([np.ones_like(N), shape], 1)
-        floor, amount = np.linalg.lstsq(design, last, rcond=None)[0]
-        floor = float(np.clip(floor, 0, 0.95 * last.min()))
-        amount = max(float(shape @ (last - floor) / (shape @ shape)), 1e-6)
-        error = float(np.sum((floor + amount * shape - last) ** 2))
-        if error < best[0]:
-            best = (error, floor, amount, alpha)
-    _, floor, amount, alpha = best
-    return {
-        "L_inf": floor,
-        "N0": float(N[0] * amount ** (1 / alpha)),
-        "alpha": alpha,
-        "lam": np.maximum(first - last, 0.01),
-        "D0": middle,
-        "beta": 1.0,
-    }
-
-
-def _joint(p: Values, N: Array, X: Array) -> Array:
-    share_C, share_D = N / (N + p["N0_C"]), N / (N + p["N0_D"])
-    return p["E"] - p["k_C"] * share_C * np.log10(X[0]) - p["k_D"] * share_D * np.log10(X[1])
-
-
-def _joint_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    C, D = np.log10(X[0]), np.log10(X[1])
-    share_C, share_D = N / (N + p["N0_C"]), N / (N + p["N0_D"])
-    return {
-        "k_C": -share_C * C,
-        "N0_C": p["k_C"] * share_C / (N + p["N0_C"]) * C,
-        "k_D": -share_D * D,
-        "N0_D": p["k_D"] * share_D / (N + p["N0_D"]) * D,
-        "E": np.ones_like(C),
-    }
-
-
-def _joint_start(curves: list[Curves]) -> dict[str, object]:
-    N = np.array([curve.params for curve in curves])
-    log_C, log_D = (np.array([np.log10(curve.resource[q]).mean() for curve in curves]) for q in (0, 1))
-    level = np.array([np.log10(np.maximum(curve.loss, 1e-4)).mean() for curve in curves])
-    fall = [-np.polyfit(np.log10(c.resource[0]), np.log10(np.maximum(c.loss, 1e-4)), 1)[0] for c in curves]
-    middle = float(np.exp(np.log(N).mean()))
-    # Half of the slope each, and the level that goes with them.
-    half = float(np.clip(max(fall), 0.01, 1.5))
-    share = N / (N + middle)
-    return {"k_C": half, "N0_C": middle, "k_D": half, "N0_D": middle, "E": level + half * share * (log_C + log_D)}
-
-
-def _law(
+def curve_law(
     name: str,
     formula: str,
     source: str,
     params: tuple[Param, ...],
     forms: tuple[Callable[..., Array], Callable[..., dict[str, Array]]],
     start: Callable[[list[Curves]], dict[str, object]],
-    resources: int = 1,
     *,
+    resources: int = 1,
     of_loss: bool = True,
 ) -> Law:
+    """Build a law from a form of L (or of log10 L) and its derivatives."""
     log_loss, gradient = _from_loss(*forms) if of_loss else forms
     return Law(name, formula, source, params, log_loss, gradient, start, resources=resources)
 
 
-def _p(name: str, unit: str, low: float, high: float, scale: str = "linear", per_size: bool = True) -> Param:
+def param(name: str, unit: str, low: float, high: float, scale: str = "linear", per_size: bool = True) -> Param:
+    """Build a parameter, by default one that each size has of its own."""
     return Param(name, unit, (low, high), "log" if scale == "log" else "linear", per_size)
 
 
 CURVES = (
-    _law(
+    curve_law(
         "sigmoid",
         "1 - L = R0 + (A - R0)/(1 + (C_mid/X)^B), per size",
         "ScaleRL, Khatri et al. 2025, arXiv:2510.13786, eq. 1",
         (
-            _p("R0", "pass rate", -0.5, 1),
-            _p("A", "pass rate", 0, 1),
-            _p("C_mid", "resource", 1e-6, 1e40, "log"),
-            _p("B", "1", 1e-2, 20, "log"),
+            param("R0", "pass rate", -0.5, 1),
+            param("A", "pass rate", 0, 1),
+            param("C_mid", "resource", 1e-6, 1e40, "log"),
+            param("B", "1", 1e-2, 20, "log"),
         ),
         (_sigmoid, _sigmoid_by),
         _sigmoid_start,
     ),
-    _law(
+    curve_law(
         "saturating-power",
         "1 - L = A - D X^-B, per size",
         "compared in ScaleRL, arXiv:2510.13786",
         (
-            _p("A", "pass rate", -1, 1),
-            _p("D", "pass rate x resource^B", 1e-9, 1e40, "log"),
-            _p("B", "1", 1e-3, 20, "log"),
+            param("A", "pass rate", -1, 1),
+            param("D", "pass rate x resource^B", 1e-9, 1e40, "log"),
+            param("B", "1", 1e-3, 20, "log"),
         ),
         (_saturating_power, _saturating_power_by),
         _saturating_power_start,
     ),
-    _law(
+    curve_law(
         "exponential",
         "L = A + (L0 - A) exp(-X/X_scale), per size",
         "standard relaxation form",
-        (_p("A", "loss", 0, 1), _p("L0", "loss", 0, 2), _p("X_scale", "resource", 1e-6, 1e40, "log")),
+        (param("A", "loss", 0, 1), param("L0", "loss", 0, 2), param("X_scale", "resource", 1e-6, 1e40, "log")),
         (_exponential, _exponential_by),
         _exponential_start,
     ),
-    _law(
+    curve_law(
         "broken-power",
         "log10 L = E - k log10 X - (k_late - k) log10(1 + X/X_break), per size",
         "Caballero et al. 2023, arXiv:2210.14891, one smooth break of width 1",
         (
-            _p("E", "log10 loss", -20, 20),
-            _p("k", "1", *_BROKEN_SLOPES),
-            _p("k_late", "1", *_BROKEN_SLOPES),
-            _p("X_break", "resource", 1e-6, 1e40, "log"),
+            param("E", "log10 loss", -20, 20),
+            param("k", "1", *_BROKEN_SLOPES),
+            param("k_late", "1", *_BROKEN_SLOPES),
+            param("X_break", "resource", 1e-6, 1e40, "log"),
         ),
         (_broken, _broken_by),
         _broken_start,
         of_loss=False,
     ),
-    _law(
-        "chinchilla",
-        "L = E + A N^-alpha + B X^-beta",
-        "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2",
-        (
-            _p("E", "loss", 1e-6, 100, "log", False),
-            _p("A", "loss x parameters^alpha", 1e-9, 1e12, "log", False),
-            _p("B", "loss x resource^beta", 1e-9, 1e12, "log", False),
-            _p("alpha", "1", 1e-3, 5, per_size=False),
-            _p("beta", "1", 1e-3, 5, per_size=False),
-        ),
-        (_chinchilla, _chinchilla_by),
-        _chinchilla_start,
-    ),
-    _law(
-        "decomposition",
-        "L = L_inf + (N0/N)^alpha + lam(N)/(1 + (X/D0(N))^beta)",
-        "Tan et al. 2025, arXiv:2509.25300, Table 7",
-        (
-            _p("L_inf", "loss", 0, 1, per_size=False),
-            _p("N0", "parameters", 1.0, 1e15, "log", False),
-            _p("alpha", "1", 1e-2, 5, per_size=False),
-            _p("lam", "loss", 0, 2),
-            _p("D0", "resource", 1e-6, 1e40, "log"),
-            _p("beta", "1", 5e-2, 10, per_size=False),
-        ),
-        (_decomposition, _decomposition_by),
-        _decomposition_start,
-    ),
-    _law(
-        "joint",
-        "log10 L = E(N) - k_C(N) log10 C - k_D(N) log10 D, both k saturating, E per size",
-        "scalefit: arXiv:2509.25300, eq. 1, in C and D at once",
-        (
-            _p("k_C", "1", -2, 2, per_size=False),
-            _p("N0_C", "parameters", 1.0, 1e15, "log", False),
-            _p("k_D", "1", -2, 2, per_size=False),
-            _p("N0_D", "parameters", 1.0, 1e15, "log", False),
-            _p("E", "log10 loss", -40, 40),
-        ),
-        (_joint, _joint_by),
-        _joint_start,
-        2,
-        of_loss=False,
-    ),
 )
-__all__ = ["CURVES"]
+__all__ = ["CURVES", "curve_law", "ends", "param"]

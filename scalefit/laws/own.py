@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -65,10 +65,7 @@ def law(
     size, names, begin = _arguments(function)
     begin |= {**(start or {})}
     own = (() if size else names) if per_size is None else per_size
-    for option, given in (("bounds", bounds or {}), ("start", begin), ("per_size", own)):
-        for key in given:
-            if key not in names:
-                raise LawError(f"{option}: no parameter {key!r}; {nearest(key, names)}")
+    _check_names(names, bounds=bounds or {}, start=begin, per_size=own)
 
     def log_loss(p: Values, N: Array, X: Array) -> Array:
         sized = {size: N} if size else {}
@@ -77,14 +74,23 @@ def law(
 
     # Where a fit of the law looks for the name that holds it.
     log_loss.__module__ = function.__module__
-    params = []
-    for key in names:
-        low, high = (bounds or {}).get(key, (-np.inf, np.inf))
-        wide = 0 < low and 1e3 * low < high < np.inf
-        params.append(Param(key, "", (low, high), "log" if wide else "linear", key in own, begin.get(key)))
+    params = tuple(_param(key, (bounds or {}).get(key), key in own, begin.get(key)) for key in names)
     called = name or _called(function)
     said = formula or f"{'log10 L' if log else 'L'} = {called}{inspect.signature(function)}"
-    return Law(called, said, source, tuple(params), log_loss, reference=reference)
+    return Law(called, said, source, params, log_loss, reference=reference)
+
+
+def _check_names(names: Sequence[str], **options: Iterable[str]) -> None:
+    for option, given in options.items():
+        for key in given:
+            if key not in names:
+                raise LawError(f"{option}: no parameter {key!r}; {nearest(key, names)}")
+
+
+def _param(name: str, bounds: tuple[float, float] | None, per_size: bool, start: float | None) -> Param:
+    low, high = bounds or (-np.inf, np.inf)
+    wide = 0 < low and 1e3 * low < high < np.inf
+    return Param(name, "", (low, high), "log" if wide else "linear", per_size, start)
 
 
 def _arguments(function: Callable[..., Any]) -> tuple[str | None, list[str], dict[str, float]]:
