@@ -11,7 +11,7 @@ import scalefit as sf
 from scalefit.errors import FitError, UsageError
 from scalefit.prediction.siblings import among_siblings, band
 from scalefit.studies.budget import Budget
-from scalefit.studies.design import variances
+from scalefit.studies.optimal import variances
 from scalefit.studies.resolution import resolve_difference
 from scalefit.studies.reuse import effective_data, study_reuse
 from scalefit.studies.rollouts import uniform_group

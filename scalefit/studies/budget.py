@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import FitError, UsageError
-from scalefit.fitting.fit import fit_data
-from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble, average_offsets
+from scalefit.prediction.ensemble import LEAST_SIZES, average_offsets
 from scalefit.studies.cost import PAPER, PASSES, Gpu, find_gpu, flops_of_hours, full_flops, gpu_hours
-from scalefit.studies.frontier import DRAWS, draw_theta, frontier
+from scalefit.studies.frontier import frontier
+from scalefit.studies.sizes import SURE, Options, crossovers, make_options
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
@@ -28,10 +29,9 @@ from scalefit.units import format_quantity
 Array = NDArray[np.float64]
 REFUSED = 30.0
 """A budget so many times outside every size's measured range is refused."""
-SURE = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan(Answer):
     """The answer to a budget.
 
@@ -70,6 +70,53 @@ class Plan(Answer):
         """The answer in a sentence."""
         return f"{self.series}: {self.verdict}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        ((name, value),) = self.budget.items()
+        asked = f"{value:g}" if name == "loss" else format_quantity(value)
+        to_loss, said = name == "loss", self.assumptions
+        lines = [f"{self.series}, {name} {asked}: {self.verdict}", self._table(to_loss)]
+        if (front := self.frontier) is not None:
+            size, low, high = (format_quantity(front[end]) for end in ("params", "low", "high"))
+            lines.append(f"  compute-optimal size there: {size} (95 % {low} to {high}), loss {front['loss']:.3f}")
+        for row in self.one_size_off:
+            price = f"{row['price']:+.3f} loss ({row['low']:+.3f} to {row['high']:+.3f})"
+            if to_loss:
+                price = f"{row['price']:.2f} times the compute ({row['low']:.2f} to {row['high']:.2f})"
+            lines.append(f"  {format_quantity(row['params'])} instead: {price}")
+        for row in self.crossovers:
+            pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
+            if row["settled"]:
+                place = "" if row["measured"] else ", outside what both were measured at"
+                lines.append(
+                    f"  {pair} at {row['flops']:.3g} FLOPs (95 % {row['low']:.3g} to {row['high']:.3g}{place})"
+                )
+            else:
+                lines.append(f"  {pair}: the data do not say where")
+        lines.append(
+            f"  GPU-hours: {said['peak_flops'] / 1e12:g} TFLOP/s peak at {said['mfu']:.0%}; passes {said['passes']}, twice the paper's 6 N T"
+        )
+        return "\n".join([*lines, *warning_lines(self.warnings)])
+
+    def _table(self, to_loss: bool) -> str:
+        keys = ("flops", "flops_low", "flops_high") if to_loss else ("loss", "low", "high", "flops")
+        head = ["size", keys[0], "95 % low", "high", *keys[3:], "samples", f"{self.assumptions['gpu']}-hours"]
+        rows = [[*head, "best", "outside"]]
+        for row in self.sizes:
+            cells = [_cell(row[key], ".3f" if key in ("loss", "low", "high") else ".3g") for key in keys]
+            far = (
+                "out of reach" if row["outside"] is None else f"{row['outside']:.2g}x" if row["outside"] > 1.02 else ""
+            )
+            samples = "" if row["samples"] is None else format_quantity(row["samples"])
+            size = format_quantity(row["params"]) + ("" if row["measured"] else " (unseen)")
+            hours, best = _cell(row["gpu_hours"], ".3g"), f"{row['probability_best']:.2f}"
+            rows.append([size, *cells, samples, hours, best, far])
+        return text_table(rows)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -89,75 +136,6 @@ class Budget:
             raise UsageError(f"--loss {self.loss:g}: a loss is 1 - pass@1, between 0 and 1.")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What one can have, by size (S,): draws of k and E (B, S), FLOPs a sample (S,), measured compute (S, 2)."""
-
-    sizes: Array
-    k: Array
-    E: Array
-    flops_a_sample: Array
-    measured: Array
-    known: NDArray[np.bool_]
-
-    def log_loss(self, flops: Array) -> Array:
-        """Return draws of log10 L at a compute for each size (S,), shape (B, S), wider outside the measured range."""
-        log = self.E - self.k * np.log10(flops)
-        centre = np.median(log, axis=0)
-        return np.asarray(np.minimum(centre + (log - centre) * (1 + np.log10(self.outside(flops))), 0.0))
-
-    def outside(self, flops: Array) -> Array:
-        """Return how many times a compute lies outside what was measured for each size, 1 inside."""
-        return np.maximum.reduce([flops / self.measured[:, 1], self.measured[:, 0] / flops, np.ones(len(self.sizes))])
-
-
-def flops_a_sample(runs: RunTable, data: FitData, sizes: Array) -> Array:
-    """Return FLOPs a prompt at each size (S,), from each size's last point, between sizes linear in logarithms."""
-    frame = runs.frame[(runs.frame["series"] == data.series) & (runs.frame["eval"] == data.record["eval"])]
-    if "samples" not in frame or "flops" not in frame:
-        raise FitError(f"{runs.path}: a plan needs both samples and flops, to turn one into the other.")
-    last = frame[frame["samples"] > 0].sort_values("samples").groupby("params").tail(1).sort_values("params")
-    ratio = (last["flops"] / last["samples"]).to_numpy(float)
-    mine = np.log(last["params"].to_numpy(float))
-    # Beyond the ends a sample costs in proportion to the size.
-    at = np.clip(np.log(sizes), mine[0], mine[-1])
-    return np.asarray(np.exp(np.interp(at, mine, np.log(ratio)) + np.log(sizes) - at))
-
-
-def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble | None, seed: int = 0) -> Options:
-    """Draw the line of every size: its own where it was measured, else the closed offsets' with their held-out error."""
-    rng = np.random.default_rng(seed)
-    fit = fit_data("saturating", data)
-    theta = draw_theta(fit, DRAWS, rng)
-    values = fit.bound.values(theta)
-    k, E = np.empty((DRAWS, len(sizes))), np.empty((DRAWS, len(sizes)))
-    measured, known = np.empty((len(sizes), 2)), np.zeros(len(sizes), bool)
-    C = data.resource[0]
-    for s, size in enumerate(sizes):
-        at = int(np.argmin(np.abs(data.sizes - size)))
-        known[s] = bool(np.isclose(data.sizes[at], size, rtol=1e-6))
-        rows = data.params == data.sizes[at]
-        scale = 1.0 if known[s] else size / data.sizes[at]
-        seen = C[rows][data.present[rows]] * scale
-        measured[s] = seen.min(), seen.max()
-        k[:, s] = values["k_max"][:, 0] * size / (size + values["N0"][:, 0])
-        if known[s]:
-            E[:, s] = values["E"][:, at]
-            continue
-        if ensemble is None:
-            raise FitError(
-                f"size {format_quantity(size)} was not measured, and an unseen size needs {LEAST_SIZES} measured ones; "
-                f"choose among {', '.join(map(format_quantity, data.sizes))}."
-            )
-        ends = np.geomspace(float(measured[s, 0]), float(measured[s, 1]), 2)
-        log = ensemble.member_curves(size, ends[None])
-        member = rng.choice(len(ensemble.members), DRAWS, p=ensemble.weights)
-        line = log[member]
-        k[:, s] = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
-        E[:, s] = line[:, 0] + k[:, s] * np.log10(ends[0]) + ensemble.error * rng.standard_t(ensemble.dof, DRAWS)
-    return Options(sizes, k, E, flops_a_sample(runs, data, sizes), measured, known)
-
-
 def plan(
     runs: Source,
     *,
@@ -170,7 +148,7 @@ def plan(
     mfu: float = 0.35,
     where: Where | None = None,
     seed: int = 0,
-) -> list[Plan]:
+) -> Answers[Plan]:
     """Answer a budget for every series of a table; give one of flops, samples, loss and hours.
 
     Parameters
@@ -206,96 +184,35 @@ def plan(
         flops = flops_of_hours(hours, kind, mfu) * PAPER / sum(PASSES.values())
     budget = Budget(flops, samples, loss)
     runs = select(runs, where)
-    return [_plan(runs, data, budget, sizes, kind, gpu.lower(), mfu, seed) for data in prepare(runs, "flops")]
-
-
-def _plan(
-    runs: RunTable,
-    data: FitData,
-    budget: Budget,
-    sizes: Sequence[float] | None,
-    gpu: Gpu,
-    gpu_name: str,
-    mfu: float,
-    seed: int,
-) -> Plan:
-    ensemble = average_offsets(data) if len(data.sizes) >= LEAST_SIZES else None
-    options = make_options(
-        runs, data, np.sort(np.asarray(sizes if sizes is not None else data.sizes, float)), ensemble, seed
-    )
-    warnings: list[str] = []
-    if budget.loss is not None:
-        with np.errstate(over="ignore", divide="ignore"):
-            needed = (options.E - np.log10(budget.loss)) / np.where(options.k > 0, options.k, np.nan)
-        needed = np.where(np.isfinite(needed), np.minimum(needed, 60.0), 60.0)
-        flops = 10.0 ** np.median(needed, axis=0)
-        score = needed
-    else:
-        flops = (
-            np.full(len(options.sizes), budget.flops)
-            if budget.flops
-            else options.flops_a_sample * float(budget.samples or 0)
-        )
-        score = options.log_loss(flops)
-    outside = options.outside(flops)
-    if outside.min() > REFUSED:
-        at = int(np.argmin(outside))
-        low, high = options.measured[at]
-        raise FitError(
-            f"series {data.series!r}: the budget lies {outside.min():.3g} times outside what was measured for any size; nearest is "
-            f"{format_quantity(options.sizes[at])}, measured from {format_quantity(low)} to {format_quantity(high)} FLOPs, asked for "
-            f"{format_quantity(flops[at])}. Nothing supports an answer beyond {REFUSED:g} times."
-        )
-    first = np.argmin(score, axis=1)
-    chance = np.bincount(first, minlength=len(options.sizes)) / len(first)
-    log = options.log_loss(flops)
-    rows = []
-    for s, size in enumerate(options.sizes):
-        ends = np.percentile(log[:, s], [2.5, 97.5])
-        row: dict[str, Any] = {
-            "params": float(size),
-            "measured": bool(options.known[s]),
-            "probability_best": float(chance[s]),
-        }
-        if budget.loss is None:
-            row |= {
-                "loss": float(10 ** np.median(log[:, s])),
-                "low": float(10 ** ends[0]),
-                "high": float(10 ** ends[1]),
-            }
-        else:
-            spread = 10.0 ** np.percentile(needed[:, s], [2.5, 97.5])
-            row |= {"loss": budget.loss, "flops_low": float(spread[0]), "flops_high": float(spread[1])}
-        row |= {
-            "flops": float(flops[s]),
-            "samples": float(flops[s] / options.flops_a_sample[s]),
-            "gpu_hours": gpu_hours(full_flops(float(flops[s])), gpu, mfu),
-            "outside": float(outside[s]),
-        }
-        rows.append(row)
-    best = int(np.argmax(chance))
-    for row in rows:
-        if row["outside"] > REFUSED:
-            # Nothing supports these: a number would be taken for one.
-            row |= dict.fromkeys(
-                ("loss", "low", "high", "flops", "flops_low", "flops_high", "samples", "gpu_hours") & row.keys()
+    price = _Price(gpu.lower(), kind, mfu)
+    return answer_each(
+        {
+            f"{data.series} on {data.record['eval']}": partial(
+                _plan,
+                runs,
+                data,
+                budget,
+                np.sort(np.asarray(data.sizes if sizes is None else sizes, float)),
+                price,
+                seed,
             )
-            row["outside"] = None
-    lost = [format_quantity(row["params"]) for row in rows if row["outside"] is None]
-    if lost:
-        warnings.append(f"out of reach, more than {REFUSED:g} times outside what was measured: {', '.join(lost)}")
-    far = [
-        f"{format_quantity(row['params'])} {row['outside']:.2g} times" for row in rows if (row["outside"] or 0) > 1.02
-    ]
-    if far:
-        warnings.append(
-            f"outside the compute measured for {', '.join(far)}: the lines are drawn on, with wider intervals"
-        )
+            for data in prepare(runs, "flops")
+        }
+    )
+
+
+def _plan(runs: RunTable, data: FitData, budget: Budget, sizes: Array, price: _Price, seed: int) -> Plan:
+    ensemble = average_offsets(data) if len(data.sizes) >= LEAST_SIZES else None
+    spent = _spend(make_options(runs, data, sizes, ensemble, seed), budget)
+    _refuse_far(spent, data.series)
+    rows = [spent.row(s, price) for s in range(len(sizes))]
+    best = int(np.argmax(spent.chance))
+    warnings = _tell_far(rows)
     front = None
     if ensemble is None:
         warnings.append(f"{len(data.sizes)} sizes: a frontier between them needs {LEAST_SIZES}")
     elif budget.samples is None:
-        front = frontier(data, ensemble, float(flops[best]), seed)
+        front = frontier(data, ensemble, float(spent.flops[best]), seed)
         if front["at_edge"] > 0.05:
             warnings.append(
                 "the frontier runs into the end of the search: the optimum may lie beyond four times the largest size"
@@ -303,70 +220,116 @@ def _plan(
     return Plan(
         data.series,
         {name: value for name, value in vars(budget).items() if value is not None},
-        {
-            "gpu": gpu_name,
-            "peak_flops": gpu.peak,
-            "mfu": mfu,
-            "passes": "generation 2, old 2, reference 2, training 6 (N T)",
-        },
+        price.assumptions,
         rows,
         rows[best],
         front,
-        crossovers(data, options),
-        _one_size_off(options, score, best, budget),
+        crossovers(spent.options),
+        _one_size_off(spent, best),
         _verdict(rows, best, budget),
         warnings,
     )
 
 
-def crossovers(data: FitData, options: Options) -> list[dict[str, Any]]:
-    """Return, for neighbouring measured sizes, the compute at which their lines cross, with a 95 % interval.
+@dataclass(frozen=True)
+class _Price:
+    """What turns FLOPs into GPU-hours."""
 
-    `settled` says whether nearly all draws have the larger size gain on the smaller and the interval spans less than
-    two decades; otherwise the data do not say.
+    name: str
+    gpu: Gpu
+    mfu: float
+
+    @property
+    def assumptions(self) -> dict[str, Any]:
+        passes = "generation 2, old 2, reference 2, training 6 (N T)"
+        return {"gpu": self.name, "peak_flops": self.gpu.peak, "mfu": self.mfu, "passes": passes}
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """A budget spent on each size: its compute (S,), and draws of what is to be least, (B, S).
+
+    That is log10 of the loss, or of the compute that reaches the loss asked for.
     """
-    found = []
-    for s in range(len(options.sizes) - 1):
-        if not options.known[s : s + 2].all():
-            continue
-        steeper = options.k[:, s + 1] - options.k[:, s]
-        gains = float(np.mean(steeper > 0))
-        where = (options.E[:, s + 1] - options.E[:, s]) / np.where(steeper > 0, steeper, np.nan)
-        row: dict[str, Any] = {
-            "smaller": float(options.sizes[s]),
-            "larger": float(options.sizes[s + 1]),
-            "share_that_cross": gains,
-        }
-        if gains >= SURE:
-            middle, low, high = np.nanpercentile(np.clip(where, -300, 300), [50, 2.5, 97.5])
-            both = (
-                max(options.measured[s, 0], options.measured[s + 1, 0]),
-                min(options.measured[s, 1], options.measured[s + 1, 1]),
-            )
-            row |= {"flops": float(10**middle), "low": float(10**low), "high": float(10**high)}
-            row |= {"settled": bool(high - low < 2), "measured": bool(both[0] <= 10**middle <= both[1])}
+
+    options: Options
+    budget: Budget
+    flops: Array
+    score: Array
+
+    @cached_property
+    def log(self) -> Array:
+        """Draws of log10 L (B, S)."""
+        return self.options.log_loss(self.flops)
+
+    @cached_property
+    def outside(self) -> Array:
+        """How many times outside what was measured, (S,)."""
+        return self.options.outside(self.flops)
+
+    @cached_property
+    def chance(self) -> Array:
+        """Probability of being best, (S,)."""
+        return np.bincount(np.argmin(self.score, axis=1), minlength=len(self.flops)) / len(self.score)
+
+    def row(self, s: int, price: _Price) -> dict[str, Any]:
+        """Return what a size does; where nothing supports a number there is none, which would be taken for one."""
+        options, flops = self.options, float(self.flops[s])
+        row: dict[str, Any] = {"params": float(options.sizes[s]), "measured": bool(options.known[s])}
+        row["probability_best"] = float(self.chance[s])
+        if self.budget.loss is None:
+            middle, low, high = np.percentile(self.log[:, s], [50, 2.5, 97.5])
+            row |= {"loss": float(10**middle), "low": float(10**low), "high": float(10**high)}
         else:
-            row |= {"flops": None, "low": None, "high": None, "settled": False, "measured": False}
-        found.append(row)
-    return found
+            low, high = np.percentile(self.score[:, s], [2.5, 97.5])
+            row |= {"loss": self.budget.loss, "flops_low": float(10**low), "flops_high": float(10**high)}
+        row |= {"flops": flops, "samples": flops / float(options.flops_a_sample[s])}
+        row |= {"gpu_hours": gpu_hours(full_flops(flops), price.gpu, price.mfu), "outside": float(self.outside[s])}
+        if self.outside[s] > REFUSED:
+            row |= dict.fromkeys(row.keys() - {"params", "measured", "probability_best"})
+        return row
 
 
-def _one_size_off(options: Options, score: Array, best: int, budget: Budget) -> list[dict[str, float]]:
-    """Return what the neighbours of the best size cost more: loss, or decades of compute for a loss."""
-    found = []
+def _spend(options: Options, budget: Budget) -> _Spent:
+    if budget.loss is None:
+        flops = options.flops_a_sample * budget.samples if budget.samples else np.full(len(options.sizes), budget.flops)
+        return _Spent(options, budget, flops, options.log_loss(flops))
+    with np.errstate(over="ignore", divide="ignore"):
+        needed = (options.E - np.log10(budget.loss)) / np.where(options.k > 0, options.k, np.nan)
+    needed = np.where(np.isfinite(needed), np.minimum(needed, 60.0), 60.0)
+    return _Spent(options, budget, 10.0 ** np.median(needed, axis=0), needed)
+
+
+def _refuse_far(spent: _Spent, series: str) -> None:
+    """Raise FitError for a budget far from what was measured for any size."""
+    if spent.outside.min() > REFUSED:
+        at = int(np.argmin(spent.outside))
+        low, high = spent.options.measured[at]
+        raise FitError(
+            f"series {series!r}: the budget lies {spent.outside.min():.3g} times outside what was measured for any size; nearest is "
+            f"{format_quantity(spent.options.sizes[at])}, measured from {format_quantity(low)} to {format_quantity(high)} FLOPs, asked for "
+            f"{format_quantity(spent.flops[at])}. Nothing supports an answer beyond {REFUSED:g} times."
+        )
+
+
+def _tell_far(rows: list[dict[str, Any]]) -> list[str]:
+    warnings = []
+    if lost := [format_quantity(row["params"]) for row in rows if row["outside"] is None]:
+        warnings.append(f"out of reach, more than {REFUSED:g} times outside what was measured: {', '.join(lost)}")
+    outer = [row for row in rows if (row["outside"] or 0) > 1.02]
+    if far := ", ".join(f"{format_quantity(row['params'])} {row['outside']:.2g} times" for row in outer):
+        warnings.append(f"outside the compute measured for {far}: the lines are drawn on, with wider intervals")
+    return warnings
+
+
+def _one_size_off(spent: _Spent, best: int) -> list[dict[str, float]]:
+    """Return what the neighbours of the best size cost more: loss, or how many times the compute for a loss."""
+    found, score, times = [], spent.score, spent.budget.loss is not None
     for s in (best - 1, best + 1):
-        if 0 <= s < len(options.sizes):
-            gap = (
-                score[:, s] - score[:, best]
-                if budget.loss is not None
-                else 10.0 ** score[:, s] - 10.0 ** score[:, best]
-            )
-            middle, low, high = np.percentile(gap, [50, 2.5, 97.5])
-            if budget.loss is not None:
-                middle, low, high = 10**middle, 10**low, 10**high
-            found.append(
-                {"params": float(options.sizes[s]), "price": float(middle), "low": float(low), "high": float(high)}
-            )
+        if 0 <= s < score.shape[1]:
+            gap = score[:, s] - score[:, best] if times else 10.0 ** score[:, s] - 10.0 ** score[:, best]
+            middle, low, high = (float(10**end if times else end) for end in np.percentile(gap, [50, 2.5, 97.5]))
+            found.append({"params": float(spent.options.sizes[s]), "price": middle, "low": low, "high": high})
     return found
 
 

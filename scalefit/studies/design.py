@@ -7,21 +7,24 @@ change; the runs are chosen so that the variance of the prediction at the target
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10
 from scalefit.numerics.ar1 import Noise, ar1_noise, whiten
-from scalefit.studies.budget import flops_a_sample
+from scalefit.studies.optimal import Candidate, choose_runs, even_spread, variance
+from scalefit.studies.sizes import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
@@ -32,21 +35,10 @@ LENGTHS = (0.1, 0.25, 0.5, 1.0)
 """Lengths of candidate runs, as shares of the longest run measured."""
 EVALUATIONS = 105
 """Evaluations of a run of full length."""
-MOST_RUNS = 60
 SIMULATIONS = 200
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A run that could be made: its size, its samples, what it costs [FLOPs], and its information (P, P)."""
-
-    params: float
-    samples: float
-    flops: float
-    information: Array
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Design(Answer):
     """Runs to make next.
 
@@ -86,6 +78,24 @@ class Design(Answer):
         widths = f"from {self.width_now:.4f} to {self.width_after:.4f} (spread evenly: {self.width_even:.4f})"
         return f"{self.series}: these runs narrow the 95 % interval at {where} {widths}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        goal, simulated = self.target, self.simulated
+        rows = [["size", "samples", "runs", "flops"]]
+        for run in self.runs:
+            size, length = format_quantity(run["params"]), format_quantity(run["samples"])
+            rows.append([size, length, f"{run['count']:g}", f"{run['flops']:.3g}"])
+        lines = [
+            f"{self.series}: to predict {format_quantity(goal['params'])} at {format_quantity(goal['samples'])} samples by {self.law}, "
+            f"{self.spent:.3g} of {self.budget:.3g} FLOPs",
+            text_table(rows),
+            f"  width of the 95 % interval of the loss: now {self.width_now:.4f}, with these runs {self.width_after:.4f}, "
+            f"the same budget spread evenly {self.width_even:.4f} (ratio {self.ratio:.2f})",
+            f"  simulated {simulated['simulations']:g} times: {simulated['after']:.4f} against {simulated['even']:.4f} "
+            f"(ratio {simulated['ratio']:.2f}); run-to-run spread {self.run_sd:.4f} decades",
+        ]
+        return "\n".join([*lines, *warning_lines(self.warnings)])
+
 
 def run_spread(runs: RunTable, data: FitData) -> float | None:
     """Return the standard deviation of a run's mean log10 L around its size's, over seeds; None without several seeds."""
@@ -123,89 +133,6 @@ def information(fit: Fit, params: float, samples: Array, sigma: float, run_sd: f
     return np.asarray(W @ W.T - np.outer(gain, gain) / (1 + level @ level))
 
 
-def even_spread(candidates: Sequence[Candidate], budget: float) -> list[Candidate]:
-    """Return full-length runs, one a size from the smallest on, round after round, while the budget lasts."""
-    longest = max(one.samples for one in candidates)
-    full = sorted((one for one in candidates if one.samples == longest), key=lambda one: one.flops)
-    chosen: list[Candidate] = []
-    left = budget
-    while len(chosen) < MOST_RUNS:
-        added = False
-        for one in full:
-            if one.flops <= left and len(chosen) < MOST_RUNS:
-                chosen.append(one)
-                left -= one.flops
-                added = True
-        if not added:
-            break
-    return chosen
-
-
-def variances(information_KPP: Array, gradient: Array) -> Array:
-    """Return the variance of a prediction, whose derivative by the parameters is `gradient` (P,), for K informations."""
-    scale = np.sqrt(np.maximum(np.einsum("kpp->kp", information_KPP), 1e-300))
-    scaled = information_KPP / (scale[:, :, None] * scale[:, None, :]) + 1e-12 * np.eye(len(gradient))
-    c = gradient / scale
-    return np.einsum("kp,kp->k", c, np.linalg.solve(scaled, c[..., None])[..., 0])
-
-
-def variance(known: Array, chosen: Sequence[Candidate], gradient: Array) -> float:
-    """Return the variance of a prediction with some runs beside what is known."""
-    total = known + sum((one.information for one in chosen), np.zeros_like(known))
-    return float(variances(total[None], gradient)[0])
-
-
-def choose_runs(known: Array, candidates: Sequence[Candidate], gradient: Array, budget: float) -> list[Candidate]:
-    """Choose runs that make the prediction's variance least: greedy by gain for compute and by gain alone, then exchanged."""
-    best: list[Candidate] = []
-    for power in (1.0, 0.5, 0.0):
-        chosen = _greedy(known, candidates, gradient, budget, power)
-        chosen = _exchange(known, candidates, gradient, budget, chosen)
-        if not best or variance(known, chosen, gradient) < variance(known, best, gradient):
-            best = chosen
-    return best
-
-
-def _greedy(
-    known: Array, candidates: Sequence[Candidate], gradient: Array, budget: float, power: float
-) -> list[Candidate]:
-    chosen: list[Candidate] = []
-    each = np.stack([one.information for one in candidates])
-    price = np.array([one.flops for one in candidates])
-    total, left, now = known, budget, variance(known, [], gradient)
-    while len(chosen) < MOST_RUNS and (price <= left).any():
-        gain = np.where(price <= left, (now - variances(total + each, gradient)) / price**power, -np.inf)
-        at = int(np.argmax(gain))
-        if gain[at] * price[at] ** power <= 1e-6 * now:
-            break
-        chosen.append(candidates[at])
-        total, left = total + each[at], left - price[at]
-        now = float(variances(total[None], gradient)[0])
-    return chosen
-
-
-def _exchange(
-    known: Array, candidates: Sequence[Candidate], gradient: Array, budget: float, chosen: list[Candidate]
-) -> list[Candidate]:
-    """Swap a run for another while that helps and the budget allows."""
-    each = np.stack([one.information for one in candidates])
-    price = np.array([one.flops for one in candidates])
-    for _ in range(30):
-        total = known + sum((one.information for one in chosen), np.zeros_like(known))
-        now, spent = float(variances(total[None], gradient)[0]), sum(one.flops for one in chosen)
-        kinds = {id(one): at for at, one in enumerate(chosen)}
-        best, swap = now * (1 - 1e-6), None
-        for at in kinds.values():
-            after = variances(total - chosen[at].information + each, gradient)
-            after = np.where(spent - chosen[at].flops + price <= budget, after, np.inf)
-            if after.min() < best:
-                best, swap = float(after.min()), (at, int(np.argmin(after)))
-        if swap is None:
-            break
-        chosen = [*chosen[: swap[0]], candidates[swap[1]], *chosen[swap[0] + 1 :]]
-    return chosen
-
-
 def design(
     runs: Source,
     budget: float,
@@ -216,7 +143,7 @@ def design(
     sizes: Sequence[float] | None = None,
     run_sd: float | None = None,
     seed: int = 0,
-) -> list[Design]:
+) -> Answers[Design]:
     """Design the next runs for every series of a table.
 
     Parameters
@@ -242,151 +169,158 @@ def design(
         If the table cannot support a closed-offset law, or no run fits the budget.
     """
     runs = select(runs, where)
-    return [_design(runs, data, budget, target, samples, sizes, run_sd, seed) for data in prepare(runs, "samples")]
+    aim = _Aim(float(budget), float(target), samples, None if sizes is None else np.asarray(sizes, float), run_sd, seed)
+    return answer_each(
+        {
+            f"{data.series} on {data.record['eval']}": partial(_design, runs, data, aim)
+            for data in prepare(runs, "samples")
+        }
+    )
 
 
-def _design(
-    runs: RunTable,
-    data: FitData,
-    budget: float,
-    target: float,
-    samples: float | None,
-    sizes: Sequence[float] | None,
-    run_sd: float | None,
-    seed: int,
-) -> Design:
+@dataclass(frozen=True)
+class _Aim:
+    """What is asked for; None is found out from the table."""
+
+    budget: float
+    target: float
+    samples: float | None
+    sizes: Array | None
+    run_sd: float | None
+    seed: int
+
+
+def _design(runs: RunTable, data: FitData, aim: _Aim) -> Design:
+    fit = _plainest(data)
+    longest = float(data.resource[0][data.present].max())
+    at, warnings = aim.samples or longest, []
+    spread = aim.run_sd if aim.run_sd is not None else run_spread(runs, data)
+    if spread is None:
+        spread = 0.0
+        warnings.append("one seed a size: how runs differ from seed to seed is not known and taken as 0; give --run-sd")
+    able = data.sizes[data.sizes != aim.target] if aim.sizes is None else aim.sizes
+    candidates = _candidates(fit, able, flops_a_sample(runs, data, able), longest, spread)
+    cheapest = min(candidates, key=lambda one: one.flops)
+    if cheapest.flops > aim.budget:
+        raise FitError(
+            f"--budget {aim.budget:.3g} FLOPs does not pay for any run; the cheapest, {format_quantity(cheapest.params)} for "
+            f"{format_quantity(cheapest.samples)} samples, costs {cheapest.flops:.3g}."
+        )
+    log, J = fit.log_curve(np.array([aim.target]), np.array([[at]]))
+    loss, gradient = float(10.0 ** log[0]), J[0]
+    known = _known(fit, data, spread)
+    chosen = choose_runs(known, candidates, gradient, aim.budget)
+    even = even_spread(candidates, aim.budget)
+    scale = float(2 * fit.quantile * LN10 * loss)
+    now, after, evenly = (scale * float(np.sqrt(variance(known, some, gradient))) for some in ([], chosen, even))
+    if aim.target > 3 * data.sizes[-1]:
+        warnings.append(
+            f"{format_quantity(aim.target)} is {aim.target / data.sizes[-1]:.2g} times the largest size: the width is the law's own, not what a wrong form costs"
+        )
+    counted = Counter((one.params, one.samples) for one in chosen)
+    price = {(one.params, one.samples): one.flops for one in candidates}
+    made = [
+        {"params": size, "samples": length, "count": count, "flops": count * price[size, length]}
+        for (size, length), count in sorted(counted.items())
+    ]
+    return Design(
+        series=data.series,
+        law=fit.law.name,
+        target={"params": aim.target, "samples": at, "loss": loss},
+        budget=aim.budget,
+        spent=float(sum(one.flops for one in chosen)),
+        run_sd=spread,
+        runs=made,
+        width_now=now,
+        width_after=after,
+        width_even=evenly,
+        ratio=after / evenly,
+        simulated=_Simulation(fit, longest, spread, aim.seed).compare(aim.target, at, {"after": chosen, "even": even}),
+        warnings=warnings,
+    )
+
+
+def _plainest(data: FitData) -> Fit:
+    """Return the plain closed offset with the fewest parameters: a design needs a law that is determined."""
     if len(data.sizes) < 3:
         raise FitError(
             f"series {data.series!r} has {len(data.sizes)} size(s); a design for an unseen size starts from 3."
         )
-    # the plain closed offset with the fewest parameters: a design needs a law that is determined
     fits = [fit_data(law, data) for law in OFFSET_FORMS if not law.name.endswith("bend")]
-    fit = min(
-        (one for one in fits if one.status == "converged"), key=lambda one: (len(one.theta), one.cost), default=None
-    )
-    if fit is None:
+    settled = [one for one in fits if one.status == "converged"]
+    if not settled:
         raise FitError(
             f"series {data.series!r}: no closed-offset law converges on it; more sizes are needed before a design."
         )
-    longest = float(data.resource[0][data.present].max())
-    at = samples or longest
-    warnings = []
-    spread = run_sd if run_sd is not None else run_spread(runs, data)
-    if spread is None:
-        spread = 0.0
-        warnings.append("one seed a size: how runs differ from seed to seed is not known and taken as 0; give --run-sd")
-    able = np.asarray(sizes if sizes is not None else data.sizes[data.sizes != target], float)
-    sigma = float(np.median(fit.noise.sigma))
-    cost = flops_a_sample(runs, data, able)
-    candidates = []
-    for (size, price), share in product(zip(able, cost, strict=True), LENGTHS):
-        grid = np.linspace(longest / EVALUATIONS, share * longest, max(round(share * EVALUATIONS), 3))
-        candidates.append(
-            Candidate(
-                float(size),
-                share * longest,
-                float(price * share * longest),
-                information(fit, float(size), grid, sigma, spread),
-            )
-        )
-    if min(one.flops for one in candidates) > budget:
-        cheapest = min(candidates, key=lambda one: one.flops)
-        raise FitError(
-            f"--budget {budget:.3g} FLOPs does not pay for any run; the cheapest, {format_quantity(cheapest.params)} for "
-            f"{format_quantity(cheapest.samples)} samples, costs {cheapest.flops:.3g}."
-        )
-    log, J = fit.log_curve(np.array([target]), np.array([[at]]))
-    loss, gradient = float(10.0 ** log[0]), J[0]
-    known = sum(
-        (
-            information(
-                fit,
-                float(size),
-                data.resource[0, row][data.present[row]],
-                float(fit.noise.sigma[row]),
-                spread / np.sqrt(data.runs[row]),
-            )
-            for row, size in enumerate(data.params)
-        ),
-        np.zeros((len(fit.theta), len(fit.theta))),
-    )
-    chosen = choose_runs(known, candidates, gradient, budget)
-    even = even_spread(candidates, budget)
-
-    def width(some: Sequence[Candidate]) -> float:
-        return float(2 * fit.quantile * LN10 * loss * np.sqrt(variance(known, some, gradient)))
-
-    simulated = _simulate(fit, data, target, at, chosen, even, sigma, spread, longest, seed)
-    if target > 3 * data.sizes[-1]:
-        warnings.append(
-            f"{format_quantity(target)} is {target / data.sizes[-1]:.2g} times the largest size: the width is the law's own, not what a wrong form costs"
-        )
-    counted: dict[tuple[float, float], int] = {}
-    for one in chosen:
-        counted[one.params, one.samples] = counted.get((one.params, one.samples), 0) + 1
-    price_of = {(one.params, one.samples): one.flops for one in candidates}
-    return Design(
-        data.series,
-        fit.law.name,
-        {"params": target, "samples": at, "loss": loss},
-        budget,
-        float(sum(one.flops for one in chosen)),
-        spread,
-        [
-            {"params": size, "samples": length, "count": count, "flops": count * price_of[size, length]}
-            for (size, length), count in sorted(counted.items())
-        ],
-        width([]),
-        width(chosen),
-        width(even),
-        width(chosen) / width(even),
-        simulated,
-        warnings,
-    )
+    return min(settled, key=lambda one: (len(one.theta), one.cost))
 
 
-def _simulate(
-    fit: Fit,
-    data: FitData,
-    target: float,
-    at: float,
-    chosen: Sequence[Candidate],
-    even: Sequence[Candidate],
-    sigma: float,
-    spread: float,
-    longest: float,
-    seed: int,
-) -> dict[str, float]:
-    """Refit the law to what there is and what would be run, drawn from it, and compare the spread of predictions."""
-    rng = np.random.default_rng(seed)
-    widths = {}
-    for name, extra in (("after", chosen), ("even", even)):
-        params = np.concatenate([data.params, [one.params for one in extra]])
-        order = np.argsort(params, kind="stable")
-        T = max(data.present.shape[1], EVALUATIONS)
-        X, present = np.ones((len(params), T)), np.zeros((len(params), T), bool)
-        for row in range(len(data.params)):
-            count = int(data.present[row].sum())
-            X[row, :count], present[row, :count] = data.resource[0, row][data.present[row]], True
-        for row, one in enumerate(extra, len(data.params)):
-            grid = np.linspace(longest / EVALUATIONS, one.samples, max(round(one.samples / longest * EVALUATIONS), 3))
-            X[row, : len(grid)], present[row, : len(grid)] = grid, True
-        X, present, params = X[order], present[order], params[order]
-        log, J = fit.log_curve(np.repeat(params, T), X.reshape(1, -1))
+def _candidates(fit: Fit, sizes: Array, prices: Array, longest: float, spread: float) -> list[Candidate]:
+    """Return the runs that could be made, of each size and length."""
+    sigma, found = float(np.median(fit.noise.sigma)), []
+    for (size, price), share in product(zip(sizes.tolist(), prices.tolist(), strict=True), LENGTHS):
+        told = information(fit, size, _grid(share * longest, longest), sigma, spread)
+        found.append(Candidate(size, share * longest, price * share * longest, told))
+    return found
+
+
+def _grid(samples: float, longest: float) -> Array:
+    """Return where a run of a length is evaluated [prompts]."""
+    return np.linspace(longest / EVALUATIONS, samples, max(round(samples / longest * EVALUATIONS), 3))
+
+
+def _known(fit: Fit, data: FitData, spread: float) -> Array:
+    """Return the information of the runs that there are, (P, P)."""
+    found = np.zeros((len(fit.theta), len(fit.theta)))
+    for row, size in enumerate(data.params.tolist()):
+        x, sigma = data.resource[0, row][data.present[row]], float(fit.noise.sigma[row])
+        found = found + information(fit, size, x, sigma, spread / np.sqrt(data.runs[row]))
+    return found
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """Refits of the law to what there is and what would be run, drawn from it."""
+
+    fit: Fit
+    longest: float
+    spread: float
+    seed: int
+
+    def compare(self, target: float, at: float, plans: Mapping[str, Sequence[Candidate]]) -> dict[str, float]:
+        """Return how wide predictions at the target spread with each of two plans, and the ratio of the widths."""
+        rng, widths = np.random.default_rng(self.seed), {}
+        log, J = self.fit.log_curve(np.array([target]), np.array([[at]]))
+        for name, extra in plans.items():
+            moved = 10.0 ** log[0] * (1 + LN10 * (J[0] @ self._steps(rng, extra)))
+            low, high = np.percentile(moved, [2.5, 97.5])
+            widths[name] = float(high - low)
+        first, second = widths.values()
+        return {**widths, "ratio": first / second, "simulations": float(SIMULATIONS)}
+
+    def _steps(self, rng: np.random.Generator, extra: Sequence[Candidate]) -> Array:
+        """Return one Gauss-Newton step of generalised least squares from the truth for each draw, (P, B)."""
+        X, present, params = self._runs(extra)
+        log, J = self.fit.log_curve(np.repeat(params, X.shape[1]), X.reshape(1, -1))
         clean = (10.0**log).reshape(X.shape)
-        slope = LN10 * clean.reshape(-1, 1)
-        J = (J * slope).T.reshape(-1, *X.shape)
-        noise = Noise(min(max(fit.noise.rho, 0.0), 0.97), np.full(len(params), sigma))
-        drawn = ar1_noise(rng, noise, (SIMULATIONS, len(params), T))
-        level = 1 + LN10 * spread * rng.standard_normal((SIMULATIONS, len(params), 1))
-        y = clean * level + drawn - clean
-        # One Gauss-Newton step of generalised least squares from the truth, whitened as in `information`.
-        root = 1 / noise.innovation[:, None]
-        A, b = (whiten(z, noise.rho, root, present).reshape(len(z), -1).T for z in (J, y))
+        slopes = (J * LN10 * clean.reshape(-1, 1)).T.reshape(-1, *X.shape)
+        sigma = float(np.median(self.fit.noise.sigma))
+        noise = Noise(min(max(self.fit.noise.rho, 0.0), 0.97), np.full(len(params), sigma))
+        drawn = ar1_noise(rng, noise, (SIMULATIONS, len(params), X.shape[1]))
+        level = 1 + LN10 * self.spread * rng.standard_normal((SIMULATIONS, len(params), 1))
+        off, root = clean * level + drawn - clean, 1 / noise.innovation[:, None]
+        A, b = (whiten(z, noise.rho, root, present).reshape(len(z), -1).T for z in (slopes, off))
         size = np.linalg.norm(A, axis=0)
-        step = np.linalg.lstsq(A / size, b, rcond=1e-12)[0] / size[:, None]
-        at_log, at_J = fit.log_curve(np.array([target]), np.array([[at]]))
-        moved = 10.0 ** at_log[0] * (1 + LN10 * (at_J[0] @ step))
-        low, high = np.percentile(moved, [2.5, 97.5])
-        widths[name] = float(high - low)
-    return {**widths, "ratio": widths["after"] / widths["even"], "simulations": float(SIMULATIONS)}
+        return np.asarray(np.linalg.lstsq(A / size, b, rcond=1e-12)[0] / size[:, None])
+
+    def _runs(self, extra: Sequence[Candidate]) -> tuple[Array, NDArray[np.bool_], Array]:
+        """Return where the runs there are and those to be made are evaluated, (R, T), and their sizes, ascending."""
+        data = self.fit.data
+        params = np.concatenate([data.params, [one.params for one in extra]])
+        shape = len(params), max(data.present.shape[1], EVALUATIONS)
+        X, present = np.ones(shape), np.zeros(shape, bool)
+        mine = [data.resource[0, row][data.present[row]] for row in range(len(data.params))]
+        for row, grid in enumerate([*mine, *(_grid(one.samples, self.longest) for one in extra)]):
+            X[row, : len(grid)], present[row, : len(grid)] = grid, True
+        order = np.argsort(params, kind="stable")
+        return X[order], present[order], params[order]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from scalefit.answer import Answer, text_table
 from scalefit.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Resolution:
-    """How small a difference of final loss can be seen."""
+@dataclass(frozen=True, repr=False)
+class Resolution(Answer):
+    """How small a difference of final loss can be seen.
+
+    Attributes
+    ----------
+    table : list of dict
+        For each number of problems: `seeds` an arm that suffice, None where no number does.
+    """
 
     difference: float
     power: float
@@ -19,7 +27,29 @@ class Resolution:
     run_sd: float
     pairing: float
     table: list[dict[str, float | None]]
-    """For each number of problems: `seeds` an arm that suffice, None where no number does."""
+    warnings: list[str]
+
+    ROWS: ClassVar[str] = "table"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        enough = [row for row in self.table if row["seeds"] is not None]
+        least = (
+            f"{enough[0]['problems']:g} problems and {enough[0]['seeds']:g} seeds an arm" if enough else "more problems"
+        )
+        return f"a difference of {self.difference:g} at loss {self.loss:g} takes {least}"
+
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        rows = [["problems", "seeds an arm"]]
+        for row in self.table:
+            seeds = row["seeds"]
+            rows.append([f"{row['problems']:g}", "no number of seeds" if seeds is None else f"{seeds:g}"])
+        return (
+            f"to see a difference of {self.difference:g} at loss {self.loss:g} with chance {self.power:.0%} (two-sided 5 %), "
+            f"seeds spread by {self.run_sd:g}, arms correlated by {self.pairing:g} on a problem:\n{text_table(rows)}"
+        )
 
 
 def resolve_difference(
@@ -67,4 +97,4 @@ def resolve_difference(
         if left > 0:
             seeds = float(max(np.ceil(2 * run_sd**2 / left), 1))
         table.append({"problems": float(problems), "seeds": seeds})
-    return Resolution(difference, power, loss, run_sd, pairing, table)
+    return Resolution(difference, power, loss, run_sd, pairing, table, [])

@@ -1,0 +1,122 @@
+"""What each size does for a compute: its own line where it was measured, else the closed offsets' with their held-out error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.errors import FitError
+from scalefit.fitting.fit import fit_data
+from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble
+from scalefit.studies.frontier import DRAWS, draw_theta
+from scalefit.table.io import RunTable
+from scalefit.table.prepare import FitData
+from scalefit.units import format_quantity
+
+Array = NDArray[np.float64]
+SURE = 0.95
+"""Share of draws from which an order is told."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one can have, by size (S,): draws of k and E (B, S), FLOPs a sample (S,), measured compute (S, 2)."""
+
+    sizes: Array
+    k: Array
+    E: Array
+    flops_a_sample: Array
+    measured: Array
+    known: NDArray[np.bool_]
+
+    def log_loss(self, flops: Array) -> Array:
+        """Return draws of log10 L at a compute for each size (S,), shape (B, S), wider outside the measured range."""
+        log = self.E - self.k * np.log10(flops)
+        centre = np.median(log, axis=0)
+        return np.asarray(np.minimum(centre + (log - centre) * (1 + np.log10(self.outside(flops))), 0.0))
+
+    def outside(self, flops: Array) -> Array:
+        """Return how many times a compute lies outside what was measured for each size, 1 inside."""
+        return np.maximum.reduce([flops / self.measured[:, 1], self.measured[:, 0] / flops, np.ones(len(self.sizes))])
+
+
+def flops_a_sample(runs: RunTable, data: FitData, sizes: Array) -> Array:
+    """Return FLOPs a prompt at each size (S,), from each size's last point, between sizes linear in logarithms."""
+    frame = runs.frame[(runs.frame["series"] == data.series) & (runs.frame["eval"] == data.record["eval"])]
+    if "samples" not in frame or "flops" not in frame:
+        raise FitError(f"{runs.path}: a plan needs both samples and flops, to turn one into the other.")
+    last = frame[frame["samples"] > 0].sort_values("samples").groupby("params").tail(1).sort_values("params")
+    ratio = (last["flops"] / last["samples"]).to_numpy(float)
+    mine = np.log(last["params"].to_numpy(float))
+    # Beyond the ends a sample costs in proportion to the size.
+    at = np.clip(np.log(sizes), mine[0], mine[-1])
+    return np.asarray(np.exp(np.interp(at, mine, np.log(ratio)) + np.log(sizes) - at))
+
+
+def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble | None, seed: int = 0) -> Options:
+    """Draw the line of every size: its own where it was measured, else the closed offsets' with their held-out error."""
+    rng = np.random.default_rng(seed)
+    fit = fit_data("saturating", data)
+    theta = draw_theta(fit, DRAWS, rng)
+    values = fit.bound.values(theta)
+    k, E = np.empty((DRAWS, len(sizes))), np.empty((DRAWS, len(sizes)))
+    measured, known = np.empty((len(sizes), 2)), np.zeros(len(sizes), bool)
+    C = data.resource[0]
+    for s, size in enumerate(sizes):
+        at = int(np.argmin(np.abs(data.sizes - size)))
+        known[s] = bool(np.isclose(data.sizes[at], size, rtol=1e-6))
+        rows = data.params == data.sizes[at]
+        scale = 1.0 if known[s] else size / data.sizes[at]
+        seen = C[rows][data.present[rows]] * scale
+        measured[s] = seen.min(), seen.max()
+        k[:, s] = values["k_max"][:, 0] * size / (size + values["N0"][:, 0])
+        if known[s]:
+            E[:, s] = values["E"][:, at]
+            continue
+        if ensemble is None:
+            raise FitError(
+                f"size {format_quantity(size)} was not measured, and an unseen size needs {LEAST_SIZES} measured ones; "
+                f"choose among {', '.join(map(format_quantity, data.sizes))}."
+            )
+        ends = np.geomspace(float(measured[s, 0]), float(measured[s, 1]), 2)
+        log = ensemble.member_curves(size, ends[None])
+        member = rng.choice(len(ensemble.members), DRAWS, p=ensemble.weights)
+        line = log[member]
+        k[:, s] = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
+        E[:, s] = line[:, 0] + k[:, s] * np.log10(ends[0]) + ensemble.error * rng.standard_t(ensemble.dof, DRAWS)
+    return Options(sizes, k, E, flops_a_sample(runs, data, sizes), measured, known)
+
+
+def crossovers(options: Options) -> list[dict[str, Any]]:
+    """Return, for neighbouring measured sizes, the compute at which their lines cross, with a 95 % interval.
+
+    `settled` says whether nearly all draws have the larger size gain on the smaller and the interval spans less than
+    two decades; otherwise the data do not say.
+    """
+    found = []
+    for s in range(len(options.sizes) - 1):
+        if not options.known[s : s + 2].all():
+            continue
+        steeper = options.k[:, s + 1] - options.k[:, s]
+        gains = float(np.mean(steeper > 0))
+        where = (options.E[:, s + 1] - options.E[:, s]) / np.where(steeper > 0, steeper, np.nan)
+        row: dict[str, Any] = {
+            "smaller": float(options.sizes[s]),
+            "larger": float(options.sizes[s + 1]),
+            "share_that_cross": gains,
+        }
+        if gains >= SURE:
+            middle, low, high = np.nanpercentile(np.clip(where, -300, 300), [50, 2.5, 97.5])
+            both = (
+                max(options.measured[s, 0], options.measured[s + 1, 0]),
+                min(options.measured[s, 1], options.measured[s + 1, 1]),
+            )
+            row |= {"flops": float(10**middle), "low": float(10**low), "high": float(10**high)}
+            row |= {"settled": bool(high - low < 2), "measured": bool(both[0] <= 10**middle <= both[1])}
+        else:
+            row |= {"flops": None, "low": None, "high": None, "settled": False, "measured": False}
+        found.append(row)
+    return found
