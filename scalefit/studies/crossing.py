@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import UsageError
+from scalefit.errors import FitError, UsageError
 from scalefit.table.select import Source, Where, by_run, default_resource, select
 
 Array = NDArray[np.float64]
@@ -51,8 +51,8 @@ def compute_to_target(
 
     Raises
     ------
-    UsageError
-        If the target is no accuracy, or the resource is not there.
+    FitError, UsageError
+        If no run was evaluated after its start, the target is no accuracy, or the resource is not there.
     """
     if not 0 < target < 1:
         raise UsageError(f"--target {target:g}: an accuracy between 0 and 1, for instance 0.9.")
@@ -64,32 +64,21 @@ def compute_to_target(
     found = []
     for about, part in by_run(frame):
         rows = part.sort_values(resource, kind="stable")
+        if not rows[resource].iloc[-1] > 0:
+            continue  # evaluated before training only
         trials = float(rows["eval_size"].iloc[0]) if "eval_size" in rows else UNKNOWN_PROBLEMS
         at = crossing(rows[resource].to_numpy(float), 1 - rows["loss"].to_numpy(float), trials, target)
         found.append({**about, "resource": resource, **at})
+    if not found:
+        raise FitError(f"{runs.path}: no run was evaluated after its start.")
     return pd.DataFrame(found)
 
 
-def rising(y: Array, weight: Array | None = None) -> Array:
-    """Return the nearest curve that never falls, by pooling neighbours; y is (..., T).
+def rising(y: Array) -> Array:
+    """Return the nearest curve that never falls; y is (..., T)."""
+    from scipy.optimize import isotonic_regression
 
-    Source: Ayer et al. 1955, Ann. Math. Stat. 26, 641.
-    """
-    if y.ndim > 1:
-        return np.stack([rising(row, weight) for row in y])
-    means: list[float] = []
-    counts: list[float] = []
-    members: list[int] = []
-    for value, w in zip(y.tolist(), np.ones(len(y)).tolist() if weight is None else weight.tolist(), strict=True):
-        means.append(value)
-        counts.append(w)
-        members.append(1)
-        while len(means) > 1 and means[-2] > means[-1]:
-            total = counts[-2] + counts[-1]
-            means[-2] = (means[-2] * counts[-2] + means[-1] * counts[-1]) / total
-            counts[-2], members[-2] = total, members[-2] + members[-1]
-            del means[-1], counts[-1], members[-1]
-    return np.repeat(means, members)
+    return np.asarray(np.apply_along_axis(lambda row: isotonic_regression(row).x, -1, y))
 
 
 def crossing(resource: Array, accuracy: Array, trials: float, target: float = TARGET, seed: int = 0) -> dict[str, Any]:

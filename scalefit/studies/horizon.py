@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.censored import FAR, Censored, equal, interval, likelihood
 from scalefit.studies.crossing import ABOVE, BELOW, KNOWN, TARGET, compute_to_target
@@ -28,7 +28,7 @@ FAR_APART = 1.5
 """Ratio of a crossing's limits beyond which it is told that it is little known."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Horizon(Answer):
     """The law in every class.
 
@@ -68,6 +68,46 @@ class Horizon(Answer):
         """The answer in a sentence."""
         return f"{self.series}, {format_quantity(self.params)}: {self.verdict}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        size = format_quantity(self.params)
+        lines = [f"{self.series}, {size}, {self.resource} until {self.target:g} accuracy: {self.verdict}"]
+        depths = sorted({row["depth"] for row in self.crossings})
+        rows = [["class", "reached", *(f"h = {depth:g}" for depth in depths), "gamma [95 %]", "doubling costs"]]
+        for row in self.classes:
+            mine = [one for one in self.crossings if one["class"] == row["class"]]
+            cells = [_median([one for one in mine if one["depth"] == depth]) for depth in depths]
+            doubling = "" if row["doubling"] is None else f"{row['doubling']:.2f}x"
+            rows.append([row["class"], f"{row['reached']}/{row['runs']}", *cells, _said(row["gamma"], row), doubling])
+        lines.append(text_table(rows))
+        for step in self.steps:
+            lines.append(f"  gamma of {step['to']} minus {step['from']}: {_said(step['difference'], step)}")
+        if self.p_equal is not None:
+            lines.append(
+                f"  one gamma for all: p = {self.p_equal:.2g}; scatter between runs {self.scatter:.2f} decades"
+            )
+        return "\n".join([*lines, *warning_lines(self.warnings)])
+
+
+def _median(runs: list[dict[str, Any]]) -> str:
+    """Return the median crossing of the runs of a depth, with > where it is not reached."""
+    if not runs:
+        return ""
+    ordered = sorted(runs, key=lambda row: (row["status"] == ABOVE, row["value"]))
+    middle = ordered[(len(ordered) - 1) // 2]
+    mark = {ABOVE: ">", BELOW: "<"}.get(middle["status"], "")
+    return mark + format_quantity(middle["value"])
+
+
+def _said(value: float | None, row: dict[str, Any]) -> str:
+    """Return an estimate with its interval, or the bound there is, or that there is none."""
+    low, high = row["low"], row["high"]
+    if value is not None:
+        return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    if low is None and high is None:
+        return "not determined"
+    return f"at least {low:.2f}" if high is None else f"at most {high:.2f}"
+
 
 def study_horizon(
     runs: Source,
@@ -75,22 +115,26 @@ def study_horizon(
     target: float = TARGET,
     x: str | None = None,
     order: Sequence[str] | None = None,
+    depth: str = "depth",
+    kind: str = "fragment",
     where: Where | None = None,
-) -> list[Horizon]:
+) -> Answers[Horizon]:
     """Fit the horizon law to every series and size whose runs differ in depth.
 
     Parameters
     ----------
     runs : RunTable, path or data frame
-        With columns `depth` and, for classes, `fragment`.
+        With a column of depths and, for classes, one of kinds.
     target : float
         Accuracy that counts as learnt.
     x : {"samples", "flops"}, optional
         What T is counted in; by default FLOPs where the table has them.
     order : sequence of str, optional
         The classes from less to more expressive; by default in order of appearance.
+    depth, kind : str
+        Columns that hold the number of steps of a problem, and its class.
     where : mapping, optional
-        Columns and the values to keep.
+        Column to a value or a list of values.
 
     Raises
     ------
@@ -99,23 +143,24 @@ def study_horizon(
     """
     runs = select(runs, where)
     frame = runs.frame
-    if "depth" not in frame or frame["depth"].isna().all():
+    if depth not in frame or frame[depth].isna().all():
         raise FitError(
-            f"{runs.path}: the horizon law needs a column 'depth', the number of steps of a problem's proof; scalefit run writes it for "
+            f"{runs.path}: the horizon law needs a column {depth!r}, the number of steps of a problem's proof; scalefit run writes it for "
             "the task 'logic' ([sweep] depth = [2, 4, 8])."
         )
-    crossings = compute_to_target(runs, target=target, x=x).dropna(subset="depth")
-    crossings["class"] = crossings["fragment"].astype(str) if "fragment" in crossings else "all"
+    crossings = compute_to_target(runs, target=target, x=x)
+    if depth not in crossings or (kind in frame and kind not in crossings):
+        raise FitError(f"{runs.path}: {depth} or {kind} changes within a run; give each part its own run_id.")
+    crossings = crossings.dropna(subset=depth)
+    crossings["class"] = crossings[kind].astype(str) if kind in crossings else "all"
     known = list(crossings["class"].unique())
     for name in order or ():
         if name not in known:
             raise UsageError(f"--order: no class {name!r} in {runs.path}; {nearest(name, known)}")
     classes = list(order) if order else known
-    crossings = crossings[crossings["class"].isin(classes)]
-    return [
-        _study(str(series), float(str(params)), rows, classes, target)
-        for (series, params), rows in crossings.groupby(["series", "params"], observed=True)
-    ]
+    crossings = crossings[crossings["class"].isin(classes)].rename(columns={depth: "depth"})
+    groups = crossings.groupby(["series", "params"], observed=True)
+    return Answers([_study(str(key[0]), float(str(key[1])), rows, classes, target) for key, rows in groups])
 
 
 def _study(series: str, params: float, rows: pd.DataFrame, classes: list[str], target: float) -> Horizon:
@@ -126,67 +171,66 @@ def _study(series: str, params: float, rows: pd.DataFrame, classes: list[str], t
         for row in shown.drop(columns="place").to_dict("records")
     ]
     usable, warnings = _usable(crossings, classes, target)
-    about = [
-        {
-            "class": name,
-            "runs": sum(row["class"] == name for row in crossings),
-            "reached": sum(row["class"] == name and row["status"] == KNOWN for row in crossings),
-            **dict.fromkeys(("gamma", "low", "high", "log10_a", "doubling")),
-        }
-        for name in classes
-    ]
-    said = Horizon(
-        series,
-        params,
-        str(rows["resource"].iloc[0]),
-        target,
-        crossings,
-        about,
-        [],
-        None,
-        float("nan"),
-        "the data do not say.",
-        warnings,
-    )
+    found = _Slopes({}, [], None, float("nan"))
+    verdict = "the data do not say."
     data = _observations(crossings, usable) if usable else None
-    if data is None:
-        return said
-    if data.dof < 1:
+    if data is not None and data.dof < 1:
         warnings.append(
             f"{data.known} crossings are seen, too few for {2 * len(usable)} coefficients and the spread between runs"
         )
-        return said
+    elif data is not None:
+        found = _fit(data, usable)
+        verdict = _verdict(found, [name for name in classes if name not in usable])
+        warnings += _tell(crossings)
+    about = []
+    for name in classes:
+        mine = [row for row in crossings if row["class"] == name]
+        reached = sum(row["status"] == KNOWN for row in mine)
+        slope = found.slopes.get(name, dict.fromkeys(("gamma", "low", "high", "log10_a", "doubling")))
+        about.append({"class": name, "runs": len(mine), "reached": reached, **slope})
+    resource = str(rows["resource"].iloc[0])
+    law = about, found.steps, found.p_equal, found.scatter
+    return Horizon(series, params, resource, target, crossings, *law, verdict, warnings)
+
+
+class _Slopes(NamedTuple):
+    """Of each class its slope, each against the one before, p of one for all, and the scatter between runs."""
+
+    slopes: dict[str, dict[str, Any]]
+    steps: list[dict[str, Any]]
+    p_equal: float | None
+    scatter: float
+
+
+def _fit(data: Censored, classes: list[str]) -> _Slopes:
     _, estimate = likelihood(data)
-    slopes = {name: _slope(data, usable, name) for name in usable}
-    for row in about:
-        row |= slopes.get(str(row["class"]), {})
-    contrasts = [_place(usable, after) - _place(usable, before) for before, after in itertools.pairwise(usable)]
-    steps = []
-    for (before, after), contrast in zip(itertools.pairwise(usable), contrasts, strict=True):
-        value, low, high = interval(data, contrast)
+    steps, contrasts = [], []
+    for before, after in itertools.pairwise(classes):
+        contrasts.append(_place(classes, after) - _place(classes, before))
+        value, low, high = interval(data, contrasts[-1])
         settled = low is not None and high is not None
         steps.append({"from": before, "to": after, "difference": value if settled else None, "low": low, "high": high})
     p_equal = equal(data, np.stack(contrasts)) if contrasts else None
-    far = [
-        row
+    scatter = float(np.sqrt(data.known / data.dof) / estimate[-1])
+    return _Slopes({name: _slope(data, classes, name) for name in classes}, steps, p_equal, scatter)
+
+
+def _tell(crossings: list[dict[str, Any]]) -> list[str]:
+    """Return why to trust the slopes less."""
+    warnings = []
+    far = sum(
+        row["status"] == KNOWN and float(row["high"] or np.inf) > FAR_APART * float(row["low"] or 0)
         for row in crossings
-        if row["status"] == KNOWN and float(row["high"] or np.inf) > FAR_APART * float(row["low"] or 0)
-    ]
+    )
     if far:
         warnings.append(
-            f"{len(far)} crossings are not known within a factor of {FAR_APART:g}; evaluate more often, or on more problems"
+            f"{far} crossings are not known within a factor of {FAR_APART:g}; evaluate more often, or on more problems"
         )
     if censored := sum(row["status"] == ABOVE for row in crossings):
         warnings.append(
             f"{censored} of {len(crossings)} runs end before the target; they count as longer than they were"
         )
-    return replace(
-        said,
-        steps=steps,
-        p_equal=p_equal,
-        scatter=float(np.sqrt(data.known / data.dof) / estimate[-1]),
-        verdict=_verdict(slopes, steps, p_equal, [name for name in classes if name not in usable]),
-    )
+    return warnings
 
 
 def _usable(crossings: list[dict[str, Any]], classes: list[str], target: float) -> tuple[list[str], list[str]]:
@@ -241,9 +285,8 @@ def _slope(data: Censored, classes: list[str], name: str) -> dict[str, Any]:
     }
 
 
-def _verdict(
-    slopes: dict[str, dict[str, Any]], steps: list[dict[str, Any]], p_equal: float | None, unknown: list[str]
-) -> str:
+def _verdict(found: _Slopes, unknown: list[str]) -> str:
+    slopes, steps, p_equal = found.slopes, found.steps, found.p_equal
     rest = f"; of {', '.join(unknown)} the data do not say" if unknown else ""
     if p_equal is None:
         (name,) = slopes
