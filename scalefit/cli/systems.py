@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from scalefit.cli.options import STUDY, Json, add_command, print_json, print_table, require_plotting
-
-if TYPE_CHECKING:
-    from scalefit.studies.systems import Ranking
+from scalefit.cli.options import STUDY, Json, add_command, print_json, require_plotting
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +22,7 @@ def systems(
             help="One row a system and benchmark: system, benchmark, score, n; params, cost.", show_default=False
         ),
     ],
+    *,
     benchmark: Annotated[
         str | None, typer.Option(help="Only this one, or all for the mean.", show_default=False)
     ] = None,
@@ -54,33 +52,17 @@ def systems(
         make_folder(out)
         made = draw_systems(read, out, transfers)
     if as_json:
-        print_json(
-            {
-                "rankings": [vars(one) for one in ranked],
-                "transfer": [vars(one) for one in transfers],
-                "made": [str(path) for path in made],
-            }
-        )
+        found = {
+            "rankings": [one.record() for one in ranked],
+            "transfer": [one.record() for one in transfers],
+            "made": [str(path) for path in made],
+        }
+        said = [part.headline for part in (ranked, transfers) if len(part)]
+        print_json(found, verdict="\n".join(said), warnings=[*ranked.warnings, *ranked.open, *transfers.open])
         return
-    for one in ranked:
-        _print(one)
-    for pair in transfers:
-        print(f"transfer: {pair.said}")
+    print(ranked.summary())
+    if said := transfers.summary():
+        print(said)
     for path in made:
         if path.suffix == ".png":
             print(f"drawn: {path} (and .pdf, .json)")
-
-
-def _print(found: Ranking) -> None:
-    print(f"{found.headline}; {found.separated} of {found.pairs} pairs are separated")
-    rows = [["system", "rank", "score", "95 % low", "high", "tied with"]]
-    for row in found.rows:
-        first, last = row["rank_low"], row["rank_high"]
-        rank = str(first) if first == last else f"{first}-{last}"
-        tied = ", ".join(row["tied_with"][:4]) + (
-            f" and {len(row['tied_with']) - 4} more" if len(row["tied_with"]) > 4 else ""
-        )
-        rows.append([row["system"], rank, *(f"{row[name]:.3f}" for name in ("score", "low", "high")), tied])
-    print_table(rows)
-    for warning in found.warnings:
-        print(f"  warning: {warning}")

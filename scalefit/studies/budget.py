@@ -185,27 +185,18 @@ def plan(
     budget = Budget(flops, samples, loss)
     runs = select(runs, where)
     price = _Price(gpu.lower(), kind, mfu)
-    return answer_each(
-        {
-            f"{data.series} on {data.record['eval']}": partial(
-                _plan,
-                runs,
-                data,
-                budget,
-                np.sort(np.asarray(data.sizes if sizes is None else sizes, float)),
-                price,
-                seed,
-            )
-            for data in prepare(runs, "flops")
-        }
-    )
+    asked = {data.name: partial(_plan, runs, data, budget, sizes, price, seed) for data in prepare(runs, "flops")}
+    return answer_each(asked)
 
 
-def _plan(runs: RunTable, data: FitData, budget: Budget, sizes: Array, price: _Price, seed: int) -> Plan:
+def _plan(
+    runs: RunTable, data: FitData, budget: Budget, sizes: Sequence[float] | None, price: _Price, seed: int
+) -> Plan:
     ensemble = average_offsets(data) if len(data.sizes) >= LEAST_SIZES else None
-    spent = _spend(make_options(runs, data, sizes, ensemble, seed), budget)
+    able = np.sort(np.asarray(data.sizes if sizes is None else sizes, float))
+    spent = _spend(make_options(runs, data, able, ensemble, seed), budget)
     _refuse_far(spent, data.series)
-    rows = [spent.row(s, price) for s in range(len(sizes))]
+    rows = [spent.row(s, price) for s in range(len(able))]
     best = int(np.argmax(spent.chance))
     warnings = _tell_far(rows)
     front = None

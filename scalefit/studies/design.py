@@ -170,12 +170,7 @@ def design(
     """
     runs = select(runs, where)
     aim = _Aim(float(budget), float(target), samples, None if sizes is None else np.asarray(sizes, float), run_sd, seed)
-    return answer_each(
-        {
-            f"{data.series} on {data.record['eval']}": partial(_design, runs, data, aim)
-            for data in prepare(runs, "samples")
-        }
-    )
+    return answer_each({data.name: partial(_design, runs, data, aim) for data in prepare(runs, "samples")})
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.laws.relations import PASS_AT_K
 from scalefit.numerics.intervals import student
 from scalefit.numerics.proportions import COLUMN, RATES, pass_at_k
-from scalefit.studies.differences import MARGIN, pooled_variance
+from scalefit.studies.differences import MARGIN, Spread, pooled_variance
+from scalefit.studies.ends import Key, name_of
 from scalefit.table.select import Source, Where, by_size, select
 from scalefit.units import format_quantity
 
@@ -29,7 +30,7 @@ DRAWS = 1000
 """Redraws of the problems behind every interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sharpening(Answer):
     """What training did to one size.
 
@@ -65,6 +66,30 @@ class Sharpening(Answer):
         """The answer in a sentence."""
         return f"{self.series} on {self.eval}, {format_quantity(self.params)}: {self.verdict}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        runs = f"{self.runs} run{'s' if self.runs > 1 else ''}"
+        rows = [["pass@k", *(f"k = {row['k']}" for row in self.passes)]]
+        rows += [[name, *(f"{row[name]:.3f}" for row in self.passes)] for name in ("before", "after")]
+        rows.append(["difference", *(f"{row['difference']:+.3f}" for row in self.passes)])
+        if self.passes[0]["low"] is not None:
+            rows += [[f"95 % {name}", *(f"{row[name]:+.3f}" for row in self.passes)] for name in ("low", "high")]
+        size = format_quantity(self.params)
+        lines = [f"{self.series} on {self.eval}, {size}, {runs}: {self.verdict}", text_table(rows)]
+        if self.overtaken_at is not None:
+            lines.append(f"  from k = {self.overtaken_at:.3g} on the start is as good as the end")
+        for name in ("before", "after"):
+            if law := (self.law or {}).get(name):
+                parts = [f"{one} {{value:.3f}} [{{low:.3f}}, {{high:.3f}}]".format(**law[one]) for one in ("a", "b")]
+                lines.append(f"  pass@k = exp(a k^b) {name}: {', '.join(parts)}")
+        if law := self.entropy:
+            top = law["ceiling"]
+            lines.append(
+                f"  R = -a exp(H) + b: a {law['a']:.3f}, b {law['b']:.3f}, R² {law['r2']:.2f}; now {law['pass_rate_now']:.3f} at an entropy of "
+                f"{law['entropy_now']:.2f}, {top['value']:.3f} [{top['low']:.3f}, {top['high']:.3f}] at 0 if it held on"
+            )
+        return "\n".join([*lines, *warning_lines(self.warnings)])
+
 
 def study_sharpening(
     runs: Source,
@@ -72,7 +97,7 @@ def study_sharpening(
     k: Sequence[int] | None = None,
     margin: float = MARGIN,
     where: Where | None = None,
-) -> list[Sharpening]:
+) -> Answers[Sharpening]:
     """Compare pass@k at the first and the last evaluation of every series, evaluation and size.
 
     Parameters
@@ -102,11 +127,13 @@ def study_sharpening(
         for at, one in enumerate(pair.k):
             spread.setdefault(one, []).append(list(pair.after[:, at] - pair.before[:, at]))
     pooled = {one: pooled_variance(gaps) for one, gaps in spread.items()}
-    found = []
-    for (key, rows), some in zip(groups, ends, strict=True):
-        if some is not None:
-            found.append(_study(*key, rows, some, pooled, margin))
-    return found
+    found = [
+        _study(key, rows, some, pooled, margin)
+        for (key, rows), some in zip(groups, ends, strict=True)
+        if some is not None
+    ]
+    rest = [name_of(key) for (key, _), some in zip(groups, ends, strict=True) if some is None]
+    return Answers(found, dict.fromkeys(rest, "no pass@k at the first and the last evaluation of its runs"))
 
 
 @dataclass(frozen=True)
@@ -153,37 +180,11 @@ def _ends(rows: pd.DataFrame, k: Sequence[int] | None) -> _Ends | None:
     return _Ends(asked, first[names].to_numpy(float), last[names].to_numpy(float), None)
 
 
-def _study(
-    series: str,
-    evaluation: str,
-    params: float,
-    rows: pd.DataFrame,
-    ends: _Ends,
-    pooled: Mapping[int, tuple[float, int] | None],
-    margin: float,
-) -> Sharpening:
-    warnings: list[str] = []
-    count = len(ends.before)
+def _study(key: Key, rows: pd.DataFrame, ends: _Ends, pooled: Mapping[int, Spread | None], margin: float) -> Sharpening:
     before, after = ends.before.mean(0), ends.after.mean(0)
-    problem_se = np.zeros(len(ends.k))
-    law = None
-    if ends.problems is not None:
-        gap = ends.problems[1] - ends.problems[0]
-        problem_se = gap.std(0, ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else problem_se
-        law = _law(ends.k, ends.problems)
-    passes: list[dict[str, Any]] = []
-    for at, one in enumerate(ends.k):
-        row: dict[str, Any] = {"k": one, "before": float(before[at]), "after": float(after[at])}
-        row["difference"] = float(after[at] - before[at])
-        variance, dof = problem_se[at] ** 2, np.inf
-        if (between := pooled[one]) is not None:
-            variance, dof = variance + between[0] / count, between[1]
-        known = ends.problems is not None or between is not None
-        width = student(0.95, min(dof, 1e6)) * float(np.sqrt(variance)) if known else None
-        row["low"] = None if width is None else row["difference"] - width
-        row["high"] = None if width is None else row["difference"] + width
-        passes.append(row)
-    if all(value is None for value in pooled.values()):
+    law = None if ends.problems is None else _law(ends.k, ends.problems)
+    alone, warnings = all(value is None for value in pooled.values()), []
+    if alone:
         warnings.append("one run: what another seed would change is not in the intervals")
     if ends.problems is None:
         warnings.append("no pass_rates: the error from problem to problem is not in the intervals")
@@ -194,18 +195,30 @@ def _study(
     entropy, said = _entropy(rows)
     if said:
         warnings.append(said)
-    return Sharpening(
-        series,
-        evaluation,
-        params,
-        count,
-        passes,
-        law,
-        _overtaken(ends.k, before, after),
-        entropy,
-        _verdict(passes, margin),
-        warnings,
-    )
+    passes, overtaken = _passes(ends, before, after, pooled), _overtaken(ends.k, before, after)
+    verdict = _verdict(passes, margin, "in this one run, " if alone else "")
+    return Sharpening(*key, len(ends.before), passes, law, overtaken, entropy, verdict, warnings)
+
+
+def _passes(ends: _Ends, before: Array, after: Array, pooled: Mapping[int, Spread | None]) -> list[dict[str, Any]]:
+    """Return pass@k before and after, and the difference with the error from problem to problem and from run to run."""
+    problem_se = np.zeros(len(ends.k))
+    if ends.problems is not None and len(ends.problems[0]) > 1:
+        gap = ends.problems[1] - ends.problems[0]
+        problem_se = gap.std(0, ddof=1) / np.sqrt(len(gap))
+    passes = []
+    for at, one in enumerate(ends.k):
+        row: dict[str, Any] = {"k": one, "before": float(before[at]), "after": float(after[at])}
+        row["difference"] = float(after[at] - before[at])
+        between, variance, dof = pooled[one], problem_se[at] ** 2, 1e6
+        if between is not None:
+            variance, dof = variance + between.variance / len(ends.before), between.dof
+        known = ends.problems is not None or between is not None
+        width = student(0.95, dof) * float(np.sqrt(variance)) if known else None
+        row["low"] = None if width is None else row["difference"] - width
+        row["high"] = None if width is None else row["difference"] + width
+        passes.append(row)
+    return passes
 
 
 def _law(k: list[int], problems: tuple[Array, Array]) -> dict[str, Any] | None:
@@ -272,17 +285,17 @@ def _entropy(rows: pd.DataFrame) -> tuple[dict[str, Any] | None, str | None]:
     }, None
 
 
-def _verdict(passes: list[dict[str, Any]], margin: float) -> str:
+def _verdict(passes: list[dict[str, Any]], margin: float, where: str) -> str:
     one, many = passes[0], passes[-1]
     if len(passes) < 2 or one["low"] is None or many["low"] is None:
         return "the data do not say: pass@k at two k, with intervals, is needed."
     rises, small, large = one["low"] > 0, f"pass@{one['k']}", f"pass@{many['k']}"
     if many["low"] > 0:
         more = "and" if rises else "though not"
-        return f"more than sharpening: {large} rises by {many['difference']:.3f}, {more} {small} ({one['difference']:+.3f})."
+        return f"{where}more than sharpening: {large} rises by {many['difference']:.3f}, {more} {small} ({one['difference']:+.3f})."
     if many["high"] < 0:
         lead = "sharpening at the cost of coverage" if rises else "coverage is lost"
-        return f"{lead}: {large} falls by {-many['difference']:.3f}, {small} {one['difference']:+.3f}."
+        return f"{where}{lead}: {large} falls by {-many['difference']:.3f}, {small} {one['difference']:+.3f}."
     if rises and many["high"] < margin:
-        return f"only sharpening: {small} rises by {one['difference']:.3f}, {large} by less than {margin:g}."
+        return f"{where}only sharpening: {small} rises by {one['difference']:.3f}, {large} by less than {margin:g}."
     return f"the data do not say: {small} {one['difference']:+.3f}, and {large} {many['difference']:+.3f} with 0 in its interval."

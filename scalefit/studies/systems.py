@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.answer import Answer
+from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.intervals import holm
 from scalefit.table.systems import as_systems
@@ -27,9 +27,11 @@ Array = NDArray[np.float64]
 ALL = "all"
 """Name of the mean over benchmarks."""
 LEVEL = 0.05
+MOST_TIED = 4
+"""Ties that a summary names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking(Answer):
     """The systems on one benchmark, or on the mean of all.
 
@@ -57,8 +59,20 @@ class Ranking(Answer):
             return f"{self.benchmark}: {first[0]} is best"
         return f"{self.benchmark}: the data do not separate the first {len(first)}: {', '.join(first)}"
 
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        rows = [["system", "rank", "score", "95 % low", "high", "tied with"]]
+        for row in self.rows:
+            first, last = row["rank_low"], row["rank_high"]
+            rank = str(first) if first == last else f"{first}-{last}"
+            more = f" and {len(row['tied_with']) - MOST_TIED} more" if len(row["tied_with"]) > MOST_TIED else ""
+            scores = [f"{row[name]:.3f}" for name in ("score", "low", "high")]
+            rows.append([row["system"], rank, *scores, ", ".join(row["tied_with"][:MOST_TIED]) + more])
+        head = f"{self.headline}; {self.separated} of {self.pairs} pairs are separated"
+        return "\n".join([head, text_table(rows), *warning_lines(self.warnings)])
 
-def rank_systems(table: Any, benchmark: str | None = None) -> list[Ranking]:
+
+def rank_systems(table: Any, benchmark: str | None = None) -> Answers[Ranking]:
     """Rank the systems on every benchmark, and on the mean of those that all systems have.
 
     Parameters
@@ -80,11 +94,16 @@ def rank_systems(table: Any, benchmark: str | None = None) -> list[Ranking]:
         raise UsageError(
             f"--benchmark {benchmark}: {table.path} has no such one; {nearest(benchmark, table.benchmarks)}"
         )
-    found = []
+    found: list[Ranking] = []
+    alone: dict[str, str] = {}
     for name in table.benchmarks:
         rows = table.frame[table.frame["benchmark"] == name]
-        if len(rows) > 1 and benchmark in (None, name):
+        if benchmark not in (None, name):
+            continue
+        if len(rows) > 1:
             found.append(_rank(name, [rows.set_index("system")]))
+        else:
+            alone[name] = "one system has it"
     shared = [name for name in table.benchmarks if (table.frame["benchmark"] == name).sum() == len(table.systems)]
     if len(shared) > 1 and len(table.systems) > 1 and benchmark in (None, ALL):
         parts = [table.frame[table.frame["benchmark"] == name].set_index("system") for name in shared]
@@ -94,7 +113,7 @@ def rank_systems(table: Any, benchmark: str | None = None) -> list[Ranking]:
         )
     if not found:
         raise FitError(f"{table.path}: no benchmark has two systems; there is nothing to rank.")
-    return found
+    return Answers(found, alone)
 
 
 def _rank(name: str, parts: list[pd.DataFrame], warnings: list[str] | None = None) -> Ranking:
@@ -137,8 +156,8 @@ def _rank(name: str, parts: list[pd.DataFrame], warnings: list[str] | None = Non
     return Ranking(name, rows, int((told != 0).sum()), len(told), warnings or [])
 
 
-@dataclass(frozen=True)
-class Transfer:
+@dataclass(frozen=True, repr=False)
+class Transfer(Answer):
     """How scores on one benchmark go with those on another, over systems.
 
     `tau` is Kendall's rank correlation of the scores as they are. Of all pairs of systems, `same` and `opposite` are
@@ -156,10 +175,22 @@ class Transfer:
     pairs: int
     same: int
     opposite: int
+    warnings: list[str]
+
+    ROWS: ClassVar[str] = "row"
 
     @property
-    def said(self) -> str:
-        """The answer in words."""
+    def row(self) -> list[dict[str, Any]]:
+        """The numbers."""
+        return [{name: value for name, value in vars(self).items() if name != "warnings"}]
+
+    def summary(self) -> str:
+        """Return the text that the command prints."""
+        return f"transfer: {self.headline}"
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
         about = (
             f"tau {self.tau:.2f} [{self.low:.2f}, {self.high:.2f}]; of {self.pairs} pairs of systems {self.same + self.opposite} are "
             f"separated on both, {self.same} in the same order"
@@ -173,7 +204,7 @@ class Transfer:
         return f"the data do not say whether being better at {self.source} goes with {self.target}: {about}"
 
 
-def study_transfer(table: Any, source: str | None = None) -> list[Transfer]:
+def study_transfer(table: Any, source: str | None = None) -> Answers[Transfer]:
     """Compare every benchmark with a source, by default the first, over the systems that have both (three or more).
 
     Raises
@@ -185,12 +216,16 @@ def study_transfer(table: Any, source: str | None = None) -> list[Transfer]:
     source = source or table.benchmarks[0]
     if source not in table.benchmarks:
         raise UsageError(f"--source {source}: {table.path} has no such benchmark; {nearest(source, table.benchmarks)}")
-    found = []
+    found: list[Transfer] = []
+    few: dict[str, str] = {}
     mine = table.frame[table.frame["benchmark"] == source].set_index("system")
     for target in table.benchmarks:
         other = table.frame[table.frame["benchmark"] == target].set_index("system")
         both = [name for name in mine.index if name in other.index]
-        if target == source or len(both) < 3:
+        if target == source:
+            continue
+        if len(both) < 3:
+            few[f"{source} and {target}"] = f"{len(both)} systems have both; a rank correlation needs 3"
             continue
         sides = [part.loc[both] for part in (mine, other)]
         # Half the error for each benchmark: all orders that are told are right with 95 %.
@@ -210,9 +245,10 @@ def study_transfer(table: Any, source: str | None = None) -> list[Transfer]:
                 pairs,
                 same,
                 opposite,
+                [],
             )
         )
-    return found
+    return Answers(found, few)
 
 
 def kendall(a: Array, b: Array) -> float:

@@ -55,6 +55,11 @@ class FitData:
     """Median of flops / (params x samples) in the table [FLOPs]; 1 where it has not both."""
 
     @property
+    def name(self) -> str:
+        """Series and evaluation, as answers name it."""
+        return f"{self.series} on {self.record['eval']}"
+
+    @property
     def caveat(self) -> str | None:
         """What the loss is, in a sentence, where it is not 1 - pass@1 of an evaluation as it was logged."""
         said = self.record.get("loss_convention")
