@@ -153,21 +153,12 @@ def test_a_plan_has_one_budget(given):
     "words",
     [
         ("forecast", RUNS, "--run", "base-7B", "--loss", "0.6", "--min-gain", "0.002"),
-        ("plan", RUNS, "--flops", "2e19", "--where", "series=base"),
         ("plan", RUNS, "--gpu-hours", "100", "--sizes", "7B,14B,20B", "--where", "series=base"),
-        ("design", RUNS, "--budget", "1e21", "--target", "72B", "--where", "series=base"),
-        ("design", "--difference", "0.02"),
-        ("reuse", PAPER / "reuse.parquet"),
-        ("rollouts", ROOT / "data" / "study" / "e03.parquet"),
-        (
-            "compare-recipes",
-            ROOT / "data" / "study" / "e04_grpo_token.parquet",
-            ROOT / "data" / "study" / "e04_rloo_token.parquet",
-        ),
     ],
     ids=lambda words: " ".join(map(str, words[:1])),
 )
 def test_commands_answer(tmp_path, words):
+    """Beside the examples of their help, which `test_cli_face` runs."""
     plain = scalefit(*words, cwd=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert plain.stdout

@@ -57,8 +57,8 @@ def systems(
             "transfer": [one.record() for one in transfers],
             "made": [str(path) for path in made],
         }
-        said = [part.headline for part in (ranked, transfers) if len(part)]
-        print_json(found, verdict="\n".join(said), warnings=[*ranked.warnings, *ranked.open, *transfers.open])
+        verdict = "\n".join(part.headline for part in (ranked, transfers) if len(part))
+        print_json(found, verdict=verdict, warnings=[*ranked.warnings, *ranked.open, *transfers.open])
         return
     print(ranked.summary())
     if said := transfers.summary():

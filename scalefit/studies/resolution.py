@@ -84,7 +84,7 @@ def resolve_difference(
     from scipy.special import ndtri
 
     if not 0 < difference < 1 or not 0 < loss < 1:
-        raise UsageError("--difference and --loss lie between 0 and 1.")
+        raise UsageError("difference and --loss lie between 0 and 1.")
     if not 0 <= pairing < 1:
         raise UsageError(f"--pairing {pairing:g}: a correlation in [0, 1).")
     if not 0 < power < 1:

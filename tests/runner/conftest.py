@@ -1,5 +1,6 @@
 """Small configurations, one thread, and a cache of base models shared by the whole session."""
 
+import contextlib
 import json
 import os
 import subprocess

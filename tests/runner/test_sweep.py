@@ -1,6 +1,5 @@
 """Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
 
-import json
 import os
 import random
 import shutil
