@@ -154,10 +154,10 @@ def fitting(rows: int) -> dict[str, float]:
     return results
 
 
-def reach(limit: float = 60.0) -> dict[str, float]:
+def reach(limit: float = 60.0, steps: int = 1000) -> dict[str, float]:
     """Double the evaluations of a simulated table until fit, 1000 bootstrap fits and held-out sizes take over a minute."""
     theta = {"k_max": 0.14, "N0": 1.3e10, "E0": -0.02, "x0": 1.2}
-    steps, found = 1000, {}
+    found: dict[str, float] = {}
     while True:
         samples = 512.0 * np.arange(1, steps + 1)
         runs = sf.simulate("saturating-affine", theta, params=SIZES, samples=samples, sigma=0.012, rho=0.5, seed=0)
