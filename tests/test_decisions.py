@@ -17,6 +17,8 @@ from scalefit.studies.reuse import effective_data, study_reuse
 from scalefit.studies.rollouts import uniform_group
 from tests.conftest import PAPER, ROOT, RUNS, results, scalefit
 
+STUDY = ROOT / "data" / "study"
+
 
 @pytest.mark.slow
 def test_forecast_bands_cover_what_came(runs):
@@ -116,15 +118,14 @@ def test_a_run_at_its_end_is_forecast_to_stay(loss):
 def test_a_run_with_several_evaluations_asks_which(tmp_path, runs):
     frame = runs.frame.astype({"eval": str})
     pd.concat([frame, frame.assign(eval="other", loss=0.9 * frame["loss"])]).to_csv(tmp_path / "two.csv", index=False)
-    found = scalefit("forecast", "two.csv", "--run", "base-7B", cwd=tmp_path)
-    assert (found.returncode, "choose one with --eval: holdout, other" in found.stderr) == (2, True), found.stderr
-    other, typo = (
-        scalefit("forecast", "two.csv", "--run", "base-7B", "--eval", name, "--json", cwd=tmp_path)
-        for name in ("other", "othr")
+    found, typo, other = (
+        scalefit("forecast", "two.csv", "--run", "base-7B", *more, cwd=tmp_path)
+        for more in ((), ("--eval", "othr"), ("--eval", "other", "--json"))
     )
+    assert (found.returncode, "choose one with --eval: holdout, other" in found.stderr) == (2, True), found.stderr
+    assert "did you mean 'other'" in typo.stderr
     alone = sf.forecast(sf.as_runs(frame.assign(eval="other", loss=0.9 * frame["loss"])), "base-7B")
     assert results(other)[0]["curve"][-1]["loss"] == pytest.approx(alone.curve[-1]["loss"])
-    assert "did you mean 'other'" in typo.stderr
 
 
 def test_variance_of_a_line_is_the_textbook_one():
@@ -209,3 +210,59 @@ def test_results_show_themselves_in_a_notebook(runs):
         assert "<table" in one._repr_html_()
         assert isinstance(one.frame, pd.DataFrame)
         assert len(one.frame)
+
+
+BASE = ("--where", "series=base")
+ASKED = {
+    ("reuse", PAPER / "reuse.parquet"): lambda: sf.study_reuse(PAPER / "reuse.parquet"),
+    ("rollouts", STUDY / "e03.parquet"): lambda: sf.study_rollouts(STUDY / "e03.parquet"),
+    ("compare-recipes", STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet"): lambda: sf.compare_recipes(
+        STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet", names=("e04_grpo_token", "e04_rloo_token")
+    ),
+    ("plan", RUNS, "--flops", "2e19", *BASE): lambda: sf.plan(RUNS, flops=2e19, where={"series": "base"}),
+    ("plan", RUNS, "--loss", "0.5", *BASE): lambda: sf.plan(RUNS, loss=0.5, where={"series": "base"}),
+    ("design", RUNS, "--budget", "1e21", "--target", "72B", *BASE): lambda: sf.design(
+        RUNS, 1e21, 72e9, where={"series": "base"}
+    ),
+    ("difference", "0.02"): lambda: resolve_difference(0.02, 0.5),
+    ("horizon", STUDY / "e06.parquet"): lambda: sf.study_horizon(STUDY / "e06.parquet"),
+    ("sharpening", STUDY / "e05_fade.parquet", "--k", "1,64"): lambda: sf.study_sharpening(
+        STUDY / "e05_fade.parquet", k=[1, 64]
+    ),
+    ("systems", PAPER / "systems.csv", "--benchmark", "gsm8k"): lambda: sf.rank_systems(PAPER / "systems.csv", "gsm8k"),
+}
+
+
+@pytest.mark.parametrize("words", ASKED, ids=lambda words: " ".join(map(str, words[:1])))
+def test_a_summary_is_what_the_command_prints(words, tmp_path):
+    """Beside it a short repr, a table for a notebook, and rows."""
+    found, printed = ASKED[words](), scalefit(*words, cwd=tmp_path).stdout
+    assert printed.startswith(found.summary() + "\n")
+    assert words[0] == "systems" or printed == found.summary() + "\n"
+    assert "<table" in found._repr_html_()
+    assert len(found.frame)
+    answers = found if hasattr(found, "unanswered") else [found]
+    for one in answers:
+        assert repr(one) == f"<{type(one).__name__} {one.headline}>"
+        assert one.summary().count("\n") > 2
+    assert len(repr(found)) < 1000 * len(answers)
+
+
+def test_a_series_that_cannot_be_answered_does_not_refuse_the_rest(runs):
+    """A series of one size beside the paper's."""
+    frame = runs.frame.astype({"run_id": str, "series": str})
+    lone = frame[frame["params"] == 7e9].assign(series="lone", run_id=lambda rows: "l-" + rows["run_id"])
+    lone = lone[lone["run_id"] == lone["run_id"].iloc[0]]
+    table = pd.concat([frame[frame["series"] == "base"], lone])
+    for found in (sf.plan(table, flops=2e19), sf.design(table, 1e21, 72e9)):
+        assert [one.series for one in found] == ["base"]
+        assert list(found.unanswered) == ["lone on holdout"]
+        assert "size" in found.unanswered["lone on holdout"]
+        assert "lone on holdout: not answered: " in found.summary()
+        assert "lone on holdout" in found._repr_html_()
+    with pytest.raises(FitError, match="size"):
+        sf.plan(lone, flops=2e19)
+    with pytest.raises(UsageError, match="h100"):
+        sf.plan(table, flops=2e19, gpu="h10")
+    found = sf.compare_recipes(table, frame[frame["series"] == "base"])
+    assert found.unanswered == {"lone on holdout, 7B": "B has no run of it"}

@@ -91,6 +91,7 @@ def test_likelihood_against_a_general_optimiser():
     assert -best.fun == pytest.approx(top - 0.5 * data.known * np.log(2 * np.pi), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_gamma_is_recovered_and_its_interval_covers():
     """300 simulations with about a fifth censored: mean within .05, 95 % intervals cover 92 to 98 % (false alarm 2 %)."""
     rng, estimates, covered, censored = np.random.default_rng(2), [], 0, 0

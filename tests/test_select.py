@@ -8,13 +8,12 @@ from html import unescape
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 
 import scalefit as sf
 from scalefit.cli.main import app
 from scalefit.errors import UsageError
 from scalefit.table.select import by_run, select
-from tests.conftest import PAPER, ROOT, RUNS
+from tests.conftest import PAPER, ROOT, RUNS, call
 
 STUDY = ROOT / "data" / "study"
 ASK = {
@@ -41,10 +40,6 @@ def commands():
     for command in app.registered_commands:
         if "where" in inspect.signature(command.callback).parameters:
             yield command.name
-
-
-def call(*words):
-    typer.main.get_command(app)(list(map(str, words)), standalone_mode=False)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +82,9 @@ def test_every_command_is_asked():
     assert set(commands()) == {*ASK, *OF_A_FIT}
 
 
-@pytest.mark.parametrize("name", ASK)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "report" else ()) for name in ASK]
+)
 def test_a_selection_is_the_table_without_the_other_rows(name, tables, tmp_path, monkeypatch, capsys):
     names, more, where = ASK[name]
     said = []

@@ -59,9 +59,12 @@ class Single:
 
     @cached_property
     def curve(self) -> tuple[Array, Array]:
-        """What was spent at its evaluations, and the loss, both (T,)."""
+        """What was spent at its evaluations, ascending, and the loss, both (T,)."""
         seen = self.data.present[0]
-        return self.data.resource[0, 0, seen], self.data.loss[0, seen]
+        x, loss = self.data.resource[0, 0, seen], self.data.loss[0, seen]
+        # FLOPs that are means over a changing set of runs may fall from one evaluation to the next.
+        order = np.argsort(x, kind="stable")
+        return x[order], loss[order]
 
     @cached_property
     def power(self) -> Fit:
