@@ -57,7 +57,8 @@ class Problem(ABC):
         if self.plain:
             return z
         root, present = (self.root[:, None], self.present[:, None]) if rows else (self.root, self.present)
-        return whiten(z, self.rho, root, None if self.full else present)
+        # The root is 0 where no point is; only what a neighbour leaves there has to go.
+        return whiten(z, self.rho, root, None if self.full or self.rho == 0.0 else present)
 
     def residual(self, theta: Array) -> Array:
         """Return data minus fit, shape (R, T); 0 where absent."""

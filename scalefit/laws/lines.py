@@ -26,8 +26,11 @@ def _no_grid(N: Array) -> Array:
     return np.zeros(1)
 
 
+_SHARES = np.linspace(0, 1, 33)
+
+
 def _saturation_grid(N: Array) -> Array:
-    return np.asarray(N[0] / 30 * (900 * N[-1] / N[0]) ** np.linspace(0, 1, 33))
+    return np.asarray(N[0] / 30 * (900 * N[-1] / N[0]) ** _SHARES)
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ def _take(take: NDArray[np.bool_], new: tuple[Array, ...], old: tuple[Array, ...
 
 def _steep(A: Array, right: Array, cost: Array) -> NDArray[np.bool_]:
     """Return which problems, where no step helps, are at no minimum as far as rounding lets one see."""
-    return (np.abs(right) > 1e-5 * np.sqrt(2 * cost[:, None] * np.einsum("bpp->bp", A)) + 1e-300).any(1)
+    steep = np.abs(right) > 1e-5 * np.sqrt(2 * cost[:, None] * A.diagonal(axis1=1, axis2=2)) + 1e-300
+    return np.asarray(steep.any(1))
 
 
 class _Damping:
@@ -146,7 +147,7 @@ class _Damping:
 
     def of(self, A: Array) -> Array:
         """Return the addition (B, P)."""
-        main = np.einsum("bpp->bp", A)
+        main = A.diagonal(axis1=1, axis2=2)
         if self.patient:
             main = np.maximum(main, 1e-12 * main.max(1, keepdims=True))
             self.scale = main = np.maximum(self.scale, main)
@@ -169,11 +170,15 @@ def _step(
     """Return the damped step, in which fixed parameters move by what is given or not at all, and the right side without them."""
     M = A.copy()
     right = g if given is None else g - (A @ given[..., None])[..., 0]
-    if fixed.any():
+    held = bool(fixed.any())
+    if held:
         right = np.where(fixed, 0.0, right)
         M[fixed[:, :, None] | fixed[:, None, :]] = 0.0
-    diagonal = np.arange(g.shape[1])
-    M[:, diagonal, diagonal] = np.where(fixed, 1.0, M[:, diagonal, diagonal] + extra + 1e-300)
+    # A view of the diagonal, which costs less than its indices.
+    main = M.reshape(len(M), -1)[:, :: g.shape[1] + 1]
+    main += extra + 1e-300
+    if held:
+        main[fixed] = 1.0
     try:
         step = np.asarray(np.linalg.solve(M, right[..., None])[..., 0], float)
     except np.linalg.LinAlgError:
