@@ -10,6 +10,7 @@ LAYER = {
     "errors": 0,
     "units": 0,
     "names": 0,
+    "named": 0,
     "json_names": 0,
     "places": 0,
     "output": 0,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scalefit.numerics.ar1 import Noise, covariance, mean_variance, whiten
+from scalefit.numerics.ar1 import Noise, covariance, whiten
 from scalefit.numerics.least_squares import Limits, minimise
 
 # NIST StRD, Misra1a: y = b1 (1 - exp(-b2 x)); certified to 11 digits.
@@ -59,10 +59,3 @@ def test_whitening_undoes_the_covariance(rho):
     np.testing.assert_allclose(W @ full @ W.T, np.eye(6), atol=1e-12)
     gone = np.array([True, True, True, True, False, False])
     assert not whiten(np.ones((3, 6)), rho, 1.0, gone)[:, 4:].any()
-
-
-def test_variance_of_a_mean_is_the_closed_form():
-    """sigma^2 / n (1 + 2 sum (1 - j/n) rho^j), j from 1 to n - 1."""
-    rho, n = 0.7, 9
-    wanted = 0.04 / n * (1 + 2 * sum((1 - j / n) * rho**j for j in range(1, n)))
-    assert mean_variance(Noise(rho, np.array([0.2])), n) == pytest.approx(wanted, rel=1e-12)

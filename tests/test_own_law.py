@@ -130,7 +130,7 @@ def test_sizes_and_defaults_of_a_function():
         (lambda: sf.law(lambda X, a: a, bounds={"a": (1, 0)}), "bounds 1 to 0"),
         (lambda: sf.law(lambda X, a: a, bounds={"a": (0, 1)}, start={"a": 2}), "start 2"),
         (lambda: get_law("mylaws:NINE"), "did you mean 'CLOSED'|DECAY"),
-        (lambda: get_law("mylaws:THREE"), "holds a int there"),
+        (lambda: get_law("mylaws:THREE"), "which is no Law"),
         (lambda: get_law("nolaws:MINE"), "put nolaws.py into the current folder"),
         (lambda: get_law("my laws:MINE"), "module:NAME"),
     ],

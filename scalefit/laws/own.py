@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from scalefit.errors import LawError, nearest
+from scalefit.errors import LawError, UsageError, nearest
 from scalefit.laws.law import Array, Law, Param, Values, log10_of
+from scalefit.named import import_named
 
 SIZE = ("N", "params")
 """What a function calls the model size."""
@@ -111,35 +110,11 @@ def _called(function: Callable[..., Any]) -> str:
 
 
 def import_law(reference: str) -> Law:
-    """Return the law that a module holds under a name, `module:NAME`; the current folder's modules are found last.
-
-    Raises
-    ------
-    LawError
-        If it cannot be imported, or is no law.
-    """
-    module, _, name = reference.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise LawError(f"no law {reference!r}; a law of your own is named module:NAME, such as mylaws:MINE.")
-    here = os.getcwd()
-    if not {"", here} & {*sys.path}:
-        sys.path.append(here)
+    """Return the law that a module holds under a name, `module:NAME`; raises LawError."""
     try:
-        holder = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise LawError(f"law {reference!r}: importing {module} fails: {error}.") from error
-        raise LawError(
-            f"law {reference!r} is in the module {error.name!r}, which is not found; put {error.name}.py into "
-            "the current folder or into one that PYTHONPATH names."
-        ) from None
-    except Exception as error:  # a user's module may raise anything
-        raise LawError(f"law {reference!r}: importing {module} fails: {type(error).__name__}: {error}") from error
-    found = getattr(holder, name, None)
-    if not isinstance(found, Law):
-        laws = [key for key, value in vars(holder).items() if isinstance(value, Law)]
-        what = "holds no such name" if found is None else f"holds a {type(found).__name__} there, not a Law"
-        raise LawError(f"law {reference!r}: {module} {what}; {nearest(name, laws) if laws else 'it has no law.'}")
+        found: Law = import_named(reference, Law)
+    except UsageError as error:
+        raise LawError(f"law {reference!r}: {error}") from error
     return replace(found, reference=found.reference or reference)
 
 

@@ -55,11 +55,6 @@ def covariance(noise: Noise, count: int, row: int = 0) -> Array:
     return np.asarray(noise.sigma[row] ** 2 * noise.rho**lag)
 
 
-def mean_variance(noise: Noise, count: int, row: int = 0) -> float:
-    """Return the variance of the mean of `count` neighbouring evaluations."""
-    return float(np.mean(covariance(noise, count, row)))
-
-
 def _lagged(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     """Return first points, points with a predecessor, and those predecessors, zero elsewhere."""
     z = z * present

@@ -18,7 +18,6 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.profile import profile
 from scalefit.numerics.intervals import student
-from scalefit.output import write_text
 from scalefit.plotting import interactive
 from scalefit.plotting.page import Page, number
 from scalefit.prediction.ensemble import LEAST_SIZES
@@ -31,9 +30,9 @@ from scalefit.studies.budget import Plan, plan
 from scalefit.studies.design import Design, design
 from scalefit.studies.reuse import study_reuse
 from scalefit.studies.rollouts import study_rollouts
-from scalefit.table.io import RunTable
+from scalefit.table.io import RunTable, as_runs
 from scalefit.table.prepare import FitData, prepare
-from scalefit.table.select import select
+from scalefit.table.select import Source, select
 from scalefit.units import format_quantity
 
 LAW, LINE = "saturating", "power"
@@ -41,22 +40,15 @@ LAW, LINE = "saturating", "power"
 LAGS = 15
 
 
-def write_report(
-    runs: RunTable,
-    out: Path,
-    *,
-    x: str | None = None,
-    where: Mapping[str, str | float] | None = None,
-    source: Path | None = None,
-) -> Path:
-    """Write the report of a runs table.
+def make_report(
+    runs: Source, *, x: str | None = None, where: Mapping[str, Any] | None = None, source: Path | None = None
+) -> str:
+    """Return the report of a runs table, a page of HTML.
 
     Parameters
     ----------
-    runs : RunTable
+    runs : RunTable, path or data frame
         Runs of one size or several.
-    out : Path
-        The page, ending in .html; a FIFO or an open stream will do.
     x : {"samples", "flops"}, optional
         Resource of the law.
     where : mapping, optional
@@ -69,15 +61,7 @@ def write_report(
     FitError
         If no series can be fitted.
     """
-    text = make_report(runs, x=x, where=where, source=source)
-    write_text(out, text, stream=True)
-    return out
-
-
-def make_report(
-    runs: RunTable, *, x: str | None = None, where: Mapping[str, str | float] | None = None, source: Path | None = None
-) -> str:
-    """Return the page as text; see `write_report`."""
+    runs = as_runs(runs)
     fits, unanswered = _fits(runs, x, where)
     plans = _plans(runs, where)
     page = Page()

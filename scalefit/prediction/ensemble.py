@@ -71,7 +71,6 @@ class Ensemble:
     error: float
     dof: float
     noise: Noise
-    folds: tuple[Fold, ...]
     anchor_points: int
 
     @property
@@ -198,6 +197,4 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
         slope = np.mean(average) * LN10
         beyond.append(max(float(np.mean((average - fold.loss) ** 2)) - sigma2[fold.params], 0.0) / slope**2)
     error = float(np.sqrt(np.mean(beyond)))
-    return Ensemble(
-        members, weights, np.sqrt(mean_square), error, float(len(folds)), pure.noise, tuple(folds), anchor_points
-    )
+    return Ensemble(members, weights, np.sqrt(mean_square), error, float(len(folds)), pure.noise, anchor_points)

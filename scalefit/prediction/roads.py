@@ -155,8 +155,7 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
 def log_curve_error(fit: Fit, params: float, resource: Array) -> tuple[Array, Array]:
     """Return log10 L of a size at values of the resource (Q, n), and its standard error; both (n,)."""
     log, J = fit.log_curve(np.full(resource.shape[1], params), resource)
-    covariance = np.where(np.isfinite(fit.covariance), fit.covariance, 1e12)
-    return log, np.sqrt(np.maximum(np.einsum("np,pq,nq->n", J, covariance, J), 0))
+    return log, fit.curve_error(J)
 
 
 def leave_size_out(fit: Fit) -> float:

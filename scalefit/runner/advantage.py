@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import ScalefitError
-from scalefit.runner.named import find_named
+from scalefit.named import find_named
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,13 +9,13 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from scalefit.errors import UsageError
+from scalefit.named import find_named
 from scalefit.names import faults_of_names
 from scalefit.runner.advantage import find_advantage
 from scalefit.runner.config import Config, SizeConfig
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
 from scalefit.runner.memory import shortage, training_memory
-from scalefit.runner.named import find_named
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.task import TaskConfig

@@ -16,8 +16,8 @@ from typing import Any
 
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
+from scalefit.named import find_named
 from scalefit.runner.config_file import plain_config, run_of
-from scalefit.runner.named import find_named
 from scalefit.runner.run_folder import ROWS
 
 

@@ -98,8 +98,8 @@ def test_a_line_in_the_registry_is_all_that_a_task_of_ours_needs(own, monkeypatc
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("own:SuccessorConfig", "owm:SuccessorConfig", "No module named 'owm'; it is looked for as module:NAME"),
-        ("own:SuccessorConfig", "own:Sucessor", "has no attribute 'Sucessor'"),
+        ("own:SuccessorConfig", "owm:SuccessorConfig", "the module 'owm' is not found"),
+        ("own:SuccessorConfig", "own:Sucessor", "did you mean 'SuccessorConfig'"),
         ("own:SuccessorConfig", "own:SIGN", "is no TaskConfig"),
         ("own:SuccessorConfig", "successor", "known: arithmetic"),
         ("own:SIGN", "own:Successor", "is no Advantage"),

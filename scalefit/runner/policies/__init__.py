@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scalefit.runner.named import find_named
+from scalefit.named import find_named
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scalefit.runner.named import find_named
+from scalefit.named import find_named
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec

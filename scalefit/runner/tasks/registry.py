@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scalefit.errors import UsageError
-from scalefit.runner.named import find_named
+from scalefit.named import find_named
 from scalefit.runner.tasks.arithmetic import ArithmeticConfig
 from scalefit.runner.tasks.gym import GymConfig
 from scalefit.runner.tasks.logic import LogicConfig
