@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, answer_each
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
+from scalefit.numerics.ar1 import covariance
 from scalefit.studies.differences import Measured, Scatter, scatter
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
@@ -122,8 +123,7 @@ def end_level(run: Single, until: float) -> Measured:
         )
     noise = run.power.noise
     weight = mean_weights(np.log(x), np.log(low), np.log(high))
-    lag = np.abs(np.subtract.outer(np.arange(len(x)), np.arange(len(x))))
-    variance = noise.sigma[0] ** 2 * weight @ noise.rho**lag @ weight
+    variance = weight @ covariance(noise, len(x)) @ weight
     return Measured(run.seed, float(weight @ loss), float(np.sqrt(max(variance, 0.0))))
 
 
