@@ -66,15 +66,19 @@ def add_command(app: typer.Typer, command: Callable[..., None], panel: str, exam
     app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(remembered)
 
 
-def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[str, str | float]:
-    """Turn `column=value` into a mapping."""
-    found: dict[str, str | float] = {}
+def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[str, Any]:
+    """Turn `column=value` into a mapping; a column that is named again may have either value."""
+    found: dict[str, Any] = {}
     for text in where or ():
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             what = "column" if option == "--where" else "name"
             raise UsageError(f"{option} {text}: write {what}=value, for instance series=base.")
-        found[name.strip()] = value.strip()
+        name, value = name.strip(), value.strip()
+        if name not in found or option != "--where":
+            found[name] = value
+        else:
+            found[name] = [*(found[name] if isinstance(found[name], list) else [found[name]]), value]
     return found
 
 

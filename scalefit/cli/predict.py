@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,8 +44,7 @@ def predict(
     from scalefit.prediction.predictor import load_fits
 
     size = parse_quantity(params, "--params")
-    series = parse_where(where).get("series")
-    fits = load_fits(fit, None if series is None else str(series))
+    fits = load_fits(fit, _series(parse_where(where)))
     asked = {
         name: [parse_quantity(value, f"--{name}") for value in values]
         for name, values in (("samples", samples), ("flops", flops))
@@ -57,6 +57,16 @@ def predict(
         for one in fits
     ]
     show(Answers(found), as_json)
+
+
+def _series(where: Mapping[str, Any]) -> str | None:
+    """Return which series of a file of fits is meant."""
+    from scalefit.errors import UsageError
+
+    for name, value in where.items():
+        if name != "series" or isinstance(value, list):
+            raise UsageError(f"--where {name}={value}: a file of fits is chosen from by one series, as in series=base.")
+    return where.get("series")
 
 
 def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:

@@ -68,14 +68,14 @@ class Plan(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        return f"{self.series}: {self.verdict}"
+        ((name, value),) = self.budget.items()
+        asked = f"{value:g}" if name == "loss" else format_quantity(value)
+        return f"{self.series}, {name} {asked}: {self.verdict}"
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        ((name, value),) = self.budget.items()
-        asked = f"{value:g}" if name == "loss" else format_quantity(value)
-        to_loss, said = name == "loss", self.assumptions
-        lines = [f"{self.series}, {name} {asked}: {self.verdict}", self._table(to_loss)]
+        to_loss, said = "loss" in self.budget, self.assumptions
+        lines = [self.headline, self._table(to_loss)]
         if (front := self.frontier) is not None:
             size, low, high = (format_quantity(front[end]) for end in ("params", "low", "high"))
             lines.append(f"  compute-optimal size there: {size} (95 % {low} to {high}), loss {front['loss']:.3f}")

@@ -86,7 +86,8 @@ class Design(Answer):
             size, length = format_quantity(run["params"]), format_quantity(run["samples"])
             rows.append([size, length, f"{run['count']:g}", f"{run['flops']:.3g}"])
         lines = [
-            f"{self.series}: to predict {format_quantity(goal['params'])} at {format_quantity(goal['samples'])} samples by {self.law}, "
+            self.headline,
+            f"  to predict {format_quantity(goal['params'])} at {format_quantity(goal['samples'])} samples by {self.law}, "
             f"{self.spent:.3g} of {self.budget:.3g} FLOPs",
             text_table(rows),
             f"  width of the 95 % interval of the loss: now {self.width_now:.4f}, with these runs {self.width_after:.4f}, "

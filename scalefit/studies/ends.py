@@ -123,7 +123,7 @@ def end_level(run: Single, until: float) -> Measured:
         )
     noise = run.power.noise
     weight = mean_weights(np.log(x), np.log(low), np.log(high))
-    variance = weight @ covariance(noise, len(x)) @ weight
+    variance = float(weight @ covariance(noise, len(x)) @ weight)
     return Measured(run.seed, float(weight @ loss), float(np.sqrt(max(variance, 0.0))))
 
 

@@ -66,12 +66,12 @@ class Horizon(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        return f"{self.series}, {format_quantity(self.params)}: {self.verdict}"
+        about = f"{self.series}, {format_quantity(self.params)}, {self.resource} until {self.target:g} accuracy"
+        return f"{about}: {self.verdict}"
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        size = format_quantity(self.params)
-        lines = [f"{self.series}, {size}, {self.resource} until {self.target:g} accuracy: {self.verdict}"]
+        lines = [self.headline]
         depths = sorted({row["depth"] for row in self.crossings})
         rows = [["class", "reached", *(f"h = {depth:g}" for depth in depths), "gamma [95 %]", "doubling costs"]]
         for row in self.classes:

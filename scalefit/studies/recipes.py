@@ -62,7 +62,8 @@ class Comparison(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        return f"{self.series} on {self.eval}: {self.verdict}"
+        about = f"{self.series} on {self.eval}, {self.first} minus {self.second}, at equal {self.resource}"
+        return f"{about}: {self.verdict}"
 
     def summary(self) -> str:
         """Return the text that the command prints."""
@@ -73,7 +74,7 @@ class Comparison(Answer):
             rows.append([format_quantity(row["params"]), "+".join(map(str, row["runs"])), *cells])
         overall = self.overall
         lines = [
-            f"{self.series} on {self.eval}, {self.first} minus {self.second}, at equal {self.resource}: {self.verdict}",
+            self.headline,
             text_table(rows),
             f"  end loss over all sizes: {overall['difference']:+.4f} (95 % {overall['low']:+.4f} to {overall['high']:+.4f}), {overall['pairs']} pairs",
         ]

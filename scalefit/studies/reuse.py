@@ -69,7 +69,8 @@ class Reuse(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        return f"{self.series}, {format_quantity(self.params)}: {self.advice}"
+        size, samples = format_quantity(self.params), format_quantity(self.samples)
+        return f"{self.series} on {self.eval}, {size}, at {samples} samples: {self.advice}"
 
     def summary(self) -> str:
         """Return the text that the command prints."""
@@ -83,9 +84,8 @@ class Reuse(Answer):
             rows.append([f"{arm['tau']:g}", *gap, said, *worth])
         star, high = self.r_star, self.r_star["high"]
         limit = "no upper limit" if high is None else f"{high:.3g}"
-        size, samples = format_quantity(self.params), format_quantity(self.samples)
         lines = [
-            f"{self.series} on {self.eval}, {size}, at {samples} samples: {self.advice}",
+            self.headline,
             text_table(rows),
             f"  effective data: R* = {star['value']:.3g} (95 % {star['low']:.3g} to {limit})",
         ]

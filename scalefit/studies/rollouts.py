@@ -60,11 +60,11 @@ class Rollouts(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        return f"{self.series}, {format_quantity(self.params)}: {self.verdict}"
+        return f"{self.series} on {self.eval}, {format_quantity(self.params)}: {self.verdict}"
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        lines = [f"{self.series} on {self.eval}, {format_quantity(self.params)}: {self.verdict}"]
+        lines = [self.headline]
         for resource, budgets in self.frontier.items():
             if not budgets:
                 continue

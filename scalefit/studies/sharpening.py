@@ -64,18 +64,17 @@ class Sharpening(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        return f"{self.series} on {self.eval}, {format_quantity(self.params)}: {self.verdict}"
+        runs = f"{self.runs} run{'s' if self.runs > 1 else ''}"
+        return f"{self.series} on {self.eval}, {format_quantity(self.params)}, {runs}: {self.verdict}"
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        runs = f"{self.runs} run{'s' if self.runs > 1 else ''}"
         rows = [["pass@k", *(f"k = {row['k']}" for row in self.passes)]]
         rows += [[name, *(f"{row[name]:.3f}" for row in self.passes)] for name in ("before", "after")]
         rows.append(["difference", *(f"{row['difference']:+.3f}" for row in self.passes)])
         if self.passes[0]["low"] is not None:
             rows += [[f"95 % {name}", *(f"{row[name]:+.3f}" for row in self.passes)] for name in ("low", "high")]
-        size = format_quantity(self.params)
-        lines = [f"{self.series} on {self.eval}, {size}, {runs}: {self.verdict}", text_table(rows)]
+        lines = [self.headline, text_table(rows)]
         if self.overtaken_at is not None:
             lines.append(f"  from k = {self.overtaken_at:.3g} on the start is as good as the end")
         for name in ("before", "after"):

@@ -186,7 +186,7 @@ class Transfer(Answer):
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return f"transfer: {self.headline}"
+        return self.headline
 
     @property
     def headline(self) -> str:
