@@ -2,7 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+# uv fetches and unpacks side by side: the test environment takes half a minute instead of several.
+PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
 # Two one-thread jobs are faster than one two-thread job, and a spinning OpenMP thread starves its neighbour.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
@@ -17,10 +21,12 @@ demo: $(VENV)/.installed
 paper: $(VENV)/.plot-installed
 	$(BIN)/scalefit paper
 
+# What a contributor runs; the rest, `make test-slow`, is for CI and takes as long again or longer.
 test: $(VENV)/.test-installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: $(VENV)/.test-installed
 	$(BIN)/pytest -n 2 --dist loadgroup -m slow
@@ -73,7 +79,7 @@ bench: $(VENV)/.test-installed
 
 $(VENV)/.plot-installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet uv
 	$(PIP) --editable ".[plot]"
 	touch $@
 

@@ -21,7 +21,6 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.laws.law import LN10
 from scalefit.numerics.ar1 import effective_points
-from scalefit.numerics.intervals import student
 from scalefit.output import write_json
 from scalefit.prediction.predict import predict_size
 from scalefit.table.prepare import FitData, prepare
@@ -43,8 +42,8 @@ def holds(fit: Fit, data: FitData, row: int) -> tuple[bool, bool]:
     noise = fit.noise.sigma[mine] / 10**truth / LN10 / np.sqrt(few)
     curve = pd.DataFrame(predict_size(fit, size, at).curve)
     middle, low = (np.log10(curve[name].clip(lower=1e-12)).mean() for name in ("loss", "low"))
-    log, J = fit.log_curve(np.full(len(at), size), at[None])
-    own = student(0.95, fit.dof) * float(fit.curve_error(J).mean())
+    log, se = fit.curve(size, at[None])
+    own = fit.quantile * float(se.mean())
     away = abs(truth - middle)
     return bool(away <= np.hypot(middle - low, 2 * noise)), bool(abs(truth - log.mean()) <= np.hypot(own, 2 * noise))
 

@@ -16,7 +16,7 @@ from matplotlib.testing.compare import compare_images
 from scipy import stats
 from scipy.integrate import quad
 
-from tests.conftest import PAPER, ROOT, listen_to_interrupts, scalefit
+from tests.conftest import PAPER, ROOT, listen_to_interrupts, results, scalefit
 
 pytestmark = pytest.mark.xdist_group("paper")
 """One worker, so that the paper is made once."""
@@ -203,7 +203,7 @@ def test_published_constants_agree_with_the_other_published_files(printed):
 
 def test_the_page_says_of_reuse_what_the_command_says(tmp_path):
     said = scalefit("reuse", PAPER / "reuse.parquet", "--json", cwd=tmp_path)
-    for one in json.loads(said.stdout):
+    for one in results(said):
         arms, found = {arm["tau"]: arm for arm in one["arms"]}, result("reuse")[one["series"]]
         assert found["advice"] == one["advice"]
         for arm in found["arms"]:

@@ -82,9 +82,9 @@ def test_a_closed_law_on_a_size_left_out_is_as_wide_as_it_was_wrong(runs):
     found = fit.predict_size("100B", samples=50_000)
     assert found.answered_by == "the law"
     point = found.curve[0]
-    own = fit.fit.predict("100B", samples=[50_000]).iloc[0]
-    assert point["loss"] == pytest.approx(own["loss"])
-    assert point["high"] - point["low"] > 2 * (own["high"] - own["low"])
+    log, se = fit.fit.curve(100e9, np.array([[50_000.0]]))
+    assert point["loss"] == pytest.approx(10 ** log[0])
+    assert np.log10(point["high"] / point["loss"]) > 2 * fit.quantile * se[0]
     (data,) = prepare(runs, "samples", BASE)
     errors = []
     for size in data.sizes:
@@ -118,8 +118,8 @@ def test_beyond_its_data_a_law_is_as_wide_as_it_was_wrong(law):
         fit = sf.fit(bent_runs(seed, 5e4), law=law)
         row = fit.predict(SIZES[0], samples=2e5).iloc[0]
         held += row["low"] <= loss_of_truth(2e5) <= row["high"]
-        own = fit.fit.predict(SIZES[0], samples=[2e5]).iloc[0]
-        plain += own["low"] <= loss_of_truth(2e5) <= own["high"]
+        log, se = fit.fit.curve(SIZES[0], np.array([[2e5]]))
+        plain += abs(np.log10(loss_of_truth(2e5)) - log[0]) <= fit.quantile * se[0]
     assert held >= 10
     assert law == "sigmoid" or plain == 0
 

@@ -13,7 +13,7 @@ import scalefit as sf
 from scalefit.cli.main import app
 from scalefit.errors import UsageError
 from scalefit.table.select import by_run, select
-from tests.conftest import PAPER, ROOT, RUNS, call
+from tests.conftest import PAPER, ROOT, RUNS
 
 STUDY = ROOT / "data" / "study"
 ASK = {
@@ -40,6 +40,11 @@ def commands():
     for command in app.registered_commands:
         if "where" in inspect.signature(command.callback).parameters:
             yield command.name
+
+
+def call(*words):
+    """Run a command here; known errors are raised."""
+    app(list(map(str, words)), standalone_mode=False)
 
 
 @pytest.fixture(scope="module")

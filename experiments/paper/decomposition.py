@@ -8,6 +8,7 @@ import numpy as np
 from record import paper_runs, published, save
 
 from scalefit.fitting.fit import fit_data
+from scalefit.prediction.holdouts import fitted_curves
 from scalefit.table.prepare import prepare
 from scalefit.units import format_quantity
 
@@ -22,15 +23,12 @@ def main() -> None:
     fit = fit_data("decomposition", data)
     estimates = {name: asdict(estimate) for name, estimate in fit.params.items()}
     curves = []
-    for row, size in enumerate(data.params):
-        x, loss = data.resource[0, row, data.present[row]], data.loss[row, data.present[row]]
-        line = fit.predict(float(size), samples=np.geomspace(x.min(), x.max(), GRID))
+    for curve in fitted_curves(fit, GRID)["curves"]:
+        size = curve["params"]
         curves.append(
             {
-                "params": size,
-                "x": x,
-                "loss": loss,
-                "line": {"x": line["samples"], **{name: line[name] for name in ("loss", "low", "high")}},
+                **{name: curve[name] for name in ("params", "x", "loss")},
+                "line": curve["fitted"],
                 "floor": estimates["L_inf"]["value"],
                 "size_part": (estimates["N0"]["value"] / size) ** estimates["alpha"]["value"],
                 **{name: estimates[f"{name}[{format_quantity(size)}]"] for name in ("lam", "D0")},

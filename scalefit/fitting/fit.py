@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import UsageError
 from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.judge import DRIFT, allow_for_drift, inverse, judge, refuse_hopeless, rests_on_split, sandwich
 from scalefit.fitting.line_problem import LineProblem
@@ -165,42 +163,14 @@ class Fit:
         log = np.broadcast_to(self.bound.log_loss(self.theta, params, seen), params.shape)
         return log, self.bound.jacobian(self.theta, params, seen)
 
-    def predict(
-        self, params: str | float, *, samples: Any = None, flops: Any = None, level: float = 0.95
-    ) -> pd.DataFrame:
-        """Predict the loss curve (not a new evaluation's noise) at given values of the resource.
+    def curve(self, params: float, resource: Array) -> tuple[Array, Array]:
+        """Return log10 L of a size at values of the resource (Q, n), and its standard error by the law; both (n,).
 
-        Parameters
-        ----------
-        params : str or float
-            Model size [parameters].
-        samples, flops : sequence of float
-            D [prompts] or C [FLOPs], whichever the law was fitted on; both for `joint`.
-        level : float
-            Of the interval.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns params, samples and/or flops, loss, low, high.
+        The error is infinite where the curve rests on what the data do not determine.
         """
-        given = {"samples": samples, "flops": flops}
-        wrong = [name for name in given if (given[name] is not None) != (name in self.data.resources)]
-        if wrong:
-            raise UsageError(
-                f"this fit is in {' and '.join(self.data.resources)}; give {' and '.join(self.data.resources)} and nothing else."
-            )
-        X = np.stack([np.atleast_1d(np.asarray(given[name], float)) for name in self.data.resources])
-        N = np.full(X.shape[1], parse_quantity(params, "params"))
-        log, J = self.log_curve(N, X)
+        log, J = self.log_curve(np.full(resource.shape[1], params), resource)
         se = self.curve_error(J)
-        if len(X) == 2:
-            se = np.where(rests_on_split(self.data, N[0], X), np.inf, se)
-        t = student(level, self.dof)
-        frame = pd.DataFrame({"params": N, **{name: X[i] for i, name in enumerate(self.data.resources)}})
-        frame["loss"] = 10.0**log
-        frame["low"], frame["high"] = 10.0 ** (log - t * se), np.minimum(10.0 ** np.minimum(log + t * se, 2.0), 1.0)
-        return frame
+        return log, np.where(rests_on_split(self.data, params, resource), np.inf, se) if len(resource) == 2 else se
 
 
 def make_problem(bound: BoundLaw, data: FitData, specification: Specification, noise: Noise | None = None) -> Problem:

@@ -16,6 +16,11 @@ def student(level: float, dof: float) -> float:
     return float(stdtrit(max(dof, 1.0), 0.5 + level / 2))
 
 
+def loss_ends(log: Array, width: Array) -> tuple[Array, Array]:
+    """Return the ends of an interval of the loss from its middle and half width, both in log10; a loss is at most 1."""
+    return 10.0 ** (log - width), np.minimum(10.0 ** np.minimum(log + width, 2.0), 1.0)
+
+
 def holm(p: Array, level: float = LEVEL) -> NDArray[np.bool_]:
     """Return which hypotheses are rejected with a chance of at most `level` of any false one (Holm 1979)."""
     order, rejected = np.argsort(p), np.zeros(len(p), bool)

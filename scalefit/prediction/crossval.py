@@ -17,7 +17,7 @@ from scalefit.errors import FitError, UsageError, nearest
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
 from scalefit.laws.law import LN10, Law
-from scalefit.numerics.intervals import student
+from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
@@ -65,13 +65,7 @@ def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | N
 def evaluation_bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tuple[Array, Array]]:
     """Return the 50 and 95 % bands of a new evaluation: the curve's standard error [log10 loss] and the noise `sigma` [loss]."""
     total = np.sqrt(se**2 + (sigma / 10.0**fit_log / LN10) ** 2)
-    return {
-        f"cover{int(100 * level)}": (
-            10.0 ** (fit_log - student(level, dof) * total),
-            10.0 ** np.minimum(fit_log + student(level, dof) * total, 2.0),
-        )
-        for level in (0.5, 0.95)
-    }
+    return {f"cover{int(100 * level)}": loss_ends(fit_log, student(level, dof) * total) for level in (0.5, 0.95)}
 
 
 def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any] | None:
@@ -167,8 +161,7 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
         resource, loss = data.resource[:, i, rest], data.loss[i, rest]
         if len(loss) < 3:
             continue
-        log, J = fit.log_curve(np.full(len(loss), size), resource)
-        se = fit.curve_error(J)
+        log, se = fit.curve(float(size), resource)
         row: dict[str, Any] = score(10.0**log, loss, evaluation_bands(log, se, float(fit.noise.sigma[i]), fit.dof))
         begin = train.present[i]
         anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])

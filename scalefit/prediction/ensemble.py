@@ -17,7 +17,7 @@ from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10, Law
 from scalefit.numerics.ar1 import Noise
-from scalefit.numerics.intervals import student
+from scalefit.numerics.intervals import loss_ends, student
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
@@ -122,11 +122,8 @@ class Ensemble:
             sigma = np.maximum(sigma, np.sqrt(np.clip(loss * (1 - loss), 0, None) / eval_size))
         se_new = np.sqrt(se**2 + (sigma / loss / LN10) ** 2)
 
-        def ends(width: Array) -> tuple[Array, Array]:
-            return 10.0 ** (mean - t * width), np.minimum(10.0 ** (mean + t * width), 1.0)
-
-        low, high = ends(se)
-        new_low, new_high = ends(np.asarray(se_new))
+        low, high = loss_ends(mean, t * se)
+        new_low, new_high = loss_ends(mean, t * np.asarray(se_new))
         return {
             "loss": np.minimum(loss, 1.0),
             "low": low,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.fit import Fit, fit_data
+from scalefit.numerics.intervals import loss_ends
 from scalefit.prediction.crossval import baselines, evaluation_bands, score
 from scalefit.prediction.ensemble import average_offsets
 from scalefit.table.prepare import FitData
@@ -31,10 +32,14 @@ def all_sizes(data: FitData, law: str = "saturating") -> Numbers:
     return fitted_curves(fit_data(law, data))
 
 
-def fitted_curves(fit: Fit) -> Numbers:
-    """Return a fit's curves as `draw_law` draws them."""
+def fitted_curves(fit: Fit, count: int = GRID) -> Numbers:
+    """Return a fit's curves as `draw_law` draws them, lines of so many points."""
     data = fit.data
-    return {**_about(fit), "kind": "all sizes", "curves": [_fitted(fit, data, row) for row in range(len(data.params))]}
+    return {
+        **_about(fit),
+        "kind": "all sizes",
+        "curves": [_fitted(fit, data, row, count) for row in range(len(data.params))],
+    }
 
 
 def across_sizes(data: FitData) -> Numbers:
@@ -107,8 +112,8 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
         curve["fitted"] = _line(fit, size, np.append(grid[grid < edge], edge))
         curve["extrapolated"] = _line(fit, size, np.append(edge, grid[grid > edge]))
         rest, seen = x[count:], loss[count:]
-        log, J = fit.log_curve(np.full(len(rest), size), rest[None])
-        bands = evaluation_bands(log, fit.curve_error(J), float(fit.noise.sigma[row]), fit.dof)
+        log, se = fit.curve(float(size), rest[None])
+        bands = evaluation_bands(log, se, float(fit.noise.sigma[row]), fit.dof)
         curve["scores"] = score(10.0**log, seen, {"cover95": bands["cover95"]})
         curve["baselines"] = {"last_value": score(np.full(len(rest), loss[count - 1]), seen)["rmse"]}
         curves.append(curve)
@@ -171,21 +176,21 @@ def _points(data: FitData, row: int) -> tuple[Array, Array]:
     return data.resource[0, row, present], data.loss[row, present]
 
 
-def _grid(data: FitData, row: int) -> Array:
+def _grid(data: FitData, row: int, count: int = GRID) -> Array:
     x, _ = _points(data, row)
-    return np.geomspace(x.min(), x.max(), GRID)
+    return np.geomspace(x.min(), x.max(), count)
 
 
 def _line(fit: Fit, size: float, grid: Array) -> Numbers:
-    at: dict[str, Any] = {fit.data.resources[0]: grid}
-    line = fit.predict(float(size), **at)
-    return {"x": grid, **{name: line[name].to_numpy() for name in ("loss", "low", "high")}}
+    log, se = fit.curve(float(size), grid[None])
+    low, high = loss_ends(log, fit.quantile * se)
+    return {"x": grid, "loss": 10.0**log, "low": low, "high": high}
 
 
-def _fitted(fit: Fit, data: FitData, row: int) -> Numbers:
+def _fitted(fit: Fit, data: FitData, row: int, count: int = GRID) -> Numbers:
     (x, loss), size = _points(data, row), float(data.params[row])
     curve = {"params": size, "x": x, "loss": loss, "first": len(x), "extrapolated": None}
-    return curve | {"fitted": _line(fit, size, _grid(data, row))}
+    return curve | {"fitted": _line(fit, size, _grid(data, row, count))}
 
 
 def _level(k: float, x: Array, loss: Array) -> float:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.laws.law import LN10
-from scalefit.numerics.intervals import student
+from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.beyond import score_beyond
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
 from scalefit.table.prepare import FitData
@@ -132,7 +132,7 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
         )
 
     def columns(resource: Array) -> Columns:
-        log, se = log_curve_error(fit, params, resource)
+        log, se = fit.curve(params, resource)
         wide = np.full(len(log), unseen if np.isfinite(unseen) else 0.0)
         dof = fit.dof
         if beyond is not None:
@@ -144,18 +144,11 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
         new = np.sqrt(se**2 + (sigma / 10.0**log / LN10) ** 2)
         found = {"loss": np.minimum(10.0**log, 1.0)}
         for prefix, width in (("", t * se), ("new_", t * new)):
-            found[f"{prefix}low"] = 10.0 ** (log - width)
-            found[f"{prefix}high"] = np.minimum(10.0 ** np.minimum(log + width, 2.0), 1.0)
+            found[f"{prefix}low"], found[f"{prefix}high"] = loss_ends(log, width)
         return found
 
     words = None if beyond is None else _beyond_words(beyond.reach, ratio)
     return Road(BY_LAW, columns, warnings=warnings, beyond=words)
-
-
-def log_curve_error(fit: Fit, params: float, resource: Array) -> tuple[Array, Array]:
-    """Return log10 L of a size at values of the resource (Q, n), and its standard error; both (n,)."""
-    log, J = fit.log_curve(np.full(resource.shape[1], params), resource)
-    return log, fit.curve_error(J)
 
 
 def leave_size_out(fit: Fit) -> float:
