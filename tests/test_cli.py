@@ -306,6 +306,7 @@ ELSEWHERE = [line for line in COMMANDS if line.split()[1] == "paper"]
 """Run by tests/test_paper.py, in a copy of the repository."""
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(tmp_path):
     assert COMMANDS
     (tmp_path / "data").symlink_to(ROOT / "data")

@@ -85,11 +85,13 @@ def same(one, other, where="file", atol=1e-9):
         assert one == other, where
 
 
+@pytest.mark.slow
 def test_page_and_readme_are_what_the_code_makes(made):
     for name in ("paper_repro.md", "README.md"):
         assert (made / name).read_text() == (ROOT / name).read_text(), f"{name}: run make paper"
 
 
+@pytest.mark.slow
 def test_results_and_drawn_numbers_are_what_the_code_makes(made):
     committed = sorted(path.relative_to(ROOT) for path in (ROOT / "experiments" / "paper" / "results").glob("*.json"))
     committed += sorted(path.relative_to(ROOT) for path in (ROOT / "figures").glob("**/*.json"))
@@ -102,6 +104,7 @@ def test_results_and_drawn_numbers_are_what_the_code_makes(made):
 
 
 @pytest.mark.parametrize("name", [*FIGURES, "law"])
+@pytest.mark.slow
 def test_pictures_look_as_committed(made, name, tmp_path):
     for kind in ("png", "pdf", "json") if name != "law" else ("png",):
         assert (made / "figures" / f"{name}.{kind}").stat().st_size > 300
@@ -223,6 +226,7 @@ def test_luck_of_the_best_is_the_expected_minimum_of_normals(modules):
     assert finals.luck_of_the_best(falling, 0.0, 0.0) == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_sentence_that_no_longer_holds_stops_the_page(made, tmp_path):
     root = copy_repository(tmp_path)
     reuse = result("reuse")
@@ -269,6 +273,7 @@ def test_outside_a_checkout_is_told(tmp_path):
     assert "no checkout" in found.stderr
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_no_half_written_file(tmp_path):
     root = copy_repository(tmp_path)
     command = [str(Path(sys.executable).parent / "scalefit"), "paper", "--root", str(root)]

@@ -6,14 +6,16 @@ fitted to what is before the cuts and held against what came. The error so found
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.table.prepare import FitData
+from scalefit.laws.law import Curves, Law
 
 Array = NDArray[np.float64]
 RATIOS = (1.25, 1.6, 2.5, 4.0, 6.3, 10.0)
@@ -67,10 +69,10 @@ def score_beyond(fit: Fit, furthest: float) -> Beyond:
     furthest : float
         Largest multiple of the range that is asked for.
     """
-    data, ratios, errors = fit.data, [1.0], [0.0]
+    data, law, ratios, errors = fit.data, begun(fit), [1.0], [0.0]
     tops = np.where(data.present, data.resource[0], 0.0).max(1)
     for ratio in RATIOS:
-        squares = [square for end in ENDS for square in _squares(fit, data, tops * end, ratio)]
+        squares = [square for end in ENDS for square in _squares(law, fit, tops * end, ratio)]
         if squares:
             ratios.append(ratio)
             # Further is never better known.
@@ -80,8 +82,23 @@ def score_beyond(fit: Fit, furthest: float) -> Beyond:
     return Beyond(np.array(ratios), np.array(errors), float(max(len(data.params), 2)))
 
 
-def _squares(fit: Fit, data: FitData, ends: Array, ratio: float) -> list[float]:
+def begun(fit: Fit) -> Law:
+    """Return a fit's law, which begins where this fit ended if it has no start of its own and would have to search."""
+    law, theta = fit.law, fit.bound.external(fit.theta)
+    if law.start is not None:
+        return law
+    values = {param.name: theta[fit.bound.columns[param.name]] for param in law.params}
+
+    def start(curves: Sequence[Curves]) -> dict[str, Any]:
+        at = np.searchsorted(fit.data.sizes, [curve.params for curve in curves])
+        return {param.name: values[param.name][at] if param.per_size else values[param.name][0] for param in law.params}
+
+    return replace(law, start=start)
+
+
+def _squares(law: Law, fit: Fit, ends: Array, ratio: float) -> list[float]:
     """Return each run's squared mean error [log10 loss] in the window before `ends`, from what lies before ends / ratio."""
+    data = fit.data
     x = data.resource[0]
     first = (data.present & (x <= (ends / ratio)[:, None])).sum(1)
     window = data.present & (x > (WINDOW * ends)[:, None]) & (x <= (ends * (1 + 1e-9))[:, None])
@@ -89,7 +106,7 @@ def _squares(fit: Fit, data: FitData, ends: Array, ratio: float) -> list[float]:
     if not len(rows):
         return []
     try:
-        earlier = fit_data(fit.law, data.keep(rows, first=first[rows]), fit.specification)
+        earlier = fit_data(law, data.keep(rows, first=first[rows]), fit.specification)
     except FitError:
         return []
     found = []

@@ -19,7 +19,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.laws.law import LN10
 from scalefit.numerics.intervals import loss_ends, student
-from scalefit.prediction.beyond import score_beyond
+from scalefit.prediction.beyond import begun, score_beyond
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
@@ -156,14 +156,14 @@ def leave_size_out(fit: Fit) -> float:
 
     Infinite where there are too few sizes.
     """
-    data = fit.data
+    data, law = fit.data, begun(fit)
     if len(data.sizes) <= LEAST_SIZES:
         return float("inf")
     squares = []
     for size in data.sizes:
         here = data.keep(data.params == size)
         try:
-            without = fit_data(fit.law, data.keep(data.params != size), fit.specification)
+            without = fit_data(law, data.keep(data.params != size), fit.specification)
         except FitError:
             continue
         log, _ = without.log_curve(np.full(here.points, size), here.resource[:, here.present])

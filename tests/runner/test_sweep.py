@@ -102,6 +102,7 @@ def wait_for(path, lines):
     raise AssertionError(f"{path} never came")
 
 
+@pytest.mark.slow
 def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference):
     # Long enough that the signals below come before its end.
     tiny.write_text(TINY.replace("steps = 8", "steps = 160").replace("every = 2", "every = 8") + "reuse = [16]\n")
