@@ -216,7 +216,7 @@ def test_per_size_law_is_refused_for_an_unseen_size(runs):
     """By the law itself; a fit of a series answers by other laws, where there are sizes enough for those."""
     (data,) = prepare(runs, "samples", {"series": "base"})
     with pytest.raises(FitError, match="says nothing about 100B"):
-        fit_data("saturating", data).predict("100B", samples=[1e4])
+        fit_data("saturating", data).curve(100e9, np.array([[1e4]]))
     three = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] < 5e9)].reset_index(drop=True)
     with pytest.raises(FitError, match="predicting an unseen size needs 4"):
         sf.fit(sf.as_runs(three)).predict("100B", samples=[1e4])

@@ -4,6 +4,7 @@ import itertools
 import re
 import shutil
 
+import pandas as pd
 import pytest
 
 from tests.conftest import BROWSERS, PAPER, RUNS, scalefit
@@ -120,6 +121,18 @@ def test_few_sizes_and_other_tables_are_told(tmp_path, runs):
     assert found.returncode == 0, found.stderr
     assert "none can be held out" in (tmp_path / "small.html").read_text()
     assert scalefit("report", RUNS, "--out", "report.txt", cwd=tmp_path).returncode == 2
+
+
+def test_one_size_is_reported_as_far_as_it_goes(tmp_path, runs):
+    """The study of reuse: each series has one size, whose own line is fitted, and reuse is answered."""
     one = scalefit("report", PAPER / "reuse.parquet", "--out", "reuse.html", cwd=tmp_path)
-    assert one.returncode == 1
-    assert "Traceback" not in one.stderr
+    assert one.returncode == 0, one.stderr
+    page = (tmp_path / "reuse.html").read_text()
+    assert "one size, so nothing is said of others" in page
+    assert all(str(tau) in page for tau in ("tau 25", "tau 50"))
+    assert "The slope k(N)" not in page
+    lone = runs.frame[(runs.frame["series"] == "instruct") & (runs.frame["params"] < 1e9)]
+    mixed = pd.concat([runs.frame[runs.frame["series"] == "base"], lone.assign(loss=0.9)])
+    mixed.to_csv(tmp_path / "mixed.csv", index=False)
+    assert scalefit("report", "mixed.csv", "--out", "mixed.html", cwd=tmp_path).returncode == 0
+    assert "instruct on holdout is left out:" in (tmp_path / "mixed.html").read_text()
