@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from common import ROOT, SERIES, paper_table, save
 
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, styled
 from scalefit.units import format_quantity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import SERIES, paper_table, result, save
 
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import new_figure, styled
 
 OFFSET = {"base": -0.08, "instruct": 0.08}

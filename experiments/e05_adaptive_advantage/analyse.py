@@ -15,7 +15,7 @@ import pandas as pd
 from study import DATA, against, by_law, put_result, save, section
 
 import scalefit as sf
-from scalefit.plotting.arms import draw_arms
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.style import new_figure, ordered_colours, styled
 
 ARMS = {"grpo": "GRPO", "dr-grpo": "Dr. GRPO", "rloo": "RLOO", "fade": "FADE"}

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw, law_resource
-from scalefit.fitting.judge import DRIFT, allow_for_drift, inverse, judge, refuse_hopeless, rests_on_split, sandwich
 from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.point_problem import PointProblem
 from scalefit.fitting.problem import Problem
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
+from scalefit.fitting.status import DRIFT, allow_for_drift, inverse, judge, refuse_hopeless, rests_on_split, sandwich
 from scalefit.laws import get_law
 from scalefit.laws.law import Law
 from scalefit.numerics.ar1 import Noise, effective_points

@@ -11,8 +11,8 @@ import pandas as pd
 
 from scalefit.errors import FitError
 from scalefit.names import file_names
-from scalefit.plotting.arms import draw_arms
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
+from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.studies import draw_horizon, draw_passes
 from scalefit.plotting.style import new_figure, new_panels, save_figure, styled
 from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems_legend

@@ -25,10 +25,11 @@ from scalefit.studies.budget import Plan
 from scalefit.studies.design import Design
 from scalefit.studies.horizon import Horizon
 from scalefit.studies.recipes import Comparison
+from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
 from scalefit.studies.rollouts import Rollouts
 from scalefit.studies.sharpening import Sharpening
-from scalefit.studies.systems import Ranking
+from scalefit.studies.systems import Ranking, Transfer
 from scalefit.units import format_quantity
 
 Result = TypeVar("Result", bound=Answer)
@@ -222,3 +223,26 @@ def _ranking(axes: Axes, found: Ranking) -> None:
     _whole(axes).set_size_inches(6.0, max(2.5, 1.0 + 0.25 * len(found.rows)))
     axes.set_xlabel("score, 95 %")
     axes.set_title(found.headline, loc="left", wrap=True)
+
+
+@picture_of(Transfer)
+def _transfer(axes: Axes, found: Transfer) -> None:
+    draw_intervals(axes, [found.target], [(found.tau, found.low, found.high)])
+    axes.axvline(0, color="0.4", lw=0.8)
+    axes.set_xlim(-1.05, 1.05)
+    _whole(axes).set_size_inches(6.0, 1.8)
+    axes.set_xlabel(f"Kendall's tau with {found.source}, 95 %")
+    axes.set_title(f"{found.systems} systems, {found.pairs} pairs", loc="left")
+
+
+@picture_of(Resolution)
+def _resolution(axes: Axes, found: Resolution) -> None:
+    known = [(row["problems"], row["seeds"]) for row in found.table if row["seeds"] is not None]
+    if not known:
+        raise ScalefitError("no number of seeds shows this difference; there is nothing to draw.")
+    problems, seeds = zip(*known, strict=True)
+    axes.plot(problems, seeds, "o-", ms=4, lw=1.2, color=LINE)
+    log_ticks(axes, "x", problems)
+    axes.set_ylim(0, 1.1 * max(seeds))
+    axes.set(xlabel="evaluation problems", ylabel="seeds an arm")
+    axes.set_title(f"To see a difference of {found.difference:g} at loss {found.loss:g}", loc="left")

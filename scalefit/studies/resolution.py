@@ -46,10 +46,11 @@ class Resolution(Answer):
         for row in self.table:
             seeds = row["seeds"]
             rows.append([f"{row['problems']:g}", "no number of seeds" if seeds is None else f"{seeds:g}"])
-        return (
-            f"to see a difference of {self.difference:g} at loss {self.loss:g} with chance {self.power:.0%} (two-sided 5 %), "
-            f"seeds spread by {self.run_sd:g}, arms correlated by {self.pairing:g} on a problem:\n{text_table(rows)}"
+        about = (
+            f"  seen with chance {self.power:.0%} (two-sided 5 %), where seeds spread by {self.run_sd:g} and arms are "
+            f"correlated by {self.pairing:g} on a problem"
         )
+        return "\n".join([self.headline, about, text_table(rows)])
 
 
 def resolve_difference(
