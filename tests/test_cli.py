@@ -239,6 +239,7 @@ def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
         (lambda frame: frame[frame["params"] > 5e9], "4 sizes; it needs 5"),
     ],
 )
+@pytest.mark.slow
 def test_figures_of_lesser_tables(tmp_path, change, words):
     runs = sf.read_runs(RUNS)
     frame = change(runs.frame[runs.frame["series"] == "base"])
@@ -249,6 +250,7 @@ def test_figures_of_lesser_tables(tmp_path, change, words):
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.slow
 def test_figures_of_several_evaluations_and_odd_names(tmp_path):
     """A picture for each evaluation, none over another's, whatever a series is called."""
     runs = sf.read_runs(RUNS)

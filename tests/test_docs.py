@@ -15,6 +15,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.slow
 def test_examples_run(page, tmp_path):
     """All of a page's Python in one process, from the repository's root."""
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S))

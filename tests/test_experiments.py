@@ -137,6 +137,7 @@ def test_what_is_measured_of_advantages_and_logic_is_there(benchmarks, monkeypat
     assert max(found["advantages"]["share of a step"].values()) <= 0.05
 
 
+@pytest.mark.slow
 def test_readme_says_what_the_studies_found():
     """The lines on e05 and e06, from their tables."""
     text = (ROOT / "README.md").read_text()

@@ -48,7 +48,9 @@ def start(code, *arguments):
     return process
 
 
-@pytest.mark.parametrize("name", ["runs.parquet", "runs.csv", "link.parquet"])
+@pytest.mark.parametrize(
+    "name", ["runs.parquet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("runs.csv", "link.parquet"))]
+)
 def test_four_at_once_each_add_their_runs(tmp_path, name):
     """Started together on a table that is not there yet; two rounds, the second onto what the first made."""
     (tmp_path / "link.parquet").symlink_to("far.parquet")

@@ -225,6 +225,7 @@ def test_best_and_majority_are_never_taken_for_means(tmp_path, name):
             sf.import_runs(None, path, FACTS, metric=name)
 
 
+@pytest.mark.slow
 def test_a_training_reward_is_used_when_said_and_every_command_says_so(tmp_path):
     rows = [{"step": step, "rewards/acc/mean": 0.1 + 0.02 * step, "rewards/fmt/mean": 1.0} for step in range(1, 21)]
     lines(tmp_path / "run.jsonl", rows)
@@ -616,6 +617,7 @@ def as_toml(facts):
     return "".join(f'{name} = "{value}"\n' for name, value in facts.items())
 
 
+@pytest.mark.slow
 def test_four_processes_that_add_at_once_end_with_all_runs(tmp_path):
     for at in range(4):
         FORMATS["Tinker"][0](tmp_path).rename(tmp_path / f"run{at}.jsonl")

@@ -73,6 +73,7 @@ HF = TINY.replace(
 )
 
 
+@pytest.mark.slow
 def test_the_same_loop(tiny_llama, tmp_path):
     config = tmp_path / "hf.toml"
     config.write_text(HF.replace("{}", str(tiny_llama)).replace("[task]", '[policy]\nkind = "hf"\n[task]'))

@@ -75,6 +75,7 @@ def own(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_task_and_an_advantage_from_outside_are_run_and_swept(own):
     made = run("x.toml", cwd=own)
     assert made.returncode == 0, made.stderr

@@ -134,6 +134,7 @@ def test_worker_killed_goes_on_and_ctrl_c_ends_cleanly(tiny, tmp_path, reference
     assert rows(tmp_path / "runs.parquet")["step"].iloc[-1] == 160
 
 
+@pytest.mark.slow
 def test_checkpoint_cut_short_is_made_again(tiny, tmp_path, reference):
     folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r1-s0"
     make(read_config(tiny).runs()[0], folder, killed_in=3)
@@ -157,6 +158,7 @@ def test_another_configuration_is_refused(tmp_path, undisturbed):
     assert "was not made by this configuration" in made.stderr
 
 
+@pytest.mark.slow
 def test_full_disk_keeps_what_was_made(tiny, tmp_path, reference, small_disk):
     """A disk with room for some rows and no more."""
     (small_disk / "ballast").write_bytes(b"x" * 560 * 1024)
@@ -170,6 +172,7 @@ def test_full_disk_keeps_what_was_made(tiny, tmp_path, reference, small_disk):
     pd.testing.assert_frame_equal(rows(small_disk / "runs.parquet"), reference, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_sweep_through_a_link_writes_the_table_there(tiny, tmp_path, reference):
     (tmp_path / "far").mkdir()
     (tmp_path / "runs.parquet").symlink_to("far/table")
@@ -308,6 +311,7 @@ LOGIC = LOGIC.replace("seeds = [0]", 'task.fragment = ["implication", "negation"
 )
 
 
+@pytest.mark.slow
 def test_depths_and_fragments_are_a_grid(tiny, tmp_path):
     """Each of them a run with its own evaluation and columns, and base models shared by depths."""
     tiny.write_text(LOGIC.replace("steps = 8", "steps = 2").replace("tokens = 60_000", "tokens = 6_000"))
