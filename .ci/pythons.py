@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = [
     f"tests/test_{name}.py"
-    for name in "table columns reading fit_file output names locks laws units validation fitting cli cost horizon sharpening".split()
+    for name in "table columns reading fit_file output names locks laws units validation fitting own_law numerics prediction select ends cli cli_face pictures cost horizon sharpening".split()
 ]
 
 
