@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = [
     f"tests/test_{name}.py"
-    for name in "table columns reading fit_file output names locks laws units validation fitting own_law numerics prediction select ends cli cli_face pictures cost horizon sharpening".split()
+    for name in "table columns reading fit_file output names locks laws units validation fitting own_law numerics prediction ends cli cli_face cost horizon sharpening".split()
 ]
 
 
@@ -44,13 +44,14 @@ def main() -> None:
             "--constraint",
             "constraints.txt",
             "--editable",
-            ".[plot]",
+            ".[plot,report]",
             "pytest",
+            "pytest-xdist",
             "hypothesis",
             "polars",
         ]
         subprocess.run([f"{folder}/bin/pip", *install], check=True, cwd=ROOT)
-        subprocess.run([f"{folder}/bin/pytest", "-m", "not slow", *TESTS], check=True, cwd=ROOT)
+        subprocess.run([f"{folder}/bin/pytest", "-n", "2", "-m", "not slow", *TESTS], check=True, cwd=ROOT)
     if missing:
         print(f"not on this machine, hence not tested: Python {', '.join(missing)}", flush=True)
 

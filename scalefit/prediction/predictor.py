@@ -160,10 +160,11 @@ class SeriesFit(Answer):
     def summary(self) -> str:
         """Return the text that `scalefit fit` prints."""
         fit = self.fit
+        between = " (mostly between sizes; see crossval)" if len(fit.data.sizes) > 1 else ""
         lines = [
             self.headline,
             f"  {fit.law.formula}",
-            f"  R² {fit.r2:.5f} (mostly between sizes; see crossval); noise correlation {fit.noise.rho:.2f}",
+            f"  R² {fit.r2:.5f}{between}; noise correlation {fit.noise.rho:.2f}",
             *(f"  note: {note}" for note in fit.notes),
             text_table(
                 [
