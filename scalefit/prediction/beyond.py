@@ -45,7 +45,7 @@ class Beyond:
     dof: float
 
     def error(self, ratio: Array) -> Array:
-        """Return the error at multiples of the range (1 and below: 0); beyond the last it grows as between the last two."""
+        """Return the error at multiples of the range (1 and below: 0); beyond the last it grows in log X as on the way there."""
         x, at = np.log(self.ratios), np.log(np.maximum(ratio, 1.0))
         inside = np.interp(at, x, self.errors)
         if len(x) < 2:

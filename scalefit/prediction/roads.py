@@ -123,21 +123,20 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
     data, warnings = fit.data, []
     limit = range_end(data, params)
     beyond = score_beyond(fit, ratio) if ratio > 1.001 and len(data.resources) == 1 else None
-    unseen = 0.0 if is_fitted(fit, params) else leave_size_out(fit)
+    unseen, folds = (0.0, fit.dof) if is_fitted(fit, params) else leave_size_out(fit, params)
     own = np.isclose(data.params, params, rtol=1e-9)
     sigma = float(np.median(fit.noise.sigma[own] if own.any() else fit.noise.sigma))
     if not np.isfinite(unseen):
         warnings.append(
-            f"{format_quantity(params)} was not fitted, and there are too few sizes to leave one out: how wrong the law is there is not known"
+            f"{format_quantity(params)} was not fitted, and there are too few sizes to leave one out: how wrong the law is there is not known, and its band says nothing"
         )
 
     def columns(resource: Array) -> Columns:
         log, se = fit.curve(params, resource)
-        wide = np.full(len(log), unseen if np.isfinite(unseen) else 0.0)
-        dof = fit.dof
+        wide, dof = np.full(len(log), unseen), min(fit.dof, folds)
         if beyond is not None:
             wide = np.hypot(wide, beyond.error(resource[0] / limit))
-            dof = min(fit.dof, beyond.dof)
+            dof = min(dof, beyond.dof)
         far = wide > se
         t = np.where(far, student(level, dof), student(level, fit.dof))
         se = np.maximum(se, wide)
@@ -151,24 +150,36 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
     return Road(BY_LAW, columns, warnings=warnings, beyond=words)
 
 
-def leave_size_out(fit: Fit) -> float:
-    """Return a closed law's root mean square error of a size's whole curve, each left out in turn [log10 loss].
+def leave_size_out(fit: Fit, params: float) -> tuple[float, int]:
+    """Return a closed law's error on sizes that it has not seen [log10 loss], and how many predictions it rests on.
 
-    Infinite where there are too few sizes.
+    It is the root mean square of the error of a size's whole curve, each size left out in turn. For a size beyond those
+    fitted it is no less than on sizes that were predicted from the smaller ones alone (the larger ones, for a size below):
+    what holds between sizes may not hold beyond them. Infinite where there are too few sizes.
     """
-    data, law = fit.data, begun(fit)
-    if len(data.sizes) <= LEAST_SIZES:
+    data, sizes = fit.data, fit.data.sizes
+    if len(sizes) <= LEAST_SIZES:
+        return float("inf"), 1
+    squares = [_left_out(fit, size, data.params != size) for size in sizes]
+    outward = []
+    if params > sizes[-1]:
+        outward = [*(_left_out(fit, size, data.params < size) for size in sizes[LEAST_SIZES:-1]), squares[-1]]
+    elif params < sizes[0]:
+        outward = [squares[0], *(_left_out(fit, size, data.params > size) for size in sizes[1:-LEAST_SIZES])]
+    error = max(float(np.sqrt(np.mean(some))) for some in (squares, outward) if some)
+    return error, len(squares) + max(len(outward) - 1, 0)
+
+
+def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> float:
+    """Return the squared error of a size's mean loss [log10 loss] where the law was fitted to some rows; infinite where it cannot be."""
+    data = fit.data
+    here = data.keep(data.params == size)
+    try:
+        without = fit_data(begun(fit), data.keep(rows), fit.specification)
+    except FitError:
         return float("inf")
-    squares = []
-    for size in data.sizes:
-        here = data.keep(data.params == size)
-        try:
-            without = fit_data(law, data.keep(data.params != size), fit.specification)
-        except FitError:
-            continue
-        log, _ = without.log_curve(np.full(here.points, size), here.resource[:, here.present])
-        squares.append(float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)) ** 2))
-    return float(np.sqrt(np.mean(squares))) if squares else float("inf")
+    log, _ = without.log_curve(np.full(here.points, size), here.resource[:, here.present])
+    return float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)) ** 2)
 
 
 def _beyond_words(reach: float, ratio: float) -> str:
