@@ -107,10 +107,12 @@ def test_noise_free_curve_is_recovered(name):
     np.testing.assert_allclose(predicted, data.loss.ravel(), atol=2e-6)
 
 
+@pytest.mark.parametrize("least", [0, 7e9])
+@pytest.mark.parametrize("x", ["samples", "flops"])
 @pytest.mark.parametrize("name", ["sigmoid", "exponential", "saturating-power", "broken-power", "decomposition"])
-def test_curve_laws_fit_the_papers_curves_within_noise(runs, name):
-    (data,) = prepare(runs, "samples", {"series": "instruct"})
-    part = data.keep(data.params >= 7e9)
+def test_curve_laws_fit_the_papers_curves_within_noise(runs, name, x, least):
+    (data,) = prepare(runs, x, {"series": "instruct"})
+    part = data.keep(data.params >= least)
     fit = fit_data(name, part, OLS)
     # A straight power law per size is nested in or close to each form: none may be clearly worse.
     assert fit.r2 > fit_data("power", part, OLS).r2 - 2e-3

@@ -114,7 +114,8 @@ def _broken_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
     }
 
 
-_BROKEN_SLOPES = (-2.0, 5.0)
+_BROKEN_LEVEL, _BROKEN_SLOPES = (-20.0, 20.0), (-2.0, 5.0)
+_BROKEN_ENDS = np.array([_BROKEN_LEVEL, _BROKEN_SLOPES, _BROKEN_SLOPES]).T
 
 
 def _broken_start(curves: list[Curves]) -> dict[str, object]:
@@ -138,7 +139,7 @@ def _broken_start(curves: list[Curves]) -> dict[str, object]:
 
 
 def _break_at(place: float, x: Array, y: Array, loss: Array) -> tuple[float, float, float, float, float]:
-    """Return squared error, E, k, k_late and log10 X_break of the best line with its break there; slopes within bounds."""
+    """Return squared error, E, k, k_late and log10 X_break of the best line with its break there, within bounds."""
     soft = np.log10(1 + 10.0 ** np.minimum(x - place, 300))
     # log10 L = E - k (x - soft) - k_late soft, each point weighing as in L.
     design, target = np.stack([np.ones_like(x), soft - x, -soft], 1) * loss[:, None], y * loss
@@ -147,13 +148,13 @@ def _break_at(place: float, x: Array, y: Array, loss: Array) -> tuple[float, flo
     while True:
         rest = target - design[:, ~free] @ values[~free]
         values[free] = np.linalg.lstsq(design[:, free] / size[free], rest, rcond=1e-9)[0] / size[free]
-        inside = np.clip(values[1:], *_BROKEN_SLOPES)
-        out = np.abs(inside - values[1:])
+        inside = np.clip(values, *_BROKEN_ENDS)
+        out = np.abs(inside - values)
         if not out.any():
             E, k, k_late = map(float, values)
             return float(np.sum((design @ values - target) ** 2)), E, k, k_late, place
-        at = 1 + int(np.argmax(out))
-        values[at], free[at] = inside[at - 1], False
+        at = int(np.argmax(out))
+        values[at], free[at] = inside[at], False
 
 
 def curve_law(
@@ -216,7 +217,7 @@ CURVES = (
         "log10 L = E - k log10 X - (k_late - k) log10(1 + X/X_break), per size",
         "Caballero et al. 2023, arXiv:2210.14891, one smooth break of width 1",
         (
-            param("E", "log10 loss", -20, 20),
+            param("E", "log10 loss", *_BROKEN_LEVEL),
             param("k", "1", *_BROKEN_SLOPES),
             param("k_late", "1", *_BROKEN_SLOPES),
             param("X_break", "resource", 1e-6, 1e40, "log"),
