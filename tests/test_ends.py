@@ -215,6 +215,16 @@ def test_a_size_of_one_run_an_arm_takes_the_scatter_of_another_size():
     assert half[1]["se"] == pytest.approx(half[0]["se"] * np.sqrt(3))
 
 
+def test_a_size_that_cannot_be_compared_refuses_itself_alone():
+    """One run an arm looks to the other sizes for their scatter; one of them is too short to have any."""
+    runs = sf.read_runs(E03).frame.astype({"run_id": str})
+    alone = runs[runs["seed"] == 0].assign(params=1e6, run_id=lambda rows: "b" + rows["run_id"])
+    short = runs[runs["step"] <= runs["step"].min() + 3].assign(params=2e6, run_id=lambda rows: "c" + rows["run_id"])
+    found = sf.study_rollouts(pd.concat([runs, alone, short]))
+    assert [one.params for one in found] == [runs["params"].iloc[0], 1e6]
+    assert list(found.unanswered) == ["base on arithmetic, 2M"]
+
+
 def test_arms_that_end_apart_are_compared_where_all_have_been():
     """Equal compute: the dearer arm by its level half-way through, between its evaluations."""
     x = np.linspace(64, 6400, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -142,7 +143,12 @@ def known_scatter(ends: Arms[Measured], siblings: Sequence[Arms[Single]]) -> Sca
     own = scatter([list(ends.values())])
     if own.runs or own.pairs:
         return own
-    return scatter(list(ends_at(arms, common_reach(chain(*arms.values()))[1]).values()) for arms in siblings)
+    others = []
+    for arms in siblings:
+        # A size whose own runs cannot be compared refuses itself, not this one.
+        with suppress(FitError):
+            others.append(list(ends_at(arms, common_reach(chain(*arms.values()))[1]).values()))
+    return scatter(others)
 
 
 def ends_at(arms: Arms[Single], until: float) -> Arms[Measured]:
