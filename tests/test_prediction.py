@@ -87,16 +87,19 @@ def test_a_closed_law_on_a_size_left_out_is_as_wide_as_it_was_wrong(runs):
     assert point["loss"] == pytest.approx(10 ** log[0])
     assert np.log10(point["high"] / point["loss"]) > 2 * fit.quantile * se[0]
     (data,) = prepare(runs, "samples", BASE)
-    errors = []
-    for size in data.sizes:
-        held = data.keep(data.params == size)
-        log, _ = fit_data("saturating-linear", data.keep(data.params != size)).log_curve(
-            np.full(held.points, size), held.resource[:, held.present]
-        )
-        errors.append(np.log10((10**log).mean() / held.loss[held.present].mean()))
-    error, predictions = leave_size_out(fit.fit, 10e9)
-    assert error == pytest.approx(np.sqrt(np.mean(np.square(errors))))
-    assert predictions == len(data.sizes)
+
+    def missed(size, rows):
+        held, without = data.keep(data.params == size), fit_data("saturating-linear", data.keep(rows))
+        log, _ = without.log_curve(np.full(held.points, size), held.resource[:, held.present])
+        return np.log10((10**log).mean() / held.loss[held.present].mean()) ** 2
+
+    left_out = [missed(size, data.params != size) for size in data.sizes]
+    from_below = [missed(size, data.params < size) for size in data.sizes[3:]]
+    from_above = [missed(size, data.params > size) for size in data.sizes[:-3]]
+    for size, worst, predictions in ((10e9, left_out, 7), (100e9, from_below, 10), (1e8, from_above, 10)):
+        wanted = max(np.mean(left_out), np.mean(worst)) ** 0.5
+        assert leave_size_out(fit.fit, size) == (pytest.approx(wanted), predictions)
+    assert np.mean(from_below) > np.mean(left_out)
 
 
 @pytest.mark.parametrize("law", ["saturating-linear", "saturating-affine", "saturating-crossing"])
