@@ -440,3 +440,14 @@ def test_the_unit_of_params_does_not_matter(law, factor):
         assert theirs.k(size * factor).value == pytest.approx(mine.k(size).value, rel=1e-4)
     if "N0" in mine.params:
         assert theirs.params["N0"].value == pytest.approx(factor * mine.params["N0"].value, rel=1e-3)
+
+
+def test_what_rounding_drowns_is_not_called_certain():
+    """Eight parameters on two straight curves whose residuals drift: no direction of no effect may leave a band without width."""
+    truth = {"k_max": 0.05, "N0": 3e9, "E": [0.02, 0.02]}
+    samples = np.linspace(500, 2e4, 15)
+    table = sf.simulate("saturating", truth, params=[1e8, 1e9], samples=samples, sigma=0.01, rho=0.3, seed=2)
+    fit = sf.fit(table, "decomposition").fit
+    assert fit.status == "unidentified"
+    _, se = fit.curve(1e9, samples[None])
+    assert (se > 1e-3).all()

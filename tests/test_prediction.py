@@ -159,6 +159,27 @@ def test_what_lies_beyond_is_told():
     assert outside.frame.attrs["warnings"] == outside.warnings
 
 
+def test_what_lies_before_the_range_is_told_and_no_loss_is_above_one(fits):
+    found = fits["power"].predict_size("7B", samples=[1, 100, 5e4])
+    assert any("samples 1 lies before the range measured, which begins at 512" in text for text in found.warnings)
+    assert all(0 <= point["low"] <= point["loss"] <= point["high"] <= 1 for point in found.curve)
+
+
+def test_the_error_beyond_is_that_of_fits_to_the_earlier_parts():
+    """Runs taken to end at 1, .7 and .5 of their length, cut at 1 / 1.25 of that; a power law on a bent curve, no noise."""
+    (data,) = prepare(bent_runs(0, 5e4, sigma=0.0))
+    data = data.keep(data.params == data.sizes[0])
+    x, loss = data.resource[0, 0], data.loss[0]
+    squares = []
+    for end in (5e4, 3.5e4, 2.5e4):
+        early, late = x <= end / 1.25, (x > 0.8 * end) & (x <= end * (1 + 1e-9))
+        fit = fit_data("power", data.keep(np.array([True]), first=int(early.sum())))
+        k, E = fit.theta
+        squares.append(np.log10((10 ** (E - k * np.log10(x[late]))).mean() / loss[late].mean()) ** 2)
+    found = score_beyond(fit_data("power", data), 1.25)
+    np.testing.assert_allclose(found.errors, [0.0, np.sqrt(np.mean(squares))], rtol=1e-6)
+
+
 def test_nothing_is_scored_where_runs_are_too_short():
     runs = sf.simulate("power", {"k": [0.1], "E": [0.0]}, params=SIZES[:1], samples=np.arange(1, 7) * 1e3, sigma=0.01)
     found = sf.fit(runs, law="power").predict_size(SIZES[0], samples=1e5)

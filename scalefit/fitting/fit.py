@@ -138,7 +138,9 @@ class Fit:
         It is infinite where it rests on a direction that the data do not determine.
         """
         variance = np.einsum("np,pq,nq->n", slope, self._everywhere, slope)
-        return np.where(variance > BEYOND**2, np.inf, np.sqrt(np.maximum(variance, 0)))
+        # Where rounding has left a variance below 0, it has left nothing of it.
+        drowned = (slope[:, np.diag(self._everywhere) < 0] != 0).any(1) | (variance < -1e-12)
+        return np.where((variance > BEYOND**2) | drowned, np.inf, np.sqrt(np.maximum(variance, 0)))
 
     def k(self, params: str | float) -> Estimate:
         """Return k(N) at a model size, with a 95 % interval by the delta method on log k; infinite if not determined.

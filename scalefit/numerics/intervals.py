@@ -18,7 +18,7 @@ def student(level: float, dof: float) -> float:
 
 def loss_ends(log: Array, width: Array) -> tuple[Array, Array]:
     """Return the ends of an interval of the loss from its middle and half width, both in log10; a loss is at most 1."""
-    return 10.0 ** (log - width), np.minimum(10.0 ** np.minimum(log + width, 2.0), 1.0)
+    return 10.0 ** np.minimum(log - width, 0.0), 10.0 ** np.minimum(log + width, 0.0)
 
 
 def holm(p: Array, level: float = LEVEL) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.fitting.fit import Estimate, Fit
 from scalefit.prediction.ensemble import Anchor
-from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_end, round_values
+from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
@@ -214,6 +214,12 @@ def _far(data: FitData, params: float, values: Array, road: Road) -> list[str]:
     if params < data.sizes[0] * (1 - 1e-9):
         warnings.append(
             f"{format_quantity(params)} is below the smallest size fitted ({format_quantity(data.sizes[0])})"
+        )
+    begin, least = range_begin(data, params), float(values[0].min())
+    if least < 0.999 * begin:
+        warnings.append(
+            f"{data.resources[0]} {format_quantity(least)} lies before the range measured, which begins at {format_quantity(begin)}; "
+            "how wrong the law is there is not known"
         )
     limit, most = range_end(data, params), float(values[0].max())
     if most > 1.001 * limit:

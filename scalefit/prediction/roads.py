@@ -43,13 +43,21 @@ class Road:
     """What to say where the range measured is left."""
 
 
-def range_end(data: FitData, params: float) -> float:
-    """Return the end of the range measured: the size's own where it was measured; flops scale with size."""
-    ends = np.where(data.present, data.resource[0], 0.0)
+def _measured(data: FitData, params: float) -> Array:
+    """Return where was measured: the size's own values where there are any, else those of all; flops scale with size."""
     own = np.isclose(data.params, params, rtol=1e-9)
-    if own.any():
-        return float(ends[own].max())
-    return float((ends * _scale(data, params)).max())
+    seen = data.present & own[:, None] if own.any() else data.present
+    return np.asarray((data.resource[0] * (1.0 if own.any() else _scale(data, params)))[seen])
+
+
+def range_begin(data: FitData, params: float) -> float:
+    """Return the beginning of the range measured."""
+    return float(_measured(data, params).min())
+
+
+def range_end(data: FitData, params: float) -> float:
+    """Return the end of the range measured."""
+    return float(_measured(data, params).max())
 
 
 def round_values(data: FitData, params: float, count: int = 5) -> Array:
