@@ -129,10 +129,11 @@ def test_exit_codes_follow_one_rule(words, code, tmp_path):
     assert "Traceback" not in found.stderr
 
 
-def test_a_reader_that_leaves_is_no_fault(tmp_path):
+@pytest.mark.parametrize("asked", ["laws", "--help", "fit --help"])
+def test_a_reader_that_leaves_is_no_fault(asked, tmp_path):
     """As in `scalefit laws | head -1`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "scalefit", "laws"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+        [sys.executable, "-m", "scalefit", *asked.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
     )
     process.stdout.close()
     assert (process.wait(60), process.stderr.read()) == (0, b"")

@@ -105,6 +105,11 @@ def run() -> None:
     except (ReaderLeft, BrokenPipeError):
         _drop_stdout()
         sys.exit(0)
+    except SystemExit as left:
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
+        _drop_stdout()  # the help's printer ends with 1 where its reader has left
+        sys.exit(0)
     except OSError as error:
         print(
             f"scalefit: {error.filename or 'a file, or standard output'}: {error.strerror or error}. Nothing was changed there.",

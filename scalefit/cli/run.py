@@ -50,11 +50,11 @@ def run(
     if engine is not None:
         settings = dataclasses.replace(settings, engine=engine)
         check(settings, f"{config} with --engine {engine}")
+    cluster = _cluster(on, jobs, cpus=cpus, gpus=gpus, memory=memory)
     if dry_run:
         _print_dry_run(settings, config, parts_of(out), as_json)
         return
     _require_engine(settings)
-    cluster = _cluster(on, jobs, cpus=cpus, gpus=gpus, memory=memory)
     try:
         outcome = run_sweep(settings, out, jobs, _Bar(), cluster)
     except (KeyboardInterrupt, Interrupted):

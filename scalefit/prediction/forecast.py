@@ -78,7 +78,7 @@ class Forecast(Answer):
         if self.stop is not None:
             lines.append(self._stop_text(self.stop))
         lines.append("  forms: " + ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items()))
-        lines.append(f"  band: calibrated on forecasts of {self.calibrated_on}")
+        lines.append(f"  band: {self.calibrated_on}")
         return "\n".join([*lines, *warning_lines(self.warnings)])
 
     def _chance_text(self, chance: dict[str, Any]) -> str:
@@ -171,7 +171,11 @@ def forecast(
         chance=None if loss is None else _chance(loss, grid, found, resource),
         stop=stop,
         weights=weights,
-        calibrated_on=f"{calibration.runs} runs of the table" if able else "Student's t: too few runs to calibrate on",
+        calibrated_on=(
+            f"calibrated on forecasts of {calibration.runs} runs of the table"
+            if able
+            else "Student's t: too few runs to calibrate on"
+        ),
         warnings=_warnings(target, calibration, end / now, found),
     )
 

@@ -146,7 +146,7 @@ def study_horizon(
     if depth not in frame or frame[depth].isna().all():
         raise FitError(
             f"{runs.path}: the horizon law needs a column {depth!r}, the number of steps of a problem's proof; scalefit run writes it for "
-            "the task 'logic' ([sweep] depth = [2, 4, 8])."
+            "the task 'logic' ([sweep] task.depth = [2, 4, 8])."
         )
     crossings = compute_to_target(runs, target=target, x=x)
     if depth not in crossings or (kind in frame and kind not in crossings):
