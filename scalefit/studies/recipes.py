@@ -76,7 +76,8 @@ class Comparison(Answer):
         lines = [
             self.headline,
             text_table(rows),
-            f"  end loss over all sizes: {overall['difference']:+.4f} (95 % {overall['low']:+.4f} to {overall['high']:+.4f}), {overall['pairs']} pairs",
+            f"  end loss over all sizes: {overall['difference']:+.4f} (95 % {overall['low']:+.4f} to {overall['high']:+.4f}), {overall['pairs']} pairs; "
+            f"held against the margin: 90 % {overall['low90']:+.4f} to {overall['high90']:+.4f}",
         ]
         for row in self.multiplier:
             lines.append(
@@ -194,8 +195,15 @@ def _compare(asked: _Asked, sizes: dict[float, Sides]) -> Comparison:
     for size, sides in sizes.items():
         gaps = {name: by_size[size].row if size in by_size else None for name, by_size in differences.items()}
         rows.append({"params": size, "runs": [len(side) for side in sides], **gaps})
-    low, high = mean.interval()
-    overall = {"difference": mean.value, "low": low, "high": high, "pairs": mean.pairs}
+    (low, high), (low90, high90) = mean.interval(), mean.interval(0.90)
+    overall = {
+        "difference": mean.value,
+        "low": low,
+        "high": high,
+        "low90": low90,
+        "high90": high90,
+        "pairs": mean.pairs,
+    }
     return Comparison(
         asked.series,
         asked.eval,
