@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import scalefit as sf
@@ -245,3 +246,48 @@ def test_a_fit_shows_itself_in_a_line(fits):
     assert "saturating" in repr(fits["saturating"])
     assert "k_max" in fits["saturating"].summary()
     assert fits["saturating"].theta.shape == fits["saturating"].fit.theta.shape
+
+
+def test_a_slope_that_is_not_determined_is_not_printed(runs):
+    """Small sizes say nothing of where k(N) ends."""
+    small = runs.frame[(runs.frame["series"] == "instruct") & (runs.frame["params"] <= 7e9)]
+    fit = sf.fit(small)
+    assert np.isinf(fit.params["k_max"].se)
+    assert np.isinf(fit.k("100B").se)
+    assert fit.k("3B").se < 0.1 * fit.k("3B").value
+    assert sf.predict_size(fit.fit, "100B").k.se == np.inf
+
+
+def test_before_the_first_evaluation_an_interval_is_the_right_way_round_and_told(fits):
+    found = sf.predict_size(fits["saturating"].fit, "72B", np.array([1.0]))
+    (point,) = found.curve
+    assert point["low"] <= point["loss"] <= point["high"] <= 1
+    assert any("before the first evaluation" in text for text in found.warnings)
+    assert not sf.predict_size(fits["saturating"].fit, 72e9).warnings
+
+
+@pytest.fixture(scope="module")
+def two_evals(runs):
+    """Two evaluations of the same runs, the second easier."""
+    base = runs.frame[runs.frame["series"] == "base"]
+    easy = base.assign(loss=base["loss"] * 0.5, eval="easy")
+    return pd.concat([base.astype({"eval": str}), easy])
+
+
+def test_a_file_of_two_evaluations_is_never_answered_by_one_in_silence(two_evals, tmp_path):
+    two_evals.to_parquet(tmp_path / "two.parquet")
+    scalefit("fit", "two.parquet", cwd=tmp_path)
+    both = results(scalefit("predict", "--params", "7B", "--where", "series=base", "--json", cwd=tmp_path))
+    assert {one["eval"] for one in both} == {"easy", "holdout"}
+    one = results(scalefit("predict", "--params", "7B", "--where", "eval=easy", "--json", cwd=tmp_path))
+    assert [entry["headline"][:12] for entry in one] == ["base on easy"]
+    with pytest.raises(sf.errors.UsageError, match="name one by eval"):
+        sf.load_fit(tmp_path / "fit.json", "base")
+    assert sf.load_fit(tmp_path / "fit.json", "base", "easy").data.record["eval"] == "easy"
+
+
+def test_a_series_that_cannot_be_held_out_does_not_refuse_the_rest(two_evals):
+    short = two_evals[(two_evals["eval"] == "holdout") | (two_evals["params"] == 7e9)]
+    found = sf.cross_validate(sf.as_runs(short), "saturating-linear")
+    assert set(found["eval"]) == {"holdout"}
+    assert "needs 4" in found.attrs["unanswered"]["base on easy"]

@@ -52,8 +52,9 @@ def crossval(
     from scalefit.prediction.crossval import AVERAGE, cross_validate
 
     found = cross_validate(open_runs(runs), law or AVERAGE, x, mode, parse_where(where), points=points, share=share)
+    left_out = [f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()]
     if as_json:
-        print_json(found.to_dict("records"))
+        print_json(found.to_dict("records"), warnings=left_out)
         return
     names = {
         "rmse": "RMSE",
@@ -65,9 +66,10 @@ def crossval(
         "rmse_last_value": "last value",
         "rmse_own_power": "own power law",
     }
-    for (series, fold), part in found.groupby(["series", "fold"], sort=False):
-        print(f"{series}, {part['law'].iloc[0]}, {mode}: {fold}")
+    for (series, evaluation, fold), part in found.groupby(["series", "eval", "fold"], sort=False):
+        print(f"{series} on {evaluation}, {part['law'].iloc[0]}, {mode}: {fold}")
         _print(part, names)
+    print("\n".join(left_out), end="\n" if left_out else "")
 
 
 def _print(part: pd.DataFrame, names: dict[str, str]) -> None:
@@ -93,18 +95,16 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Rank laws by their held-out score; in-sample criteria are printed beside it."""
-    import pandas as pd
+    from scalefit.prediction.crossval import compare_series
 
-    from scalefit.prediction.crossval import compare_laws
-    from scalefit.table.prepare import prepare
-
-    tables = [compare_laws(data, tuple(law or ())) for data in prepare(open_runs(runs), x, parse_where(where))]
+    found = compare_series(open_runs(runs), tuple(law or ()), x, parse_where(where))
+    left_out = [f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()]
     if as_json:
-        print_json(pd.concat(tables).to_dict("records"))
+        print_json(found.to_dict("records"), warnings=left_out)
         return
     names = ["held_out_rmse", "largest_rmse", "end_bias", "cover95", "aic", "bic", "r2"]
-    for table in tables:
-        print(f"{table['series'].iloc[0]}: ranked by the error on sizes held out")
+    for (series, evaluation), table in found.groupby(["series", "eval"], sort=False):
+        print(f"{series} on {evaluation}: ranked by the error on sizes held out")
         rows = [["law", *names]]
         for _, row in table.iterrows():
             rows.append(
@@ -121,3 +121,4 @@ def compare(
                 ]
             )
         print_table(rows)
+    print("\n".join(left_out), end="\n" if left_out else "")

@@ -44,7 +44,7 @@ def predict(
     from scalefit.prediction.predictor import load_fits
 
     size = parse_quantity(params, "--params")
-    fits = load_fits(fit, _series(parse_where(where)))
+    fits = load_fits(fit, *_chosen(parse_where(where)))
     asked = {
         name: [parse_quantity(value, f"--{name}") for value in values]
         for name, values in (("samples", samples), ("flops", flops))
@@ -59,14 +59,16 @@ def predict(
     show(Answers(found), as_json)
 
 
-def _series(where: Mapping[str, Any]) -> str | None:
-    """Return which series of a file of fits is meant."""
+def _chosen(where: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return which series and which evaluation of a file of fits are meant."""
     from scalefit.errors import UsageError
 
     for name, value in where.items():
-        if name != "series" or isinstance(value, list):
-            raise UsageError(f"--where {name}={value}: a file of fits is chosen from by one series, as in series=base.")
-    return where.get("series")
+        if name not in ("series", "eval") or isinstance(value, list):
+            raise UsageError(
+                f"--where {name}={value}: a file of fits is chosen from by one series or eval, as in series=base."
+            )
+    return where.get("series"), where.get("eval")
 
 
 def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
@@ -79,6 +81,8 @@ def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
     where: dict[str, str | float] = {"params": params}
     if fit.data.series in set(runs.frame["series"]):
         where["series"] = fit.data.series
+    if fit.data.record["eval"] in set(runs.frame["eval"]):
+        where["eval"] = fit.data.record["eval"]
     prepared = prepare(runs, fit.data.resources[0], where)
     if len(prepared) != 1:
         raise FitError(f"{path}: {len(prepared)} series of this size; the anchor must be one.")

@@ -152,7 +152,8 @@ class Fit:
         """
         k, slope, depends = self.bound.k(self.theta, parse_quantity(params, "params"))
         se = float(self.curve_error(slope[None])[0])
-        if (depends & (slope == 0) & np.isinf(np.diag(self.covariance))).any():
+        undetermined = depends & np.isinf(np.diag(self.covariance))
+        if (undetermined & ((slope == 0) | (se >= abs(k)))).any():
             se = np.inf
         if k > 0 and se < k:
             spread = float(np.exp(self.quantile * se / k))

@@ -259,15 +259,38 @@ def parse_strictly(text: str) -> Any:
     return found
 
 
-def pick_series(fits: Sequence[Fit], series: str | None, path: str | Path) -> Fit:
-    """Return the fit of a series; with one fit, that one."""
-    by_name = {fit.data.series: fit for fit in fits}
-    if series is None:
-        if len(fits) == 1:
-            return fits[0]
-        raise UsageError(
-            f"{path} holds the series {', '.join(by_name)}; name one (--where series={next(iter(by_name))})."
-        )
-    if series not in by_name:
-        raise UsageError(f"{path} has no series {series!r}; {nearest(series, by_name)}")
-    return by_name[series]
+def pick_fits(fits: Sequence[Fit], series: str | None, evaluation: str | None, path: str | Path) -> list[Fit]:
+    """Return the fits of a series and of an evaluation; None is any.
+
+    Raises
+    ------
+    UsageError
+        If there is none, with the nearest.
+    """
+    for what, wanted, name in (("series", series, series_of), ("eval", evaluation, evaluation_of)):
+        if wanted is not None:
+            known = list(dict.fromkeys(map(name, fits)))
+            if wanted not in known:
+                raise UsageError(f"{path} has no {what} {wanted!r}; {nearest(wanted, known)}")
+            fits = [fit for fit in fits if name(fit) == wanted]
+    return list(fits)
+
+
+def pick_fit(fits: Sequence[Fit], series: str | None, evaluation: str | None, path: str | Path) -> Fit:
+    """Return the fit of a series and an evaluation, which must be one; errors are those of `pick_fits`."""
+    found = pick_fits(fits, series, evaluation, path)
+    if len(found) > 1:
+        names = [f"{series_of(fit)} on {evaluation_of(fit)}" for fit in found]
+        what = "series" if len(set(map(series_of, found))) > 1 else "eval"
+        raise UsageError(f"{path} holds {', '.join(names)}; name one by {what}.")
+    return found[0]
+
+
+def series_of(fit: Fit) -> str:
+    """Return the series that was fitted."""
+    return fit.data.series
+
+
+def evaluation_of(fit: Fit) -> str:
+    """Return the evaluation whose loss was fitted."""
+    return str(fit.data.record["eval"])

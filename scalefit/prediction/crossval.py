@@ -6,7 +6,7 @@ offset and are not scored), `prefix` (the first part of every run is fitted, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -214,12 +214,35 @@ def cross_validate(
     -------
     pandas.DataFrame
         One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of a new
-        evaluation), and the baselines' rmse.
+        evaluation), and the baselines' rmse. What cannot be answered is in `attrs["unanswered"]`, by name.
     """
-    return pd.concat(
-        [cross_validate_data(data, law, mode, points=points, share=share) for data in prepare(runs, x, where)],
-        ignore_index=True,
-    )
+    return _each(prepare(runs, x, where), lambda data: cross_validate_data(data, law, mode, points=points, share=share))
+
+
+def compare_series(
+    runs: RunTable, laws: tuple[Law | str, ...] = (), x: str | None = None, where: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Rank laws in every series that can bear it, as `compare_laws`; the others are named in `attrs["unanswered"]`."""
+    return _each(prepare(runs, x, where), lambda data: compare_laws(data, laws))
+
+
+def _each(prepared: Sequence[FitData], ask: Callable[[FitData], pd.DataFrame]) -> pd.DataFrame:
+    """Ask each series; what cannot be answered is named with its reason and does not refuse the rest."""
+    tables, errors = [], {}
+    for data in prepared:
+        evaluation = str(data.record["eval"])
+        try:
+            table = ask(data)
+        except FitError as error:
+            errors[f"{data.series} on {evaluation}"] = error
+            continue
+        table.insert(1, "eval", evaluation)
+        tables.append(table)
+    if not tables:
+        raise next(iter(errors.values()))
+    found = pd.concat(tables, ignore_index=True)
+    found.attrs["unanswered"] = {name: str(error) for name, error in errors.items()}
+    return found
 
 
 def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from scalefit.fitting.fit import Estimate, Fit
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
 from scalefit.table.prepare import FitData
-from scalefit.units import format_quantity
+from scalefit.units import format_quantity, parse_quantity
 
 Array = NDArray[np.float64]
 REACH = 10.0
@@ -48,6 +48,7 @@ class Prediction(Answer):
     """
 
     series: str
+    eval: str
     law: str
     params: float
     resource: str
@@ -74,7 +75,9 @@ class Prediction(Answer):
         end = self.curve[-1]
         at = " and ".join(f"{format_quantity(end[name])} {name}" for name in self.resource.split(" and "))
         loss = f"{end['loss']:.3f} ({100 * self.level:g} % {end['low']:.3f} to {end['high']:.3f})"
-        return f"{self.series}: {format_quantity(self.params)} has loss {loss} at {at}, by {self.rests_on}"
+        return (
+            f"{self.series} on {self.eval}: {format_quantity(self.params)} has loss {loss} at {at}, by {self.rests_on}"
+        )
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -122,7 +125,7 @@ def _k_text(k: Estimate) -> str:
 
 def predict_size(
     fit: Fit,
-    params: float,
+    params: str | float,
     at: Array | None = None,
     *,
     level: float = 0.95,
@@ -135,8 +138,8 @@ def predict_size(
     ----------
     fit : Fit
         Any fit; where its law says nothing of the size, its data are what the averaged offsets are fitted on.
-    params : float
-        Model size [parameters].
+    params : float or str
+        Model size [parameters], a number or as in `7B`.
     at : ndarray, shape (n,) or (Q, n), optional
         Values of the fit's Q resources; by default round ones within the measured range and its end.
     level : float
@@ -153,7 +156,7 @@ def predict_size(
     UsageError
         If a value makes no sense.
     """
-    data = fit.data
+    data, params = fit.data, parse_quantity(params, "params")
     if not 0 < level < 1:
         raise UsageError(f"--level {level:g}: the share that the interval holds lies between 0 and 1, as in 0.95.")
     if loss is not None and not 0 < loss < 1:
@@ -184,6 +187,7 @@ def predict_size(
     sizes = ", ".join(format_quantity(size) for size in data.sizes)
     return Prediction(
         series=data.series,
+        eval=str(data.record["eval"]),
         law=fit.law.name,
         params=params,
         resource=" and ".join(data.resources),

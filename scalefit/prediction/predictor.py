@@ -284,20 +284,19 @@ def fit(
     return _fit_one(law, prepared[0], Specification(objective, noise, huber))
 
 
-def load_fits(path: str | Path, series: str | None = None) -> Answers[SeriesFit]:
-    """Load every fit of `fit.json`, or that of one series; errors are those of `load_fit`."""
-    fits = records.load_fits(path)
-    return Answers([SeriesFit(one) for one in (fits if series is None else [records.pick_series(fits, series, path)])])
+def load_fits(path: str | Path, series: str | None = None, evaluation: str | None = None) -> Answers[SeriesFit]:
+    """Load every fit of `fit.json`, or those of one series or evaluation; errors are those of `load_fit`."""
+    return Answers([SeriesFit(one) for one in records.pick_fits(records.load_fits(path), series, evaluation, path)])
 
 
-def load_fit(path: str | Path, series: str | None = None) -> SeriesFit:
-    """Load a fit from `fit.json`; name the series where the file holds several.
+def load_fit(path: str | Path, series: str | None = None, evaluation: str | None = None) -> SeriesFit:
+    """Load a fit from `fit.json`; name the series and the evaluation where the file holds several.
 
     The fit of a law of one's own imports the module that the file names, which runs it.
 
     Raises
     ------
     FitError, UsageError
-        If it is no fit file of this version, or has no such series.
+        If it is no fit file of this version, or has no such fit or several.
     """
-    return SeriesFit(records.pick_series(records.load_fits(path), series, path))
+    return SeriesFit(records.pick_fit(records.load_fits(path), series, evaluation, path))
