@@ -262,7 +262,7 @@ def test_before_the_first_evaluation_an_interval_is_the_right_way_round_and_told
     found = sf.predict_size(fits["saturating"].fit, "72B", np.array([1.0]))
     (point,) = found.curve
     assert point["low"] <= point["loss"] <= point["high"] <= 1
-    assert any("before the first evaluation" in text for text in found.warnings)
+    assert any("before the range measured" in text for text in found.warnings)
     assert not sf.predict_size(fits["saturating"].fit, 72e9).warnings
 
 

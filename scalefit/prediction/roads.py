@@ -62,7 +62,7 @@ def range_end(data: FitData, params: float) -> float:
 
 def round_values(data: FitData, params: float, count: int = 5) -> Array:
     """Return round values of the resource within the range measured, and its end; flops scale with size."""
-    low, high = range_start(data, params), range_end(data, params)
+    low, high = range_begin(data, params), range_end(data, params)
     steps = [
         m * 10.0**e for e in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1) for m in (1, 2, 5)
     ]

@@ -152,7 +152,10 @@ def _study(margin: float, key: Key, by_tau: Arms[Single], siblings: Sequence[Arm
     free = equal[-1]["tau"] if equal else None
     warnings = []
     if by_arms:
-        warnings.append("one run an arm: the scatter between arms stands for what another seed would change")
+        warnings.append(
+            "one run an arm: the scatter between arms stands for what another seed would change; that of R* and of what a "
+            "repeat is worth holds noise within runs only"
+        )
     elif not all(arm["runs_differ"] for arm in arms):
         warnings.append("one run an arm: what another seed would change is not in the intervals")
     if star["high"] is None:
