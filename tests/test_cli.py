@@ -201,6 +201,7 @@ def test_help_does_not_import_the_heavy_libraries(tmp_path):
     assert found.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
     found = scalefit("figures", RUNS, "--where", "series=base", "--out", "pictures", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr

@@ -154,6 +154,7 @@ def test_folders_are_made_and_files_refused(command, tmp_path, name):
     assert "a file; name a directory" in said
 
 
+@pytest.mark.slow
 def test_four_imports_at_once_each_add_their_run(inputs, tmp_path):
     """Each a process of its own, all waiting for one lock while it is held here, then let go together."""
     shutil.copy(inputs / "small.csv", tmp_path)

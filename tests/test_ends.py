@@ -50,6 +50,7 @@ def test_the_end_is_the_mean_over_the_last_fifth_wherever_evaluations_lie():
     assert mean_weights(np.arange(6.0), 3.0, 5.0) == pytest.approx([0, 0, 0, 0.25, 0.5, 0.25])
 
 
+@pytest.mark.slow
 def test_the_error_of_an_end_is_what_ar1_noise_leaves():
     """80 curves with noise .02 and correlation .6: the spread of their ends is the error told, to 20 % (its own sd 8 %)."""
     law = {"k": [0.05], "E": [0.05]}
@@ -82,6 +83,7 @@ def test_pairs_cover_as_often_as_said(n, spread):
     assert cover((n, 1.0), (n, spread), paired=True) == pytest.approx(0.95, abs=0.017)
 
 
+@pytest.mark.slow
 def test_unpaired_runs_cover_about_as_often_as_said():
     """Welch's with 2 to 5 runs of equal and of thrice the spread: 95 % in all (sd .5 %), two such runs against five 88 %."""
     counts, spreads = ((2, 2), (2, 3), (3, 3), (3, 5), (5, 5)), (1.0, 1 / 3, 3.0)
@@ -206,6 +208,7 @@ def test_rollouts_with_one_run_each_name_no_best():
     assert "with one run each" in alone.verdict
 
 
+@pytest.mark.slow
 def test_a_size_of_one_run_an_arm_takes_the_scatter_of_another_size():
     runs = sf.read_runs(E03).frame.astype({"run_id": str})
     more = runs[runs["seed"] == 0].assign(params=1e6, run_id=lambda rows: "b" + rows["run_id"])

@@ -34,6 +34,7 @@ def test_notes_hold_what_the_script_finds(folder, tmp_path):
     assert len((folder / "analyse.py").read_text().splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_qwen25_is_what_its_script_writes(tmp_path):
     for name in ("experiments", "figures", "data"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.parts", "__pycache__"))
@@ -93,6 +94,7 @@ def measured(name):
     return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_readme_says_what_the_benchmark_measured(benchmarks, capsys):
     """Its program runs, a table of 210 evaluations through all that it times, and stops at its limit."""
     import run

@@ -176,6 +176,7 @@ def test_wrong_metric_kind_and_path(verl_log, tmp_path):
         sf.import_runs("verl", tmp_path / "noise.log", FACTS)
 
 
+@pytest.mark.slow
 def test_several_runs_in_one_table(verl_log, tmp_path):
     assert scalefit("import", "verl", verl_log, *told(), cwd=tmp_path).returncode == 0
     again = scalefit("import", "verl", verl_log, *told(), cwd=tmp_path)

@@ -64,6 +64,7 @@ def test_what_a_database_says_of_its_runs_is_used(tmp_path):
     assert set(frame["run_id"]) == {"sunny"}
 
 
+@pytest.mark.slow
 def test_the_command_line_needs_no_kind(tmp_path):
     path = FORMATS["Tinker"][0](tmp_path)
     for arguments in ((path,), ("tinker", path), (path, "--kind", "tinker")):
@@ -586,6 +587,7 @@ def test_missing_facts_are_asked_for_before_a_log_is_read(tmp_path):
     assert max(read, default=0) < (tmp_path / "run.jsonl").stat().st_size / 10
 
 
+@pytest.mark.slow
 def test_the_readmes_commands_run(tmp_path):
     """Every line of the README's block on logs, on files written as it names them."""
     text = (ROOT / "README.md").read_text().partition("### Logs you already have")[2]

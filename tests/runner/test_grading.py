@@ -26,6 +26,7 @@ def refuse(gold, answer):
 # How often it goes wrong
 
 
+@pytest.mark.slow
 def test_reach_on_the_cases(problems):
     """At most 2 % of right answers are refused and no wrong one is accepted, on at least 250 cases."""
     found = count(cases(), [ours(problems)])["all"]
@@ -102,6 +103,7 @@ def test_last_number(text, found):
 
 @given(st.text(max_size=300))
 @settings(max_examples=300, deadline=None)
+@pytest.mark.slow
 def test_reading_never_raises(text):
     for rule in (final_answer, last_number, bare, beyond_bounds, shape, unfinished, number):
         rule(text)

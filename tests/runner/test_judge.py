@@ -76,6 +76,7 @@ def test_an_answer_that_takes_too_long_is_killed_and_the_next_is_judged_at_once(
     judge.close()
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_sleeps_is_replaced():
     judge = Judge(limit=0.2)
     assert judge.ask(kind="math", gold=r"\sqrt{2}", answer=r"\sqrt{2}") is True

@@ -71,6 +71,7 @@ def test_certificates_hold_and_the_depth_is_exact(fragment, depth):
 
 @pytest.mark.parametrize(("fragment", "depth"), CASES)
 @pytest.mark.parametrize("decoys", [1, 2])
+@pytest.mark.slow
 def test_an_independent_solver_agrees(fragment, depth, decoys):
     """z3 proves the answer and no decoy, and needs every formula of the proof: there is no way round a step."""
     solver = Solver()

@@ -167,6 +167,7 @@ reuse = [1]
 """
 
 
+@pytest.mark.slow
 def test_a_faulty_file_is_told_without_a_traceback(tmp_path):
     write(tmp_path / "p.jsonl", {"question": "q", "answer": None})
     (tmp_path / "c.toml").write_text(CONFIG.format(extraction="strict"))
