@@ -163,7 +163,7 @@ def leave_size_out(fit: Fit, params: float) -> tuple[float, int]:
 
     It is the root mean square of the error of a size's whole curve, each size left out in turn. For a size beyond those
     fitted it is no less than on sizes that were predicted from the smaller ones alone (the larger ones, for a size below):
-    what holds between sizes may not hold beyond them. Infinite where there are too few sizes.
+    what holds between sizes may not hold beyond them, and only those predictions count there. Infinite where there are too few sizes.
     """
     data, sizes = fit.data, fit.data.sizes
     if len(sizes) <= LEAST_SIZES:
@@ -175,7 +175,7 @@ def leave_size_out(fit: Fit, params: float) -> tuple[float, int]:
     elif params < sizes[0]:
         outward = [squares[0], *(_left_out(fit, size, data.params > size) for size in sizes[1:-LEAST_SIZES])]
     error = max(float(np.sqrt(np.mean(some))) for some in (squares, outward) if some)
-    return error, len(squares) + max(len(outward) - 1, 0)
+    return error, len(outward or squares)
 
 
 def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> float:
