@@ -152,3 +152,86 @@ def test_polars_frames_come_and_go(runs):
     assert fit.params["k_max"].value == same.params["k_max"].value
     with pytest.raises(TableError, match="loss"):
         sf.as_runs(there.drop("loss"))
+
+
+def many(*runs, **columns):
+    """Return runs of a size, each with its own columns."""
+    return sf.as_runs(pd.concat([small(run_id=f"r{at}", **one) for at, one in enumerate(runs)]).reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("other", "x", "curves"),
+    [
+        ({}, "samples", 1),
+        ({"samples": 64.0 * np.arange(1, 7) * (1 + 1e-12)}, "samples", 1),
+        ({"samples": 64.0 * np.arange(1, 7) * (1 + 1e-7)}, "samples", 2),
+        ({"samples": [64.0, 128, 192, 256, 321, 384]}, "samples", 2),
+        ({"step": [1, 2, 3, 4, 5, 7]}, "samples", 2),
+        ({"flops": [1.0, 2, 3, 4, 5, 6.5]}, "samples", 1),
+        ({"flops": [1.0, 2, 3, 4, 5, 6.5]}, "flops", 2),
+        ({"params": 2e9}, "samples", 2),
+        ({"group_size": 16}, "samples", 2),
+        ({"reuse": 2.0}, "samples", 2),
+    ],
+)
+def test_runs_merge_only_where_their_whole_grid_agrees(other, x, curves):
+    base = {"flops": np.arange(1.0, 7), "group_size": 8, "reuse": 1.0}
+    (data,) = prepare(many(base, {**base, "loss": 0.5, **other}), x)
+    assert len(data.params) == curves
+    assert data.runs == ((2,) if curves == 1 else (1, 1))
+    mean = (np.linspace(0.9, 0.5, 6) + 0.5) / 2
+    np.testing.assert_allclose(data.run_loss, [np.linspace(0.9, 0.5, 6), [0.5] * 6])
+    np.testing.assert_allclose(data.loss, [mean] if curves == 1 else data.run_loss)
+    assert data.run_curve.tolist() == ([0, 0] if curves == 1 else [0, 1])
+    assert (data.run_loss is data.loss) == (curves == 2)
+
+
+def test_a_run_cut_short_is_a_curve_of_its_own():
+    frame = many({}, {"seed": 1}).frame.drop(index=[11])
+    (data,) = prepare(sf.as_runs(frame))
+    assert data.present.sum(1).tolist() == [6, 5]
+    assert data.run_loss is data.loss
+
+
+def test_final_losses_of_one_step_stay_points_of_their_own():
+    """Chinchilla's table: a size was trained to several numbers of tokens, each is one row at step 1."""
+    frame = pd.concat([small(run_id=f"r{at}", samples=64.0 * (1 + at))[:1] for at in range(50)], ignore_index=True)
+    (data,) = prepare(sf.as_runs(frame))
+    assert data.points == len(data.params) == 50
+    assert sorted(data.resource[0, :, 0]) == [64.0 * (1 + at) for at in range(50)]
+
+
+def test_rows_in_any_order_make_the_same_curves(runs):
+    mixed = sf.as_runs(runs.frame.sample(frac=1, random_state=0).reset_index(drop=True), runs.metadata)
+    names = {data.name: data for data in prepare(mixed)}
+    for data in prepare(runs):
+        assert names[data.name].digest() == data.digest()
+
+
+def test_keeping_curves_keeps_their_runs():
+    one, two = {"params": 2e9}, {"params": 4e9}
+    (data,) = prepare(many(one, {}, two, {"loss": 0.1}, {**two, "loss": 0.2}, {"loss": 0.3}))
+    assert data.params.tolist() == [1e9, 2e9, 4e9]
+    assert data.runs == (3, 1, 2)
+    line = np.linspace(0.9, 0.5, 6)
+    assert data.run_curve.tolist() == [0, 0, 0, 1, 2, 2]
+    np.testing.assert_allclose(data.run_loss[:, 0], [0.9, 0.1, 0.3, 0.9, 0.9, 0.2])
+    # Drawn again as a bootstrap over curves does, the larger first.
+    drawn = data.keep(np.array([2, 0, 2]), first=4)
+    assert drawn.run_curve.tolist() == [0, 0, 1, 1, 1, 2, 2]
+    np.testing.assert_allclose(drawn.run_loss[:, 0], [0.9, 0.2, 0.9, 0.1, 0.3, 0.9, 0.2])
+    assert drawn.present.sum(1).tolist() == [4, 4, 4]
+    alone = data.keep(data.params == 2e9)
+    np.testing.assert_allclose(alone.run_loss, [line])
+    assert alone.run_curve.tolist() == [0]
+    # The same means of other runs are other data.
+    (other,) = prepare(many(one, {}, two, {"loss": 0.2}, {**two, "loss": 0.2}, {"loss": 0.2}))
+    np.testing.assert_allclose(other.loss, data.loss)
+    assert other.digest() != data.digest()
+
+
+def test_runs_unmerged_are_curves_in_the_order_of_their_set_up():
+    (data,) = prepare(many({"params": 2e9}, {"loss": 0.1}, {"params": 2e9, "loss": 0.3}, {"loss": 0.2}), merge=False)
+    assert data.params.tolist() == [1e9, 1e9, 2e9, 2e9]
+    np.testing.assert_allclose(data.loss[:, 0], [0.1, 0.2, 0.9, 0.3])
+    assert data.run_loss is data.loss

@@ -84,6 +84,12 @@ def find_shape_fault(record: dict[str, Any], law: Law) -> str | None:
         ("noise.sigma", record["noise"]["sigma"], (curves,)),
         ("covariance", record["covariance"], (size, size)),
     ]
+    if (data["run_loss"] is None) != (data["run_curve"] is None):
+        return "data.run_loss and data.run_curve belong together, one of them is null"
+    if data["run_loss"] is not None:
+        if sorted(data["run_curve"]) != data["run_curve"] or {*data["run_curve"]} != {*range(curves)}:
+            return f"data.run_curve must name each of {curves} curves, in order"
+        wanted.append(("data.run_loss", data["run_loss"], (len(data["run_curve"]), evaluations)))
     for name, value, shape in wanted:
         if (wrong := _wrong_length(value, shape)) is not None:
             return f"{name} has {wrong}, its shape must be {' x '.join(map(str, shape))} ({curves} curves of {evaluations} evaluations, {size} parameters)"

@@ -68,6 +68,8 @@ def as_record(fit: Fit) -> dict[str, Any]:
                     "runs": data.runs,
                     "record": dict(data.record),
                     "flops_per_sample": data.flops_per_sample,
+                    "run_loss": data.run_loss if data.merged else None,
+                    "run_curve": data.run_curve if data.merged else None,
                 },
             }
         )
@@ -89,6 +91,9 @@ def from_record(record: dict[str, Any]) -> Fit:
     if (wrong := find_shape_fault(record, law)) is not None:
         raise FitError(wrong)
     raw = record["data"]
+    runs = {} if raw["run_loss"] is None else {"run_loss": np.array(raw["run_loss"], float)}
+    if runs:
+        runs["run_curve"] = np.array(raw["run_curve"], np.intp)
     data = FitData(
         series=record["series"],
         resources=tuple(raw["resources"]),
@@ -100,6 +105,7 @@ def from_record(record: dict[str, Any]) -> Fit:
         runs=tuple(raw["runs"]),
         record=raw["record"],
         flops_per_sample=raw["flops_per_sample"],
+        **runs,
     )
     covariance = np.array(record["covariance"], float)
     fit = Fit(

@@ -1,6 +1,6 @@
 """From a runs table to the arrays a fit sees, in one fixed, recorded order.
 
-select -> drop X <= 0 -> clip by step value -> merge seeds -> weights.
+select -> drop X <= 0 -> clip by step value -> merge seeds whose grids agree -> weights.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, TableError, UsageError, nearest
-from scalefit.table.io import RunTable
+from scalefit.table.io import RunTable, as_runs
+from scalefit.table.ordered import Ordered, Part, Seeds, find_seeds, one_run_a_curve
 from scalefit.table.schema import RESOURCES
-from scalefit.table.select import Source, Where, by_series, default_resource, select
+from scalefit.table.select import Source, Where, default_resource, find_rows
 
 Array = NDArray[np.float64]
 WEIGHTS = ("uniform", "size", "binomial")
+SETUP = ("params", "group_size", "reuse")
+"""What runs that are seeds of one curve share, where the table says it."""
 
 
 @dataclass(frozen=True)
 class FitData:
-    """Curves as padded matrices: R merged runs of at most T evaluations.
+    """Curves as padded matrices: M runs, of which seeds are merged to R curves, of at most T evaluations.
 
     Attributes
     ----------
@@ -40,6 +42,10 @@ class FitData:
         Weight of the squared residual; 0 where absent.
     eval_size : ndarray, shape (R,)
         Problems per evaluation times merged runs; nan where unknown.
+    run_loss : ndarray, shape (M, T)
+        The loss of each run, by curve; `loss` itself where nothing was merged.
+    run_curve : ndarray of int, shape (M,)
+        The curve of each run, a row of `params`, ascending.
     """
 
     series: str
@@ -53,6 +59,20 @@ class FitData:
     record: Mapping[str, Any]
     flops_per_sample: float = 1.0
     """Median of flops / (params x samples) in the table [FLOPs]; 1 where it has not both."""
+    run_loss: Array = None  # type: ignore[assignment]  # `loss` where none is given
+    run_curve: NDArray[np.intp] = None  # type: ignore[assignment]  # one run a curve where none is given
+
+    def __post_init__(self) -> None:
+        """Take each curve for a run where runs are not given."""
+        if self.run_loss is None:
+            object.__setattr__(self, "run_loss", self.loss)
+        if self.run_curve is None:
+            object.__setattr__(self, "run_curve", np.arange(len(self.params)))
+
+    @property
+    def merged(self) -> bool:
+        """Whether a curve is the mean of several runs."""
+        return self.run_loss is not self.loss
 
     @property
     def name(self) -> str:
@@ -93,7 +113,8 @@ class FitData:
     def digest(self) -> str:
         """Return a SHA-256 of the numbers."""
         digest = hashlib.sha256()
-        for array in (self.params, self.resource, self.loss, self.weight):
+        runs = (self.run_loss, self.run_curve.astype(np.int64)) if self.merged else ()
+        for array in (self.params, self.resource, self.loss, self.weight, *runs):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -105,15 +126,28 @@ class FitData:
             weight = np.where(np.arange(weight.shape[1]) < limit[:, None], weight, 0.0)
         if self.record.get("weights") == "size":
             weight = _equal_per_size(self.params[rows], weight > 0)
+        loss = self.loss[rows]
+        run_loss, run_curve = self._runs_of(rows) if self.merged else (loss, np.arange(len(loss)))
         return replace(
             self,
             params=self.params[rows],
             resource=self.resource[:, rows],
-            loss=self.loss[rows],
+            loss=loss,
             weight=weight,
             eval_size=self.eval_size[rows],
             runs=tuple(np.asarray(self.runs)[rows].tolist()),
+            run_loss=run_loss,
+            run_curve=run_curve,
         )
+
+    def _runs_of(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> tuple[Array, NDArray[np.intp]]:
+        """Return the losses of the runs of some curves, and which of these each belongs to."""
+        curves = np.arange(len(self.params))[rows]
+        counts = np.bincount(self.run_curve, minlength=len(self.params))
+        starts = (np.cumsum(counts) - counts)[curves]
+        curve = np.repeat(np.arange(len(curves)), counts[curves])
+        within = np.arange(len(curve)) - (np.cumsum(counts[curves]) - counts[curves])[curve]
+        return self.run_loss[starts[curve] + within], curve
 
 
 def prepare(
@@ -152,10 +186,11 @@ def prepare(
     """
     if weights not in WEIGHTS:
         raise UsageError(f"--weights {weights}: {nearest(weights, WEIGHTS)}")
-    chosen = select(runs, where)
+    runs = as_runs(runs)
+    kept = find_rows(runs, where)
     if x is not None and x not in RESOURCES:
         raise UsageError(f"--x {x}: {nearest(x, RESOURCES)}")
-    resources = ("flops", "samples") if both else (x or default_resource(chosen.frame),)
+    resources = ("flops", "samples") if both else (x or default_resource(runs.frame, kept),)
     record = {
         "merge": merge,
         "where": dict(where or {}),
@@ -163,81 +198,85 @@ def prepare(
         "clip": clip,
         "weights": weights,
     }
-    if "loss_convention" in chosen.metadata:
-        record["loss_convention"] = str(chosen.metadata["loss_convention"])
-    return [
-        _matrices(part, series, resources, weights, {**record, "eval": evaluation})
-        for series, evaluation, part in by_series(_spent(chosen, resources, clip))
-    ]
+    if "loss_convention" in runs.metadata:
+        record["loss_convention"] = str(runs.metadata["loss_convention"])
+    rows = Ordered(runs.frame, _spent(runs, kept, resources, clip))
+    columns = {
+        name: rows[name] for name in (*SETUP, *RESOURCES, *resources, "step", "eval_size", "loss") if name in runs.frame
+    }
+    return [_curves(columns, part, resources, weights, record) for part in rows.parts()]
 
 
-def _spent(runs: RunTable, resources: tuple[str, ...], clip: int) -> pd.DataFrame:
-    """Return the rows after the start and after `clip` steps."""
+def _spent(runs: RunTable, kept: NDArray[np.bool_], resources: tuple[str, ...], clip: int) -> NDArray[np.bool_]:
+    """Return which of the rows that are kept are after the start and after `clip` steps."""
     frame = runs.frame
     for name in resources:
         if name not in frame:
             raise TableError(f"{runs.path}: column {name!r} is missing; the fit asked for needs it.")
-    keep = np.logical_and.reduce([frame[name].to_numpy() > 0 for name in resources])
+        kept = kept & (frame[name].to_numpy() > 0)
     if clip:
-        keep &= frame["step"].to_numpy() > clip
-    if not keep.any():
+        kept &= frame["step"].to_numpy() > clip
+    if not kept.any():
         raise FitError(
             f"{runs.path}: no row with {' and '.join(resources)} > 0 and step > {clip} is left; its last step is {frame['step'].max()}, lower --clip."
         )
-    return frame if keep.all() else frame[keep]
+    return kept
 
 
-def _matrices(
-    part: pd.DataFrame, series: str, resources: tuple[str, ...], weights: str, record: dict[str, Any]
+def _curves(
+    columns: Mapping[str, Array], part: Part, resources: tuple[str, ...], weights: str, record: Mapping[str, Any]
 ) -> FitData:
-    """Merge seeds (same size and set-up, same step) and pad the curves to one length."""
-    setup = [name for name in ("params", "group_size", "reuse") if name in part and part[name].notna().all()]
-    if not record["merge"]:
-        setup.append("run_id")
-    columns = [*(name for name in RESOURCES if name in part), "loss", *(["eval_size"] if "eval_size" in part else [])]
-    merged = part.groupby([*setup, "step"], sort=True, observed=True)
-    mean = merged[columns].mean()
-    count = merged.size().to_numpy()
-    code = mean.index.to_frame(index=False).groupby(setup, sort=False, observed=True).ngroup().to_numpy()
-    rows, lengths = int(code.max()) + 1, np.bincount(code)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    column = np.arange(len(code)) - starts[code]
-    shape = (rows, int(lengths.max()))
-
-    def matrix(values: NDArray[Any], fill: float) -> Array:
-        out = np.full(shape, fill)
-        out[code, column] = values
-        return out
-
-    loss = matrix(mean["loss"].to_numpy(float), 0.5)
-    params = np.asarray(mean.index.get_level_values("params"), float)[starts]
-    size = np.full(rows, np.nan)
-    if "eval_size" in mean:
-        size = mean["eval_size"].to_numpy(float)[starts] * np.maximum.reduceat(count, starts)
-    weight = matrix(np.ones(len(code)), 0.0)
-    if weights == "size":
-        weight = _equal_per_size(params, weight > 0)
-    elif weights == "binomial":
-        if not np.isfinite(size).all():
-            raise TableError("weights by binomial error need a column 'eval_size'; add it or use uniform weights.")
-        half = 0.5 / size[:, None]
-        rate = np.clip(loss, half, 1 - half)
-        weight = weight * size[:, None] / (rate * (1 - rate))
-        weight = weight / weight[weight > 0].mean()
-    order = np.argsort(params, kind="stable")
-    counts = np.maximum.reduceat(count, starts)
+    """Pad the runs of a series to one length, and merge seeds: same size and set-up, same whole grid."""
+    setup = [columns[name][part.starts] for name in SETUP if name in columns]
+    setup = [values for values in setup if not np.isnan(values).any()]
+    grids = [part.matrix(columns[name], 1.0) for name in resources]
+    if record["merge"]:
+        seeds = find_seeds(setup, [part.matrix(columns["step"], 1.0), *grids], part.lengths)
+    else:
+        seeds = one_run_a_curve(setup)
+    params, counts = setup[0][seeds.heads], seeds.counts
+    run_loss = part.matrix(columns["loss"], 0.5)
+    loss = seeds.mean(run_loss)
+    present = np.arange(loss.shape[1]) < part.lengths[seeds.heads][:, None]
+    size = np.full(len(params), np.nan)
+    if "eval_size" in columns:
+        size = _problems(columns["eval_size"][part.starts][seeds.order], seeds.curve)
     return FitData(
-        series=series,
+        series=part.series,
         resources=resources,
-        params=params[order],
-        resource=np.stack([matrix(mean[name].to_numpy(float), 1.0) for name in resources])[:, order],
-        loss=loss[order],
-        weight=weight[order],
-        eval_size=size[order],
-        runs=tuple(int(counts[row]) for row in order),
-        record=record,
-        flops_per_sample=_flops_per_sample(mean.reset_index()),
+        params=params,
+        resource=np.stack([grid[seeds.heads] for grid in grids]),
+        loss=loss,
+        weight=_weigh(weights, present, params, loss, size),
+        eval_size=size,
+        runs=tuple(counts.tolist()),
+        record={**record, "eval": part.evaluation},
+        flops_per_sample=_flops_per_sample(columns, part, seeds),
+        run_loss=run_loss[seeds.order] if seeds.merged else loss,
+        run_curve=seeds.curve,
     )
+
+
+def _problems(size: Array, curve: NDArray[np.intp]) -> Array:
+    """Return the problems behind an evaluation of each curve, of runs that do not say it as of those that do."""
+    known = np.isfinite(size)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(curve, np.where(known, size, 0.0)) / np.bincount(curve, known)
+    return np.asarray(mean * np.bincount(curve))
+
+
+def _weigh(weights: str, present: NDArray[np.bool_], params: Array, loss: Array, size: Array) -> Array:
+    """Return the weight of each point, 0 where there is none."""
+    if weights == "size":
+        return _equal_per_size(params, present)
+    if weights == "uniform":
+        return present.astype(float)
+    if not np.isfinite(size).all():
+        raise TableError("weights by binomial error need a column 'eval_size'; add it or use uniform weights.")
+    half = 0.5 / size[:, None]
+    rate = np.clip(loss, half, 1 - half)
+    weight = np.where(present, size[:, None] / (rate * (1 - rate)), 0.0)
+    return np.asarray(weight / weight[present].mean())
 
 
 def _equal_per_size(params: Array, present: NDArray[np.bool_]) -> Array:
@@ -247,10 +286,11 @@ def _equal_per_size(params: Array, present: NDArray[np.bool_]) -> Array:
     return np.where(present, present.sum() / len(sizes) / np.maximum(counts, 1)[:, None], 0.0)
 
 
-def _flops_per_sample(part: pd.DataFrame) -> float:
-    if "flops" not in part or "samples" not in part:
+def _flops_per_sample(columns: Mapping[str, Array], part: Part, seeds: Seeds) -> float:
+    if "flops" not in columns or "samples" not in columns:
         return 1.0
+    flops, samples = (seeds.mean(part.matrix(columns[name], 0.0)) for name in ("flops", "samples"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = part["flops"].to_numpy(float) / (part["params"].to_numpy(float) * part["samples"].to_numpy(float))
+        ratio = flops / (columns["params"][part.starts][seeds.heads][:, None] * samples)
     ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
     return float(np.median(ratio)) if len(ratio) else 1.0

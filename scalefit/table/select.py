@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.table.io import RunTable, as_runs
+from scalefit.table.ordered import CLOSE
 from scalefit.table.schema import RESOURCES
 from scalefit.units import format_quantity, parse_quantity
 
@@ -24,8 +25,6 @@ Source = Any
 """A runs table, its path or a data frame: whatever `as_runs` takes."""
 Where = Mapping[str, Any]
 """Column to a value or a list of values."""
-CLOSE = 1e-9
-"""Relative difference of numbers that are one: what printing a float may lose."""
 SHOWN = 10
 """Values that a message names at most."""
 CHANGING = ("step", "samples", "tokens", "flops", "loss")
@@ -51,14 +50,21 @@ def select(source: Source, where: Where | None = None) -> RunTable:
     runs = as_runs(source)
     if not where:
         return runs
+    frame = runs.frame[find_rows(runs, where)]
+    text = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    frame = frame.assign(**{str(name): frame[name].cat.remove_unused_categories() for name in text})
+    return replace(runs, frame=frame)
+
+
+def find_rows(runs: RunTable, where: Where | None) -> NDArray[np.bool_]:
+    """Return where a `where` holds, shape (rows,); errors are those of `select`."""
+    if not where:
+        return np.ones(len(runs.frame), bool)
     masks = {name: _rows_of(runs, name, wanted) for name, wanted in where.items()}
     kept = np.logical_and.reduce(list(masks.values()))
     if not kept.any():
         raise UsageError(_conflict(runs, where, masks))
-    frame = runs.frame[kept]
-    text = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
-    frame = frame.assign(**{str(name): frame[name].cat.remove_unused_categories() for name in text})
-    return replace(runs, frame=frame)
+    return np.asarray(kept)
 
 
 def _rows_of(runs: RunTable, name: str, wanted: Any) -> NDArray[np.bool_]:
@@ -96,6 +102,10 @@ def _holds(column: pd.Series, value: Any) -> NDArray[np.bool_]:
         if number is None:
             return np.zeros(len(column), bool)
         return np.isclose(column.to_numpy(float, na_value=np.nan), number, rtol=CLOSE, atol=0.0)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        # Text is compared once a name, not once a row; a code of -1 is a missing one.
+        named = np.array([*(str(name) == str(value) for name in column.cat.categories), False], bool)
+        return named[column.cat.codes.to_numpy()]
     return np.asarray(column.astype(object).map(str) == str(value), bool)
 
 
@@ -154,21 +164,14 @@ def _conflict(runs: RunTable, where: Where, masks: Mapping[str, NDArray[np.bool_
     return f"--where: no row of {runs.path} has {asked}, though any two of them are found together."
 
 
-def default_resource(frame: pd.DataFrame) -> str:
-    """Return `samples` or `flops`: the first that is present and varies."""
+def default_resource(frame: pd.DataFrame, kept: NDArray[np.bool_] | None = None) -> str:
+    """Return `samples` or `flops`: the first that is present and varies, in the rows kept."""
     for name in RESOURCES:
-        if name in frame and frame[name].nunique() > 1:
-            return name
+        if name in frame:
+            values = frame[name].to_numpy() if kept is None else frame[name].to_numpy()[kept]
+            if values.min() < values.max():
+                return name
     raise FitError("neither samples nor flops varies; a law needs a resource that grows during training.")
-
-
-def by_series(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Split by (series, eval), without a copy where there is nothing to split."""
-    series, evaluation = frame["series"].unique(), frame["eval"].unique()
-    if len(series) == len(evaluation) == 1:
-        return [(str(series[0]), str(evaluation[0]), frame)]
-    groups = frame.groupby(["series", "eval"], observed=True, sort=True)
-    return [(str(key[0]), str(key[1]), part) for key, part in groups]
 
 
 def by_size(frame: pd.DataFrame) -> list[tuple[tuple[str, str, float], pd.DataFrame]]:
