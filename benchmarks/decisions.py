@@ -53,7 +53,7 @@ def forecasts(resource: str) -> dict[str, float]:
             rest = whole.loss[count:]
             rows.append(
                 [
-                    *(np.mean((rest >= found[f"new_low{p}"]) & (rest <= found[f"new_high{p}"])) for p in (95, 50)),
+                    *(np.mean((rest >= found[f"eval_low{p}"]) & (rest <= found[f"eval_high{p}"])) for p in (95, 50)),
                     np.mean((found["loss"] - rest) ** 2),
                     np.mean((whole.loss[count - 1] - rest) ** 2),
                     count < 20,

@@ -9,10 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scalefit.fitting.bootstrap import bootstrap, bootstrap_runs
+    from scalefit.fitting.bootstrap import bootstrap
     from scalefit.fitting.fit import Estimate, Fit
     from scalefit.fitting.lmfit_bridge import to_lmfit
-    from scalefit.fitting.profile import profile_interval
     from scalefit.fitting.simulate import simulate
     from scalefit.laws import LAWS, RELATIONS, Law, Param, law
     from scalefit.prediction.crossval import cross_validate
@@ -43,7 +42,6 @@ _PLACES = {
     "SeriesFit": "scalefit.prediction.predictor",
     "as_runs": "scalefit.table.io",
     "bootstrap": "scalefit.fitting.bootstrap",
-    "bootstrap_runs": "scalefit.fitting.bootstrap",
     "compare_recipes": "scalefit.studies.recipes",
     "compute_to_target": "scalefit.studies.crossing",
     "cross_validate": "scalefit.prediction.crossval",
@@ -55,7 +53,6 @@ _PLACES = {
     "load_fit": "scalefit.prediction.predictor",
     "plan": "scalefit.studies.budget",
     "predict_size": "scalefit.prediction.predict",
-    "profile_interval": "scalefit.fitting.profile",
     "rank_systems": "scalefit.studies.systems",
     "read_runs": "scalefit.table.io",
     "read_systems": "scalefit.table.systems",
@@ -79,7 +76,6 @@ __all__ = [
     "SeriesFit",
     "as_runs",
     "bootstrap",
-    "bootstrap_runs",
     "compare_recipes",
     "compute_to_target",
     "cross_validate",
@@ -91,7 +87,6 @@ __all__ = [
     "load_fit",
     "plan",
     "predict_size",
-    "profile_interval",
     "rank_systems",
     "read_runs",
     "read_systems",

@@ -26,7 +26,7 @@ def test_fit_then_predict_finds_it(tmp_path):
     assert (base["series"], instruct["series"]) == ("base", "instruct")
     assert base["k"]["low"] < base["k"]["value"] < base["k"]["high"]
     assert base["reach"]["value"] > 1e4
-    assert {"samples", "loss", "low", "high", "new_low", "new_high"} <= set(base["curve"][0])
+    assert {"samples", "loss", "low", "high", "eval_low", "eval_high"} <= set(base["curve"][0])
 
 
 def test_fit_options_reach_the_fit(tmp_path):
@@ -51,7 +51,7 @@ def test_anchor_from_a_short_run(tmp_path, runs):
     assert found.returncode == 0, found.stderr
     (prediction,) = results(found)
     # Table 5: final loss .4359.
-    assert prediction["curve"][0]["new_low"] < 0.4359 < prediction["curve"][0]["new_high"]
+    assert prediction["curve"][0]["eval_low"] < 0.4359 < prediction["curve"][0]["eval_high"]
 
 
 @pytest.mark.parametrize(

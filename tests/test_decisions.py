@@ -31,7 +31,7 @@ def test_forecast_bands_cover_what_came(runs):
             target = whole.first(count)
             found = band(target, *setting.judge(target), whole.x[count:])
             rest = whole.loss[count:]
-            covered.append(np.mean((rest >= found["new_low95"]) & (rest <= found["new_high95"])))
+            covered.append(np.mean((rest >= found["eval_low95"]) & (rest <= found["eval_high95"])))
     assert 0.90 <= np.mean(covered) <= 0.98
 
 

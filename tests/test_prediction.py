@@ -54,7 +54,7 @@ def test_the_command_line_says_what_python_says(fits, tmp_path):
 
 
 @pytest.mark.parametrize("size", ["7B", "100B"])
-@pytest.mark.parametrize(("low", "high"), [("low", "high"), ("new_low", "new_high")])
+@pytest.mark.parametrize(("low", "high"), [("low", "high"), ("eval_low", "eval_high")])
 def test_every_level(fits, size, low, high):
     """Half a band is the quantile of Student's t at one number of degrees of freedom times one error."""
     from scipy.stats import t
@@ -111,7 +111,7 @@ def test_the_largest_size_lies_in_the_band_of_a_closed_law_that_has_not_seen_it(
     fit = fit_data(law, data.keep(data.params < data.sizes[-1]))
     here = data.keep(data.params == data.sizes[-1])
     curve = predict_size(fit, float(data.sizes[-1]), here.resource[:, here.present]).curve
-    held = [p["new_low"] <= loss <= p["new_high"] for p, loss in zip(curve, here.loss[here.present], strict=True)]
+    held = [p["eval_low"] <= loss <= p["eval_high"] for p, loss in zip(curve, here.loss[here.present], strict=True)]
     assert np.mean(held) > 0.75
 
 

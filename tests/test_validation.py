@@ -25,7 +25,7 @@ def held_out_72b(runs, series, x, points):
     anchor = first_points(data, 72e9, points) if points else None
     ensemble = average_offsets(train, anchor_points=points)
     found = ensemble.predict(72e9, resource, anchor=anchor, eval_size=500)
-    return score(found["loss"], loss, {"cover95": (found["new_low"], found["new_high"])})
+    return score(found["loss"], loss, {"cover95": (found["eval_low"], found["eval_high"])})
 
 
 @pytest.mark.parametrize(("series", "x"), CASES)
@@ -125,7 +125,7 @@ def test_prediction_says_what_it_rests_on(runs):
     assert sum(member["weight"] for member in found.members) == pytest.approx(1)
     assert found.answered_by == "averaged closed offsets"
     point = found.curve[-1]
-    assert point["new_low"] < point["low"] < point["loss"] < point["high"] < point["new_high"]
+    assert point["eval_low"] < point["low"] < point["loss"] < point["high"] < point["eval_high"]
 
 
 def test_farther_sizes_have_wider_k(runs):

@@ -32,6 +32,12 @@ def law_resource(law: Law, data: FitData, resource: Array, params: Array) -> Arr
     return resource
 
 
+def own_unit(law: Law, data: FitData, params: Array) -> Array:
+    """Return log10 of what a law divides the table's resource by at sizes (R,)."""
+    one = np.ones((1, len(params)))
+    return np.asarray(-np.log10(law_resource(law, data, one, params)[0]))
+
+
 @dataclass(frozen=True)
 class BoundLaw:
     """A law and the sizes it was bound to, shape (S,) ascending."""
@@ -68,17 +74,18 @@ class BoundLaw:
     @cached_property
     def log_scaled(self) -> NDArray[np.bool_]:
         """Which flat parameters are logarithms, shape (P,)."""
-        return np.concatenate([np.full(self._width(param.name), param.scale == "log") for param in self.law.params])
+        return np.concatenate([np.full(self.width(param.name), param.scale == "log") for param in self.law.params])
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
         """Bounds on the fitted scale, two of shape (P,)."""
-        low = np.concatenate([np.full(self._width(p.name), p.bounds[0]) for p in self.law.params])
-        high = np.concatenate([np.full(self._width(p.name), p.bounds[1]) for p in self.law.params])
+        low = np.concatenate([np.full(self.width(p.name), p.bounds[0]) for p in self.law.params])
+        high = np.concatenate([np.full(self.width(p.name), p.bounds[1]) for p in self.law.params])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.log_scaled, np.log(low), low), np.where(self.log_scaled, np.log(high), high)
 
-    def _width(self, name: str) -> int:
+    def width(self, name: str) -> int:
+        """Return how many flat parameters have a name: one, or one a size."""
         part = self.columns[name]
         return part.stop - part.start
 

@@ -1,4 +1,4 @@
-"""Parametric bootstrap with AR(1) noise, all resamples in batched calls of the line solver."""
+"""Parametric bootstrap by runs: new runs of the same sizes are drawn from the fitted model, and the law is fitted to them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit
-from scalefit.fitting.line_problem import LineProblem
-from scalefit.numerics.ar1 import Noise, ar1_noise
-from scalefit.numerics.least_squares import Limits
+from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.line_fit import refit_lines
 
 Array = NDArray[np.float64]
-QUICK = Limits(iterations=12, tolerance=1e-6)
-CHUNK = 25
-"""Resamples solved at once: few enough that a chunk's curves stay in the processor's cache."""
 
 
 def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
-    """Refit a line law to simulated copies of its data.
+    """Refit a line law to simulated copies of its runs.
+
+    In every copy the scatter of runs is another of those that the data admit; a run's slope and level are the law's, its own
+    departures, and what evaluation noise leaves unknown of them.
 
     Parameters
     ----------
     fit : Fit
-        Squared-error fit of a line law.
+        Squared-error fit of a line law without a bend.
     draws : int
-        Number of resamples B.
+        Number of copies B.
     seed : int
         Of numpy's generator.
 
@@ -37,57 +36,30 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
     Raises
     ------
     FitError
-        If the law is no line law or the loss was robust.
+        If the law is no line law, bends, or the loss was robust.
     """
-    if fit.law.line is None or fit.specification.huber is not None:
+    found = fit.evidence
+    if not isinstance(found, Hierarchy):
         raise FitError(
-            f"the batched bootstrap serves squared-error fits of line laws, not {fit.law.name!r}; use the intervals of the fit."
-        )
-    noise = fit.whitening
-    problem = LineProblem(fit.bound, fit.data, fit.specification.objective, noise)
-    centre = problem.curves(fit.theta[None])
-    rng = np.random.default_rng(seed)
-    found = []
-    for at in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - at)
-        y = centre + ar1_noise(rng, fit.noise, (size, *problem.y.shape))
-        found.append(problem.solve(np.repeat(fit.theta[None], size, axis=0), y, limits=QUICK).theta)
-    return np.concatenate(found)
-
-
-def bootstrap_runs(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
-    """Refit to whole runs drawn with replacement within each size and set-up.
-
-    Parameters
-    ----------
-    fit : Fit
-        Squared-error fit of a line law on unmerged runs (`prepare(..., merge=False)`).
-    draws : int
-        Number of resamples B.
-    seed : int
-        Of numpy's generator.
-
-    Returns
-    -------
-    ndarray, shape (B, P)
-        Parameters on the fitted scale.
-
-    Raises
-    ------
-    FitError
-        If some size has a single run; use the parametric `bootstrap` there.
-    """
-    data = fit.data
-    members = [np.flatnonzero(data.size_index == s) for s in range(len(data.sizes))]
-    if min(len(rows) for rows in members) < 2:
-        raise FitError(
-            "a bootstrap over runs needs at least two runs of every size (prepare with merge=False); use the parametric bootstrap."
+            f"the bootstrap by runs serves squared-error fits of straight line laws, not {fit.law.name!r}; use the intervals of the fit."
         )
     rng = np.random.default_rng(seed)
-    found = np.empty((draws, len(fit.theta)))
-    for draw in range(draws):
-        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
-        noise = fit.whitening and Noise(fit.noise.rho, fit.noise.sigma[rows])
-        problem = LineProblem(fit.bound, data.keep(rows), fit.specification.objective, noise)
-        found[draw] = problem.solve(fit.theta[None], limits=QUICK).theta[0]
-    return found
+    lines, size = found.lines, np.searchsorted(found.sizes, found.lines.params)
+    cell = rng.choice(len(found.weight), draws, p=found.weight)
+    scatter, level_scatter, misfit, level_misfit = found.spreads[:, cell, None]
+    k = np.array([fit.k(params).value for params in found.sizes])
+    level = np.array([fit.log_level(params, c) for params, c in zip(found.sizes, found.centre, strict=True)])
+
+    def departures(spread: tuple[Array, Array, Array], own: Array, variance: Array) -> Array:
+        """Draw sizes' and runs' departures and errors, and pool the runs of each size, (B, S)."""
+        drawn = own * rng.standard_normal((draws, len(found.sizes)))[:, size] * spread[1]
+        drawn += np.sqrt((spread[0] * own) ** 2 + variance) * rng.standard_normal((draws, len(size)))
+        weight = 1 / ((found.weight @ (spread[2] ** 2)) * own**2 + variance)
+        total = np.bincount(size, weight)
+        return np.stack([np.bincount(size, weight * row) for row in drawn]) / total if len(size) > len(total) else drawn
+
+    slopes = k + departures((scatter, misfit, found.spreads[0]), np.abs(k)[size], lines.slope_variance)
+    levels = level + departures(
+        (level_scatter, level_misfit, found.spreads[1]), np.ones(len(size)), lines.level_variance
+    )
+    return refit_lines(fit.bound, found, fit.theta, slopes, levels)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
-from scalefit.fitting.fit import Fit, make_problem, share_explained
+from scalefit.fitting.fit import Fit, share_explained
 from scalefit.laws.law import Law
 
 Array = NDArray[np.float64]
@@ -100,8 +100,8 @@ def find_shape_fault(record: dict[str, Any], law: Law) -> str | None:
         return (
             f"parameters are {', '.join(record['parameters'])}, law {law.name!r} on these sizes has {', '.join(names)}"
         )
-    if unknown := set(record["profiles"]) - set(names):
-        return f"profiles: no parameter {sorted(unknown)[0]!r} in law {law.name!r}"
+    if unknown := set(record["intervals"]) - set(names):
+        return f"intervals: no parameter {sorted(unknown)[0]!r} in law {law.name!r}"
     return None
 
 
@@ -133,7 +133,7 @@ def _law_fault(fit: Fit, name: str) -> str | None:
     """Hold R² against that of the law as it is now, where it is not this package's."""
     if ":" not in name:
         return None
-    r2 = share_explained(make_problem(fit.bound, fit.data, fit.specification), fit.theta)
+    r2, _ = share_explained(fit)
     if np.isclose(r2, fit.r2, rtol=_SAME, atol=_SAME):
         return None
     return f"law {name}: R² was {fit.r2:.6g} and is {r2:.6g} by the law as it is now; it was changed after the fit"
@@ -157,10 +157,10 @@ def _covariance_fault(covariance: Array) -> str | None:
 
 
 def _estimates_fault(fit: Fit, record: dict[str, Any]) -> str | None:
-    """Hold the estimates written against those of theta, covariance and profiles, and their ends in order."""
-    for name, ends in fit.profiles.items():
+    """Hold the estimates written against those of theta, covariance and intervals, and their ends in order."""
+    for name, ends in fit.intervals.items():
         if not ends[0] <= ends[1]:
-            return f"profiles.{name}: low {ends[0]:g} is above high {ends[1]:g}"
+            return f"intervals.{name}: low {ends[0]:g} is above high {ends[1]:g}"
     for name, computed in fit.params.items():
         written = record["parameters"][name]
         value, low, high = written["value"], written["low"], written["high"]
@@ -170,5 +170,5 @@ def _estimates_fault(fit: Fit, record: dict[str, Any]) -> str | None:
             there = written[part]
             finite = bool(np.isfinite(number))
             if (there is None) == finite or (finite and not np.isclose(there, number, rtol=_SAME, atol=1e-300)):
-                return f"parameters.{name}.{part} is {there}, theta, covariance and profiles give {number:g}"
+                return f"parameters.{name}.{part} is {there}, theta, covariance and intervals give {number:g}"
     return None

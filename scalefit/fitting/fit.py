@@ -1,4 +1,4 @@
-"""Fit a law to prepared curves and judge the result: estimates, covariance, noise, status."""
+"""Fit a law to prepared curves and judge the result: estimates, covariance, noise, scatter, status."""
 
 from __future__ import annotations
 
@@ -10,29 +10,37 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
 from scalefit.fitting.binding import BoundLaw, law_resource
-from scalefit.fitting.line_problem import LineProblem
+from scalefit.fitting.deviations import Deviations, weigh_deviations
+from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.point_problem import PointProblem
-from scalefit.fitting.problem import Problem
+from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
-from scalefit.fitting.status import DRIFT, allow_for_drift, inverse, judge, refuse_hopeless, rests_on_split, sandwich
+from scalefit.fitting.status import DRIFT_WORDS, Judgement, judge, judge_split, refuse_hopeless, rests_on_split
+from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import get_law
-from scalefit.laws.law import Law
-from scalefit.numerics.ar1 import Noise, effective_points
+from scalefit.laws.law import LN10, Law
+from scalefit.numerics.ar1 import DRIFT, Noise
 from scalefit.numerics.intervals import student
-from scalefit.numerics.least_squares import Solution
+from scalefit.numerics.mixtures import Mixture
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity, parse_quantity
 
 Array = NDArray[np.float64]
 BEYOND = 10.0
 """Standard error [decades of loss, or of k] from which nothing is known."""
+NO_NOISE = 1e-9
+"""Spread of evaluations [loss] below which none was measured."""
+LEVEL = 0.95
+"""Of intervals that are not asked for at another."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its standard error and 95 % interval; an end the data do not bound is infinite."""
+    """A value with its standard error and interval (95 % unless asked otherwise); an end the data do not bound is infinite."""
 
     value: float
     se: float
@@ -50,10 +58,16 @@ class Fit:
         Flat parameters on the fitted scale (logarithms where the law says so).
     covariance : ndarray, shape (P, P)
         Of `theta`; infinite rows for directions that the data do not determine.
+    noise : Noise
+        Of a single evaluation of one run, a spread a curve.
     status : str
         converged, at-bound, unidentified or stopped.
     notes : tuple of str
         Why the status is what it is.
+    cost : float
+        Half the weighted sum of squares of the points about the law.
+    dof : float
+        Slopes and levels of runs beyond the parameters; of laws that are no lines, evaluations.
     """
 
     law: Law
@@ -67,7 +81,8 @@ class Fit:
     r2: float
     cost: float
     dof: float
-    profiles: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    written: Mapping[str, tuple[float, float]] | None = field(default=None, compare=False)
+    """95 % intervals of parameters as a file holds them; by default computed from what runs say."""
 
     @cached_property
     def bound(self) -> BoundLaw:
@@ -75,24 +90,46 @@ class Fit:
         return BoundLaw(self.law, self.data.sizes)
 
     @cached_property
-    def quantile(self) -> float:
-        """Student's t for a 95 % interval at the effective degrees of freedom."""
-        return student(0.95, self.dof)
+    def evidence(self) -> Hierarchy | Deviations:
+        """What runs say of the law; computed again where the fit was loaded from a file."""
+        return _weigh(self.bound, self.data, self.specification, self.theta)
 
-    @property
-    def params(self) -> dict[str, Estimate]:
-        """Every parameter by name, per-size ones as `E[7B]`, with its 95 % interval."""
+    @cached_property
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """95 % intervals of the parameters that runs say more of than theta and its covariance, by name."""
+        return self._intervals(LEVEL) if self.written is None else self.written
+
+    def _intervals(self, level: float) -> dict[str, tuple[float, float]]:
+        evidence = self.evidence
+        if not isinstance(evidence, Hierarchy) or not np.isfinite(np.diag(self.covariance)).all():
+            return {}
+        return interval_of_parameters(self.bound, evidence, self.theta, level)
+
+    @cached_property
+    def quantile(self) -> float:
+        """Student's t for a 95 % interval at the degrees of freedom."""
+        return student(LEVEL, self.dof)
+
+    def estimates(self, level: float = LEVEL) -> dict[str, Estimate]:
+        """Return every parameter by name, per-size ones as `E[7B]`, with its interval."""
         outer = self.bound.external(self.theta)
         se = np.sqrt(np.diag(self.covariance))
-        low, high = self.theta - self.quantile * se, self.theta + self.quantile * se
+        t = student(level, self.dof)
+        low, high = self.theta - t * se, self.theta + t * se
+        intervals = self.intervals if level == LEVEL else self._intervals(level)
         found = {}
         with np.errstate(over="ignore"):
             for i, name in enumerate(self.bound.names):
                 log = bool(self.bound.log_scaled[i])
                 ends = (float(np.exp(low[i])), float(np.exp(high[i]))) if log else (float(low[i]), float(high[i]))
-                ends = self.profiles.get(name, ends)
+                ends = intervals.get(name, ends)
                 found[name] = Estimate(float(outer[i]), float(se[i] * outer[i] if log else se[i]), *ends)
         return found
+
+    @property
+    def params(self) -> dict[str, Estimate]:
+        """Every parameter by name, per-size ones as `E[7B]`, with its 95 % interval."""
+        return self.estimates()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -115,50 +152,30 @@ class Fit:
         return self.noise.rho > DRIFT
 
     @property
-    def whitening(self) -> Noise | None:
-        """The noise whose inverse weighs residuals; None where they are weighed as in ordinary least squares."""
-        return None if self.specification.noise == "independent" or self.drifts else self.noise
+    def single(self) -> bool:
+        """Whether runs have too few evaluations to tell their noise from the scatter between them."""
+        return bool((self.data.present.sum(1) < LEAST).all())
 
-    @cached_property
-    def _everywhere(self) -> Array:
-        """Covariance of all directions, also of parameters at a bound; one of no effect has a variance beyond all bounds."""
-        if np.isfinite(self.covariance).all():
-            return self.covariance
-        squared = Specification(self.specification.objective, self.specification.noise)
-        problem = make_problem(self.bound, self.data, squared, self.whitening)
-        J = problem.whitened_jacobian(self.theta)
-        found = inverse(J.T @ J)
-        if self.drifts:
-            return sandwich(found, problem, self.theta, self.noise)
-        return found if self.whitening else found * float(np.mean(self.noise.sigma**2))
-
-    def curve_error(self, slope: Array) -> Array:
-        """Return the standard error of what has these derivatives by theta, (n, P) -> (n,).
-
-        It is infinite where it rests on a direction that the data do not determine.
-        """
-        variance = np.einsum("np,pq,nq->n", slope, self._everywhere, slope)
-        # Where rounding has left a variance below 0, it has left nothing of it.
-        drowned = (slope[:, np.diag(self._everywhere) < 0] != 0).any(1) | (variance < -1e-12)
-        return np.where((variance > BEYOND**2) | drowned, np.inf, np.sqrt(np.maximum(variance, 0)))
-
-    def k(self, params: str | float) -> Estimate:
-        """Return k(N) at a model size, with a 95 % interval by the delta method on log k; infinite if not determined.
+    def k(self, params: str | float, level: float = LEVEL) -> Estimate:
+        """Return k(N) at a model size, with its interval; infinite if not determined.
 
         Raises
         ------
         FitError
             If the law has no k(N), or none for this size.
         """
-        k, slope, depends = self.bound.k(self.theta, parse_quantity(params, "params"))
-        se = float(self.curve_error(slope[None])[0])
+        size = parse_quantity(params, "params")
+        k, slope, depends = self.bound.k(self.theta, size)
         undetermined = depends & np.isinf(np.diag(self.covariance))
-        if (undetermined & ((slope == 0) | (se >= abs(k)))).any():
-            se = np.inf
-        if k > 0 and se < k:
-            spread = float(np.exp(self.quantile * se / k))
-            return Estimate(k, se, k / spread, k * spread)
-        return Estimate(k, se, k - self.quantile * se, k + self.quantile * se)
+        if isinstance(self.evidence, Hierarchy):
+            found = self.evidence.k(size)
+        else:
+            found = self.evidence.curve(np.array([k]), slope[None])
+        se = float(found.spread[0])
+        if (undetermined & ((slope == 0) | (se >= abs(k)))).any() or se > BEYOND:
+            return Estimate(k, np.inf, -np.inf, np.inf)
+        low, high = (float(end[0]) for end in found.interval(level))
+        return Estimate(k, se, min(low, k), max(high, k))
 
     def log_curve(self, params: Array, resource: Array) -> tuple[Array, Array]:
         """Return log10 L and its derivative by theta at points: `params` (n,), `resource` (Q, n) as in the table."""
@@ -166,29 +183,95 @@ class Fit:
         log = np.broadcast_to(self.bound.log_loss(self.theta, params, seen), params.shape)
         return log, self.bound.jacobian(self.theta, params, seen)
 
-    def curve(self, params: float, resource: Array) -> tuple[Array, Array]:
-        """Return log10 L of a size at values of the resource (Q, n), and its standard error by the law; both (n,).
+    def _seen(self, params: float, resource: Array) -> Array:
+        """Return log10 of the first resource as the law sees it at values of the resource (Q, n), shape (n,)."""
+        return np.asarray(np.log10(law_resource(self.law, self.data, resource, np.full(resource.shape[1], params))[0]))
 
-        The error is infinite where the curve rests on what the data do not determine.
+    def log_level(self, params: float, x: float) -> float:
+        """Return log10 L of a size where log10 of the resource as the law sees it is x."""
+        where = np.array([[10.0**x]])
+        return float(np.ravel(self.bound.log_loss(self.theta, np.array([params]), where))[0])
+
+    def mean_curve(self, params: float, resource: Array) -> tuple[Array, Mixture]:
+        """Return log10 L of a size at values of the resource (Q, n), shape (n,), and what is known of the law's mean curve.
+
+        Its spread is infinite where the curve rests on what the data do not determine.
         """
         log, J = self.log_curve(np.full(resource.shape[1], params), resource)
-        se = self.curve_error(J)
-        return log, np.where(rests_on_split(self.data, params, resource), np.inf, se) if len(resource) == 2 else se
+        if isinstance(self.evidence, Hierarchy):
+            found = self.evidence.curve(params, self._seen(params, resource))
+        else:
+            found = self.evidence.curve(log, J)
+        lost = found.spread > BEYOND
+        if len(resource) == 2:
+            lost |= rests_on_split(self.data, params, resource)
+        return log, replace(found, sd=np.where(lost, np.inf, found.sd)) if lost.any() else found
+
+    def curve(self, params: float, resource: Array) -> tuple[Array, Array]:
+        """Return log10 L of a size at values of the resource (Q, n), and the standard error of the law's mean curve; both (n,)."""
+        log, found = self.mean_curve(params, resource)
+        return log, found.spread
+
+    def evaluation_noise(self, params: float, log: Array) -> Array:
+        """Return the variance of one evaluation about its run's curve [log10 loss squared] at values of log10 L (n,).
+
+        It is the measured one, of the size's own runs where there are any; a binomial one only where none was measured.
+        """
+        own = np.isclose(self.data.params, params, rtol=1e-9)
+        rows = own if own.any() else np.ones(len(own), bool)
+        loss = 10.0**log
+        sigma = np.full(len(loss), float(np.median(self.noise.sigma[rows])))
+        sizes = (self.data.eval_size / np.asarray(self.data.runs, float))[rows]
+        if not (sigma > NO_NOISE).all() and np.isfinite(sizes).any():
+            sigma = np.sqrt(np.clip(loss * (1 - loss), 0, None) / np.nanmedian(sizes))
+        return np.asarray((sigma / loss / LN10) ** 2)
+
+    def between_runs(self, params: float, resource: Array) -> Array:
+        """Return the variance of a new run's curve about the law's mean curve at values of the resource (Q, n), shape (G, n)."""
+        return self.evidence.between_runs(params, self._seen(params, resource))
+
+    def bands(self, params: float, resource: Array, level: float = LEVEL, *, misfit: float = 0.0) -> Bands:
+        """Return the curve of a size and its three bands at values of the resource (Q, n).
+
+        `misfit` is how wrong the law's mean curve may be beyond what its runs say of it [log10 loss].
+        """
+        log, found = self.mean_curve(params, resource)
+        found = found.widened(np.full(len(log), misfit**2)) if misfit else found
+        between = self.between_runs(params, resource)
+        noise = self.evaluation_noise(params, log)
+        if self.single:
+            # With one evaluation a run, its noise and the scatter between runs are one.
+            between, noise = between + noise, 0.0 * noise
+        return bands_of(log, found, between, noise, level)
+
+    def run_bands(self, row: int, resource: Array, level: float = LEVEL) -> Bands:
+        """Return the same for a curve that was fitted, by its row: its bands of a run are those of its own run."""
+        params = float(self.data.params[row])
+        log, found = self.mean_curve(params, resource)
+        run = int(np.flatnonzero(self.data.run_curve == row)[0]) if len(self.data.run_curve) > row else row
+        own = self.evidence.own_run(self.row_of_run[run], self._seen(params, resource))
+        noise = self.evaluation_noise(params, log)
+        # What a run departs by is counted from the law's curve, whose own error it holds already.
+        certain = replace(found, mean=np.broadcast_to(log, found.mean.shape), sd=np.zeros_like(found.sd))
+        inner, outer = bands_of(log, found, 0 * own, 0 * noise, level), bands_of(log, certain, own, noise, level)
+        return replace(outer, low=inner.low, high=inner.high)
+
+    @cached_property
+    def row_of_run(self) -> NDArray[np.intp]:
+        """Where each run (M,) is in the evidence; runs too short for a line are in none, and have their neighbour's."""
+        rows = runs_with_lines(self.law, self.data, self.specification)
+        used = np.ones(len(self.data.each.params), bool) if rows is None else rows
+        return np.maximum(np.cumsum(used) - 1, 0)
 
 
-def make_problem(bound: BoundLaw, data: FitData, specification: Specification, noise: Noise | None = None) -> Problem:
-    """Return the batched problem for line laws with squared error, else the general one."""
-    if bound.law.line is not None and specification.huber is None:
-        return LineProblem(bound, data, specification.objective, noise)
-    return PointProblem(bound, data, specification.objective, noise, huber=specification.huber)
-
-
-def share_explained(problem: Problem, theta: Array) -> float:
-    """Return R² on the problem's scale, points weighed as the data say."""
+def share_explained(fit: Fit) -> tuple[float, float]:
+    """Return R² on the objective's scale, points weighed as the data say, and half the weighted sum of squares."""
+    problem = PointProblem(fit.bound, fit.data, fit.specification.objective)
     weight = problem.data.weight
     centre = np.average(problem.y, weights=weight)
     total = float(np.sum(weight * (problem.y - centre) ** 2))
-    return 1 - float(np.sum(weight * problem.residual(theta) ** 2)) / total
+    rest = float(np.sum(weight * problem.residual(fit.theta) ** 2))
+    return 1 - rest / total, 0.5 * rest
 
 
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
@@ -211,39 +294,111 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     law, spec = get_law(law), specification or Specification()
     bound = BoundLaw(law, data.sizes)
     refuse_hopeless(bound, data)
-    problem = make_problem(bound, data, spec)
-    solution = problem.solve(find_start(bound, data)[None])
-    if spec.noise == "ar1":
-        problem, solution, noise = _allow_for_noise(problem, solution, spec)
-        scale = 1.0
+    rows = runs_with_lines(law, data, spec)
+    evidence: Hierarchy | Deviations
+    if rows is None:
+        theta, found, noise, evidence, dof = _fit_points(bound, data.each, spec)
     else:
-        squares = float(np.sum(data.weight * problem.residual(solution.theta[0]) ** 2))
-        scale = max(squares / max(data.points - solution.theta.shape[1], 1), 1e-300)
-        noise = Noise(0.0, np.full(len(data.params), np.sqrt(scale)))
-    theta = solution.theta[0]
-    found = judge(problem, solution, scale)
+        lines = fit_lines(bound, data.each if rows.all() else data.each.keep(rows), spec)
+        theta, found, evidence, dof = lines.theta, lines.judgement, lines.hierarchy, lines.dof
+        noise = evidence.lines.noise
+        if not rows.all():
+            noise = Noise(noise.rho, np.interp(np.arange(len(rows)), np.flatnonzero(rows), noise.sigma))
+            short = f"{int((~rows).sum())} of {len(rows)} runs have fewer than {LEAST} evaluations, no line of their own, and are not fitted"
+            found = replace(found, notes=(*found.notes, short))
     if noise.rho > DRIFT:
-        found = allow_for_drift(found, problem, theta, noise)
-    dof = max(effective_points(data.present, noise.rho) - len(theta), 3.0)
-    r2, cost = share_explained(problem, theta), float(solution.cost[0])
-    return Fit(law, data, spec, theta, found.covariance, noise, found.status, found.notes, r2, cost, dof)
+        drift = f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}"
+        found = replace(found, notes=(*found.notes, drift))
+    counts = np.bincount(data.run_curve, minlength=len(data.params))
+    sigma = np.sqrt(np.bincount(data.run_curve, noise.sigma**2, len(data.params)) / counts)
+    fit = Fit(
+        law, data, spec, theta, found.covariance, Noise(noise.rho, sigma), found.status, found.notes, 0.0, 0.0, dof
+    )
+    fit.__dict__["evidence"] = evidence
+    r2, cost = share_explained(fit)
+    status, notes = _settle(fit)
+    done = replace(fit, r2=r2, cost=cost, status=status, notes=notes)
+    done.__dict__.update(evidence=evidence, intervals=fit.intervals, bound=bound)
+    return done
 
 
-def _allow_for_noise(problem: Problem, solution: Solution, spec: Specification) -> tuple[Problem, Solution, Noise]:
-    """Estimate the noise and weigh by it (feasible generalised least squares), unless it is drift; Huber's fit stays."""
-    bound, data, plain = problem.bound, problem.data, (problem, solution)
-    noise = problem.noise_at(solution.theta[0])
-    if spec.huber is not None:
-        squared = make_problem(bound, data, Specification(spec.objective, spec.noise), noise)
-        J = squared.whitened_jacobian(solution.theta[0])
-        return problem, replace(solution, normal=(J.T @ J)[None]), noise
-    for _ in range(2):
+def _settle(fit: Fit) -> tuple[str, tuple[str, ...]]:
+    """Return status and notes with what the intervals leave open: a fit of which one has no end has not converged."""
+    open_ends = {
+        name: ends
+        for name, ends in fit.intervals.items()
+        if not np.isfinite(ends).all() or (ends[0] == 0 and name == "N0")
+    }
+    if not open_ends or fit.status != "converged":
+        return fit.status, fit.notes
+    words = [f"{name} has {_open_words(*ends)}" for name, ends in open_ends.items()]
+    return "unidentified", (*fit.notes, f"in these data {' and '.join(words)}")
+
+
+def _open_words(low: float, high: float) -> str:
+    if low in (0.0, -np.inf) and high == np.inf:
+        return "no bound on either side"
+    return "no upper bound" if high == np.inf else "no lower bound"
+
+
+def _fit_points(
+    bound: BoundLaw, data: FitData, spec: Specification
+) -> tuple[Array, Judgement, Noise, Deviations, float]:
+    """Fit by least squares of the points, and add what the scatter of runs does to the parameters."""
+    problem = PointProblem(bound, data, spec.objective, huber=spec.huber)
+    solution = problem.solve(find_start(bound, data)[None])
+    plain = problem, solution
+    noise, whitened = _noise_of(problem, solution.theta[0], spec), False
+    if _correlated(data, spec) and spec.huber is None:
+        for _ in range(2):
+            if noise.rho > DRIFT:
+                break
+            problem, whitened = PointProblem(bound, data, spec.objective, noise), True
+            solution = problem.solve(solution.theta)
+            noise = _noise_of(problem, solution.theta[0], spec)
         if noise.rho > DRIFT:
-            return *plain, noise
-        problem = make_problem(bound, data, spec, noise)
-        solution = problem.solve(solution.theta)
-        noise = problem.noise_at(solution.theta[0])
-    return (*plain, noise) if noise.rho > DRIFT else (problem, solution, noise)
+            (problem, solution), whitened = plain, False
+    theta = solution.theta[0]
+    evidence = _weigh_points(bound, data, spec, theta, noise, whitened)
+    found = judge(bound, np.arange(len(theta)), solution, bound.bounds)
+    if bound.law.resources == 2:
+        found = judge_split(found, data)
+    lost = np.isinf(np.diag(found.covariance))
+    covariance = np.where(lost[:, None] | lost, 0.0, evidence.covariance())
+    covariance[lost, lost] = np.inf
+    return theta, replace(found, covariance=covariance), noise, evidence, max(float(data.points - len(theta)), 1.0)
 
 
-__all__ = ["Estimate", "Fit", "Specification", "fit_data", "make_problem", "share_explained"]
+def _correlated(data: FitData, spec: Specification) -> bool:
+    return spec.noise == "ar1" and bool((data.present.sum(1) >= LEAST).any())
+
+
+def _noise_of(problem: PointProblem, theta: Array, spec: Specification) -> Noise:
+    """Estimate the noise about a curve: correlated where runs have evaluations enough and it was asked for."""
+    data = problem.data
+    if _correlated(data, spec):
+        return problem.noise_at(theta)
+    squares = float(np.sum(data.weight * problem.residual(theta) ** 2))
+    variance = max(squares / max(data.points - len(theta), 1), 1e-300)
+    return Noise(0.0, np.full(len(data.params), np.sqrt(variance)))
+
+
+def _weigh_points(
+    bound: BoundLaw, data: FitData, spec: Specification, theta: Array, noise: Noise, whitened: bool
+) -> Deviations:
+    problem = PointProblem(bound, data, spec.objective, noise if whitened else None)
+    return weigh_deviations(problem, theta, problem.normal(theta[None])[2][0], noise, whitened)
+
+
+def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Hierarchy | Deviations:
+    """Return what runs say of a law that was fitted before."""
+    rows = runs_with_lines(bound.law, data, spec)
+    if rows is not None:
+        return weigh_runs(bound.law, fit_run_lines(bound.law, data.each.keep(rows), spec))
+    problem = PointProblem(bound, data.each, spec.objective)
+    noise = _noise_of(problem, theta, spec)
+    whitened = _correlated(data.each, spec) and spec.huber is None and noise.rho <= DRIFT
+    return _weigh_points(bound, data.each, spec, theta, noise, whitened)
+
+
+__all__ = ["Estimate", "Fit", "Specification", "fit_data", "share_explained"]

@@ -11,14 +11,16 @@ from scalefit.fitting.point_problem import PointProblem
 
 
 def to_lmfit(fit: Fit) -> Any:
-    """Return an lmfit Minimizer at the fit's optimum: same residuals, bounds and analytic Jacobian.
+    """Return an lmfit Minimizer of the fit's points: same residuals, noise and bounds, begun at its parameters.
+
+    Its intervals are those of the points, as if every run lay on the law; the fit's own allow for the scatter of runs.
 
     Parameters carry lmfit-safe names (`E[7B]` becomes `E_7B`), log-scaled ones as natural logarithms
     with a `log_` prefix.
     """
     import lmfit
 
-    noise = fit.whitening
+    noise = None if fit.specification.noise == "independent" or fit.drifts else fit.noise
     problem = PointProblem(fit.bound, fit.data, fit.specification.objective, noise)
     low, high = fit.bound.bounds
     parameters = lmfit.Parameters()

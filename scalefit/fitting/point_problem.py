@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.binding import BoundLaw, law_resource
+from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.problem import Problem
-from scalefit.laws.law import LN10
 from scalefit.numerics.ar1 import Noise
 from scalefit.numerics.least_squares import Limits, Solution, minimise
 from scalefit.table.prepare import FitData
@@ -30,9 +29,7 @@ class PointProblem(Problem):
     ) -> None:
         super().__init__(bound, data, objective, noise)
         self.huber = huber
-        self.X = law_resource(bound.law, data, data.resource, data.params)[:, self.present]
-        self.N = np.broadcast_to(data.params[:, None], self.present.shape)[self.present]
-        self.size_of_curve = np.searchsorted(bound.sizes, data.params)
+        self.N, self.X = self.points
 
     def _grid(self, points: Array) -> Array:
         """Put points (..., n) where they lie, (..., R, T); 0 where absent."""
@@ -48,25 +45,10 @@ class PointProblem(Problem):
         """Return the fitted curves of a batch (B, P), shape (B, R, T)."""
         return np.stack([self._grid(self._points(one)) for one in theta])
 
-    def _slopes(self, theta: Array) -> Array:
-        """Return the derivative of the curves by their own size's parameters, (R, p, T)."""
-        slopes = self.bound.slopes(theta, self.N, self.X)
-        if self.linear:
-            slopes = slopes * (LN10 * self._points(theta))
-        return self._grid(slopes).swapaxes(0, 1)
-
-    def jacobian(self, theta: Array) -> Array:
-        """Return the unweighted derivative of the curves, shape (R, P, T), for one theta (P,)."""
-        slopes = self._slopes(theta)
-        out = np.zeros((len(slopes), len(theta), slopes.shape[2]))
-        for row, size in enumerate(self.size_of_curve):
-            out[row, self.bound.flat_index[size]] = slopes[row]
-        return out
-
     def _by_size(self, theta: Array) -> tuple[Array, Array, Array]:
         """Return cost (S,), right side (S, p) and normal matrix (S, p, p) in each size's own parameters."""
         r = self.whiten(self.residual(theta))
-        J = self.whiten(self._slopes(theta), rows=True)
+        J = self.whiten(self.by_curve(theta), rows=True)
         cost = 0.5 * (r**2).sum(1)
         if self.huber is not None:
             far = np.maximum(np.abs(r) / self.huber, 1.0)

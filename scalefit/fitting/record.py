@@ -28,7 +28,7 @@ from scalefit.table.prepare import FitData
 
 _PARQUET = b"PAR1"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-FORMAT, VERSION = FIT, 1
+FORMAT, VERSION = FIT, 2
 
 
 def as_record(fit: Fit) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def as_record(fit: Fit) -> dict[str, Any]:
                 "r2": fit.r2,
                 "cost": fit.cost,
                 "dof": fit.dof,
-                "profiles": {name: list(ends) for name, ends in fit.profiles.items()},
+                "intervals": {name: list(ends) for name, ends in fit.intervals.items()},
                 "points": data.points,
                 "data": {
                     "sha256": data.digest(),
@@ -122,7 +122,7 @@ def from_record(record: dict[str, Any]) -> Fit:
         record["dof"],
         {
             name: (-np.inf if low is None else low, np.inf if high is None else high)
-            for name, (low, high) in record["profiles"].items()
+            for name, (low, high) in record["intervals"].items()
         },
     )
     if (wrong := find_contradiction(fit, record)) is not None:

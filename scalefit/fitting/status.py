@@ -9,22 +9,17 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.binding import BoundLaw
-from scalefit.fitting.problem import Problem
-from scalefit.numerics.ar1 import Noise, covariance
 from scalefit.numerics.least_squares import Solution
+from scalefit.numerics.linear import NOTHING
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
-DRIFT = 0.97
-"""Noise correlation above which residuals are told as misfit rather than noise."""
-NOTHING = 1e-12
-"""Share of the largest effect below which a parameter has none."""
 ENDLESS = 300.0
 """Standard error of a logarithm from which its interval has no ends."""
 APART = 0.05
 """Spread of C about a line in D that tells their effects apart [decades]."""
-_DRIFT_WORDS = (
+DRIFT_WORDS = (
     "the law misses the shape of the curves, which is no noise; its lines are the least-squares ones, its intervals "
     "allow for the drift. Try `scalefit compare`"
 )
@@ -64,12 +59,22 @@ def refuse_hopeless(bound: BoundLaw, data: FitData) -> None:
         )
 
 
-def judge(problem: Problem, solution: Solution, scale: float) -> Judgement:
-    """Judge a fit, of which `scale` is the variance of a residual: bounds, singular directions and the joint law's split."""
-    bound, theta, normal = problem.bound, solution.theta[0], solution.normal[0]
+def judge(
+    bound: BoundLaw, index: NDArray[np.intp], solution: Solution, bounds: tuple[Array, Array], scale: float = 1.0
+) -> Judgement:
+    """Judge a solution in some parameters, of which `scale` is the variance of a residual: bounds and singular directions.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (Q,)
+        Which of the law's parameters were solved for.
+    bounds : two ndarrays, shape (Q,)
+    """
+    theta, normal = solution.theta[0], solution.normal[0]
+    names, log_scaled = np.array(bound.names)[index], bound.log_scaled[index]
     converged = bool(solution.converged[0])
     notes: list[str] = []
-    low, high = bound.bounds
+    low, high = bounds
     width = np.where(np.isfinite(high - low), high - low, 1.0)
     at = (theta - low < 1e-6 * width) | (high - theta < 1e-6 * width)
     size = np.sqrt(np.maximum(np.diag(normal), 0.0))
@@ -86,22 +91,28 @@ def judge(problem: Problem, solution: Solution, scale: float) -> Judgement:
         if weak.any():
             lost[np.flatnonzero(use)[(np.abs(vectors[:, weak]) > 0.1).any(1)]] = True
         # A logarithm with such an error has no end on either side.
-        lost |= bound.log_scaled & (np.diag(covariance) > ENDLESS**2)
-    if bound.law.resources == 2 and (split := _together(problem.data)) is not None:
-        # The offsets take up whatever the split does, so no parameter can be printed.
-        lost[:] = True
-        notes.append(split)
-    elif lost.any():
-        notes.append(
-            "the data do not determine " + ", ".join(np.array(bound.names)[lost]) + " (a direction of no effect)"
-        )
+        lost |= log_scaled & (np.diag(covariance) > ENDLESS**2)
+    if lost.any():
+        notes.append("the data do not determine " + ", ".join(names[lost]) + " (a direction of no effect)")
     covariance[np.diag_indices_from(covariance)] = np.where(at | lost, np.inf, np.diag(covariance))
     if at.any():
-        notes.append("at a bound: " + ", ".join(np.array(bound.names)[at]))
+        notes.append("at a bound: " + ", ".join(names[at]))
     status = "stopped" if not converged else "unidentified" if lost.any() else "at-bound" if at.any() else "converged"
     if not converged:
         notes.append("the solver stopped before it converged")
     return Judgement(covariance, status, tuple(notes))
+
+
+def judge_split(found: Judgement, data: FitData) -> Judgement:
+    """Return the judgement of a law of C and D, which is that of no parameter where both move together."""
+    split = _together(data)
+    if split is None:
+        return found
+    covariance = found.covariance.copy()
+    # The offsets take up whatever the split does, so no parameter can be printed.
+    covariance[np.diag_indices_from(covariance)] = np.inf
+    status = found.status if found.status == "stopped" else "unidentified"
+    return Judgement(covariance, status, (split, *(note for note in found.notes if "no effect" not in note)))
 
 
 def _lines_of_resources(data: FitData) -> tuple[float, Array]:
@@ -133,35 +144,3 @@ def rests_on_split(data: FitData, size: float, resource: Array) -> NDArray[np.bo
     C, D = np.log10(resource)
     line = lines[int(np.argmin(np.abs(data.sizes - size)))]
     return np.asarray((away < APART) & (np.abs(C - np.polyval(line, D)) > APART))
-
-
-def inverse(normal: Array) -> Array:
-    """Return the inverse of a normal matrix, in which a direction of no effect has a variance beyond all bounds."""
-    size = np.sqrt(np.maximum(np.diag(normal), 0.0))
-    size = np.maximum(size, NOTHING * max(size.max(), 1e-300))
-    values, vectors = np.linalg.eigh(normal / np.outer(size, size))
-    return np.asarray((vectors / np.maximum(values, 1e-15)) @ vectors.T / np.outer(size, size))
-
-
-def sandwich(bread: Array, problem: Problem, theta: Array, noise: Noise) -> Array:
-    """Return the covariance of a least-squares estimate under AR(1) noise, V J' W S W J V, from V, the inverse of J' W J.
-
-    Source: Liang and Zeger 1986, Biometrika 73, with the noise's own covariance S in place of the residuals' products.
-    """
-    data, jacobian = problem.data, problem.jacobian(theta)
-    meat = np.zeros(bread.shape)
-    for row, present in enumerate(data.present):
-        J = data.weight[row, present] * jacobian[row][:, present]
-        meat += J @ covariance(noise, J.shape[1], row) @ J.T
-    known = np.isfinite(np.diag(bread))
-    wide = bread.copy()
-    inner = np.ix_(known, known)
-    wide[inner] = bread[inner] @ meat[inner] @ bread[inner]
-    return wide
-
-
-def allow_for_drift(found: Judgement, problem: Problem, theta: Array, noise: Noise) -> Judgement:
-    """Return the judgement with errors that allow for residuals that drift, and a note that says so."""
-    told = f"residuals drift (correlation {noise.rho:.2f}): {_DRIFT_WORDS}"
-    wide = sandwich(found.covariance, problem, theta, noise)
-    return Judgement(wide, found.status, (*found.notes, told))

@@ -69,6 +69,31 @@ class SizeLines:
 
 
 @dataclass(frozen=True)
+class LinearForm:
+    """What a line law is linear in, given the parameters it is not linear in.
+
+    Attributes
+    ----------
+    nonlinear : tuple of str
+        The q parameters in which k(N) and E(N) are not linear, each on a logarithmic or a linear scale as in `params`.
+    grids : callable N -> list of q ndarrays
+        Values of each among which the optimum lies.
+    columns : callable (N (S,), values (G, q)) -> (slope columns, offset columns), each (G, S, c) or None
+        k(N) and E(N) are their sums with the c coefficients; None where each size has its own.
+    parameters : callable (coefficients (c,), values (q,)) -> dict
+        The parameters that the coefficients stand for.
+    direct : dict
+        Parameters that are coefficients themselves, and which.
+    """
+
+    nonlinear: tuple[str, ...]
+    grids: Callable[[Array], list[Array]]
+    columns: Callable[[Array, Array], tuple[Array | None, Array | None]]
+    parameters: Callable[[Array, Array], dict[str, Any]]
+    direct: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Curves:
     """The raw curves of one size, for starts that need them: `resource` (Q, n), `loss` (n,)."""
 
@@ -93,6 +118,8 @@ class Law:
     line : callable, optional
         `(p, N) -> (k, E, {name: (dk, dE)})` for laws that are a line in log10 X within a size;
         dk is the number 0.0 where k does not depend on the parameter.
+    linear : LinearForm, optional
+        Of line laws: what they are linear in.
     bends : bool
         The resource enters as X / (1 + X/X_bend), so that curves flatten beyond X_bend.
     intensive : bool
@@ -109,6 +136,7 @@ class Law:
     gradient: Callable[[Values, Array, Array], dict[str, Array]] | None = None
     start: Callable[[Any], dict[str, Any]] | None = None
     line: Callable[[Values, Array], Line] | None = None
+    linear: LinearForm | None = None
     resources: int = 1
     bends: bool = False
     intensive: bool = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scalefit.laws.law import BILLION, Array, Law, Line, Param, SizeLines, Values, bend
+from scalefit.laws.law import BILLION, Array, Law, Line, LinearForm, Param, SizeLines, Values, bend
 
 PAPER = "Tan et al. 2025, arXiv:2509.25300, eq. 1-2"
 Derivatives = dict[str, Array]
@@ -111,6 +111,10 @@ class OffsetForm:
         As of a slope form; the basis also sees the last column of k's. None where each size has its own E.
     parameters : callable (coefficients, coefficient of k's last column, grid value) -> dict
         The parameters that the coefficients of the basis stand for.
+    nonlinear : str or None
+        The parameter in which E is not linear, given k.
+    direct : tuple of str
+        The parameters that are the first coefficients of the basis themselves.
     """
 
     formula: str
@@ -119,6 +123,8 @@ class OffsetForm:
     grid: Callable[[Array], Array] = _no_grid
     basis: Callable[[Array, Array, Array], Basis] | None = None
     parameters: Callable[[Array, float, float], dict[str, object]] | None = None
+    nonlinear: str | None = None
+    direct: tuple[str, ...] = ("E0",)
 
 
 def _offset_per_size(p: Values, N: Array, k: Array) -> tuple[Array, Derivatives, Array]:
@@ -158,6 +164,7 @@ OFFSETS = {
         _offset_linear,
         basis=lambda N, none, top: [np.ones_like(top), np.log10(N / BILLION) * np.ones_like(top)],
         parameters=lambda c, k, at: {"E0": c[0], "E_log": c[1]},
+        direct=("E0", "E_log"),
     ),
     "affine": OffsetForm(
         "E(N) = E0 + x0 k(N)",
@@ -173,6 +180,8 @@ OFFSETS = {
         lambda N: _saturation_grid(N)[::2],
         lambda N, N_E, top: [np.ones_like(top), N / (N + N_E)],
         lambda c, k, at: {"E0": c[0], "E_sat": c[1], "N_E": at},
+        "N_E",
+        ("E0", "E_sat"),
     ),
     "crossing": OffsetForm(
         "E(N) = E0 + k(N) (x0 + r log10(N/1e9))",
@@ -216,8 +225,10 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
             found[key] = dE - dk * h
         return found
 
+    form = _linear_form(slope, offset)
+
     def start(lines: SizeLines) -> dict[str, object]:
-        values = _start(slope, offset, lines)
+        values = _start(form, lines)
         if bends:
             values["X_bend"] = 10.0 ** (lines.deepest + 0.3)
         return values
@@ -234,57 +245,87 @@ def line_law(name: str, slope: SlopeForm, offset: OffsetForm, source: str, *, be
         gradient,
         start,
         line=line,
+        linear=form,
         bends=bends,
         intensive=closed,
     )
 
 
-def _start(slope: SlopeForm, offset: OffsetForm, lines: SizeLines) -> dict[str, object]:
-    """Variable projection: a grid over what enters nonlinearly, least squares for the rest, all at once."""
-    N = lines.params
-    k_seen = -lines.slope
-    if slope.basis is None:
-        return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
-    by_slope, by_offset = slope.grid(N), offset.grid(N)
-    first = np.repeat(by_slope, len(by_offset))[:, None]
-    second = np.tile(by_offset, len(by_slope))[:, None]
-    shapes = slope.basis(N, first)
-    values: dict[str, object]
-    if offset.basis is None or offset.parameters is None:
-        solution, error = _least_squares(shapes, k_seen, np.sqrt(lines.spread))
-        best = int(np.argmin(error))
-        k = sum(float(c) * shape[best] for c, shape in zip(solution[best], shapes, strict=True))
-        values = {"E": lines.level + k * lines.centre}
-    else:
-        columns = [np.concatenate([shape, -shape * lines.centre], 1) for shape in shapes]
-        columns += [
-            np.concatenate([np.zeros_like(column), column], 1) for column in offset.basis(N, second, shapes[-1])
-        ]
-        root = np.sqrt(np.concatenate([lines.spread, lines.count]))
-        solution, error = _least_squares(columns, np.concatenate([k_seen, lines.level]), root)
-        best = int(np.argmin(error))
-        scale = float(solution[best, len(shapes) - 1])
-        scale = scale if abs(scale) > 1e-9 else 1e-9
-        values = offset.parameters(solution[best, len(shapes) :], scale, float(second[best, 0]))
-    if slope.nonlinear:
-        values[slope.nonlinear] = first[best, 0]
+def _linear_form(slope: SlopeForm, offset: OffsetForm) -> LinearForm:
+    """Return what a law of these forms is linear in."""
+    nonlinear = tuple(form.nonlinear for form in (slope, offset) if form.nonlinear)
     linear = [param.name for param in slope.params if param.name != slope.nonlinear]
-    values.update(zip(linear, solution[best], strict=False))
-    return values
+
+    def grids(N: Array) -> list[Array]:
+        return [form.grid(N) for form in (slope, offset) if form.nonlinear]
+
+    def columns(N: Array, values: Array) -> tuple[Array | None, Array | None]:
+        if slope.basis is None:
+            return None, None
+        first = values[:, :1] if slope.nonlinear else np.zeros((len(values), 1))
+        shapes = slope.basis(N, first)
+        if offset.basis is None:
+            return np.stack(shapes, -1), None
+        offsets = offset.basis(N, values[:, -1:], shapes[-1])
+        nothing = np.zeros_like(shapes[0])
+        return (
+            np.stack([*shapes, *(nothing for _ in offsets)], -1),
+            np.stack([*(nothing for _ in shapes), *(one + nothing for one in offsets)], -1),
+        )
+
+    def parameters(coefficients: Array, values: Array) -> dict[str, object]:
+        found: dict[str, object] = dict(zip(linear, coefficients, strict=False))
+        if slope.nonlinear:
+            found[slope.nonlinear] = values[0]
+        if offset.parameters is not None:
+            top = float(coefficients[len(linear) - 1])
+            top = top if abs(top) > 1e-9 else 1e-9
+            found.update(offset.parameters(coefficients[len(linear) :], top, float(values[-1]) if len(values) else 0.0))
+        return found
+
+    direct = {name: at for at, name in enumerate(linear)} if slope.basis else {}
+    if offset.basis:
+        direct.update({name: len(linear) + at for at, name in enumerate(offset.direct)})
+    return LinearForm(nonlinear, grids, columns, parameters, direct)
 
 
-def _least_squares(columns: list[Array], target: Array, root: Array) -> tuple[Array, Array]:
-    """Solve a least-squares problem at each of G grid points; `columns` of shape (G, n); return (G, c), (G,)."""
+def _start(form: LinearForm, lines: SizeLines) -> dict[str, object]:
+    """Variable projection: a grid over what enters nonlinearly, least squares for the rest, all at once."""
+    N, k_seen = lines.params, -lines.slope
+    values = (
+        np.stack([one.ravel() for one in np.meshgrid(*form.grids(N), indexing="ij")], -1)
+        if form.nonlinear
+        else np.zeros((1, 0))
+    )
+    slopes, offsets = form.columns(N, values)
+    if slopes is None:
+        return {"k": k_seen, "E": lines.level + k_seen * lines.centre}
+    if offsets is None:
+        columns, target, root = slopes, k_seen, np.sqrt(lines.spread)
+    else:
+        columns = np.concatenate([slopes, offsets - slopes * lines.centre[:, None]], 1)
+        target = np.concatenate([k_seen, lines.level])
+        root = np.sqrt(np.concatenate([lines.spread, lines.count]))
+    solution, error = _least_squares(columns, target, root)
+    best = int(np.argmin(error))
+    found = form.parameters(solution[best], values[best])
+    if offsets is None:
+        found["E"] = lines.level + (slopes[best] @ solution[best]) * lines.centre
+    return found
+
+
+def _least_squares(columns: Array, target: Array, root: Array) -> tuple[Array, Array]:
+    """Solve a least-squares problem at each of G grid points; `columns` of shape (G, n, c); return (G, c), (G,)."""
     goal = target * root
-    if len(columns) == 1:
-        only = columns[0] * root
+    if columns.shape[2] == 1:
+        only = columns[:, :, 0] * root
         square, product = (only * only).sum(1), only @ goal
         return (product / square)[:, None], goal @ goal - product**2 / square
-    design = np.stack(columns, -1) * root[:, None]
+    design = columns * root[:, None]
     length = np.maximum(np.sqrt((design**2).sum(1)), 1e-150)
     unit = design / length[:, None, :]
     transposed = unit.swapaxes(1, 2)
-    normal = transposed @ unit + 1e-12 * np.eye(len(columns))
+    normal = transposed @ unit + 1e-12 * np.eye(unit.shape[2])
     solution = np.linalg.solve(normal, transposed @ goal[:, None])[..., 0]
     error = ((unit @ solution[..., None])[..., 0] - goal) ** 2
     return solution / length, error.sum(1)

@@ -1,7 +1,8 @@
 """The noise of training curves: AR(1) with one correlation a series and a spread a curve; time is the last axis.
 
-The correlation maximises the restricted likelihood (REML), which corrects for the trend that the
-fit has taken out of the residuals; ordinary estimates are too low and make intervals too narrow.
+It is estimated about what every curve has of its own (its level and slope, say), so that neither a law's misfit nor the
+scatter between runs is taken for noise. The correlation maximises the restricted likelihood (REML), which corrects for the
+trend that has been taken out of the residuals; ordinary estimates are too low and make intervals too narrow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 RHO = np.concatenate([np.linspace(-0.4, 0.9, 53), np.linspace(0.91, 0.995, 35)])
+DRIFT = 0.97
+"""Noise correlation above which residuals are told as misfit rather than noise."""
+PRIOR = 5.0
+"""Degrees of freedom with which every curve's variance is drawn to that of all, so that few points do not make it tiny."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,9 @@ def whiten(z: Array, rho: float, root: Array | float, present: NDArray[np.bool_]
     out = scaled = z * root
     if rho != 0.0:
         out = np.empty_like(scaled)
-        out[..., 1:] = scaled[..., 1:] - rho * scaled[..., :-1]
-        out[..., 0] = scaled[..., 0] * np.sqrt(1 - rho**2)
+        np.multiply(scaled[..., :-1], -rho, out=out[..., 1:])
+        out[..., 1:] += scaled[..., 1:]
+        np.multiply(scaled[..., 0], np.sqrt(1 - rho**2), out=out[..., 0])
     return out if present is None else out * present
 
 
@@ -55,58 +61,72 @@ def covariance(noise: Noise, count: int, row: int = 0) -> Array:
     return np.asarray(noise.sigma[row] ** 2 * noise.rho**lag)
 
 
-def _lagged(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-    """Return first points, points with a predecessor, and those predecessors, zero elsewhere."""
-    z = z * present
-    return z[..., 0], z[..., 1:], z[..., :-1] * present[..., 1:]
+def correlate(z: Array, rho: float) -> Array:
+    """Apply the transposed inverse of `whiten` to the last axis: the sum of squares of what it returns is z' S z.
+
+    S is the correlation matrix of the noise, which is never built.
+    """
+    steps = np.array(np.moveaxis(z, -1, 0), float) * np.sqrt(1 - rho**2)
+    steps[0] /= np.sqrt(1 - rho**2)
+    for t in range(len(steps) - 2, -1, -1):
+        back = rho * steps[t + 1]
+        steps[t] += back if t else back / np.sqrt(1 - rho**2)
+    return np.moveaxis(steps, 0, -1)
 
 
-def estimate_noise(residual: Array, jacobian: Array, present: NDArray[np.bool_]) -> Noise:
-    """Estimate the AR(1) noise by restricted maximum likelihood.
+def _moments(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array, Array]:
+    """Return products of rows (R, n, n): of first points, of points with a predecessor, crossed, and of those predecessors."""
+    z = z * present[:, None]
+    first, later, before = z[..., 0], z[..., 1:], z[..., :-1] * present[:, None, 1:]
+    cross = later @ before.swapaxes(1, 2)
+    return (
+        first[:, :, None] * first[:, None, :],
+        later @ later.swapaxes(1, 2),
+        cross + cross.swapaxes(1, 2),
+        before @ before.swapaxes(1, 2),
+    )
+
+
+def estimate_noise(residual: Array, basis: Array, present: NDArray[np.bool_]) -> Noise:
+    """Estimate the AR(1) noise by restricted maximum likelihood, about what each curve has of its own.
 
     Parameters
     ----------
     residual : ndarray, shape (R, T)
-        Data minus fit [loss].
-    jacobian : ndarray, shape (R, P, T)
-        Derivative of the fit by the parameters at the estimate.
+        Data minus curve [loss].
+    basis : ndarray, shape (R, p, T)
+        Derivative of each curve by the p coordinates that are its own.
     present : ndarray of bool, shape (R, T)
         Where a point is.
+
+    Notes
+    -----
+    Curves with no more points than coordinates say nothing of the noise and are given that of all.
     """
-    counts = present.sum(1).astype(float)
-    n, P = counts.sum(), jacobian.shape[1]
-    share = max((n - P) / n, 1e-3)
-    first_r, later_r, before_r = _lagged(residual, present)
-    first_J, later_J, before_J = _lagged(jacobian, present[:, None])
-    late = np.stack([(later_r**2).sum(1), (later_r * before_r).sum(1), (before_r**2).sum(1)])
-    late_J = later_J @ later_J.swapaxes(1, 2)
-    cross_J = later_J @ before_J.swapaxes(1, 2)
-    cross_J = cross_J + cross_J.swapaxes(1, 2)
-    before_JJ = before_J @ before_J.swapaxes(1, 2)
-    first_JJ = first_J[:, :, None] * first_J[:, None, :]
-
-    def innovations(rho: Array) -> Array:
-        """Whitened sum of squares of each curve, shape (K, R) for K correlations."""
-        rho = rho[:, None]
-        return np.asarray((1 - rho**2) * first_r**2 + late[0] - 2 * rho * late[1] + rho**2 * late[2])
-
-    def curve_scale(rho: Array) -> Array:
-        return np.maximum(innovations(rho) / counts / share, 1e-18)
-
-    # Every correlation of the grid at once: the information of each is a mixture of three products, curve by curve.
-    inverse = 1 / curve_scale(RHO)
-    r = RHO[:, None, None]
-    information = (1 - r**2) * np.tensordot(inverse, first_JJ, 1) + np.tensordot(inverse, late_J, 1)
-    information += -r * np.tensordot(inverse, cross_J, 1) + r**2 * np.tensordot(inverse, before_JJ, 1)
-    sign = np.einsum("kpp->kp", information).copy()
-    sign[sign <= 0] = 1.0
-    size = np.sqrt(sign)
-    scaled = information / size[:, :, None] / size[:, None, :] + 1e-12 * np.eye(P)
-    log_det = np.linalg.slogdet(scaled)[1] + np.log(sign).sum(1)
-    criterion = -np.log(inverse) @ counts - len(counts) * np.log(1 - RHO**2) + log_det
-    rho = float(RHO[int(np.argmin(criterion))])
-    scale = curve_scale(np.array([rho]))[0]
-    return Noise(rho, np.sqrt(scale / (1 - rho**2)))
+    counts, p = present.sum(1), basis.shape[1]
+    able = counts > p
+    first, late, cross, before = _moments(np.concatenate([basis, residual[:, None]], 1)[able], present[able])
+    dof = (counts[able] - p).astype(float)
+    r = RHO[:, None, None, None]
+    # Every correlation of the grid at once: each curve's products are a mixture of four.
+    products = (1 - r**2) * first + late - r * cross + r**2 * before
+    log_det = np.zeros(products.shape[:2])
+    least = 1e-10 * np.einsum("krpp->krp", products) + 1e-300
+    for at in range(p):
+        # Gauss's elimination takes one coordinate after the other out of the products, and leaves their determinant.
+        pivot = np.maximum(products[:, :, at, at], least[:, :, at])
+        log_det += np.log(pivot)
+        column = np.where((pivot > least[:, :, at])[..., None], products[:, :, :, at], 0.0)
+        products -= column[:, :, :, None] * (column / pivot[:, :, None])[:, :, None, :]
+    squares = np.maximum(products[:, :, p, p], 0.0)
+    common = np.maximum(squares.sum(1) / dof.sum(), 1e-30)[:, None]
+    drawn = squares + PRIOR * common
+    criterion = (dof + PRIOR) * np.log(drawn) - PRIOR * np.log(common) + log_det - np.log(1 - RHO**2)[:, None]
+    best = int(np.argmin(criterion.sum(1)))
+    rho = float(RHO[best])
+    variance = np.full(len(counts), common[best, 0])
+    variance[able] = drawn[best] / (dof + PRIOR)
+    return Noise(rho, np.sqrt(variance / (1 - rho**2)))
 
 
 def effective_points(present: NDArray[np.bool_], rho: float) -> float:

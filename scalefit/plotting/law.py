@@ -39,8 +39,8 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         axes.plot(x[first:], loss[first:], "o", ms=2.2, mfc="none", mew=0.5, color=colour, alpha=0.8)
         for part, style in (("fitted", "-"), ("extrapolated", DASH)):
             if line := curve[part]:
-                if part == "extrapolated" and "new_low" in line:
-                    axes.fill_between(line["x"], line["new_low"], line["new_high"], color="0.9", lw=0, zorder=0)
+                if part == "extrapolated" and "eval_low" in line:
+                    axes.fill_between(line["x"], line["eval_low"], line["eval_high"], color="0.9", lw=0, zorder=0)
                 axes.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=BAND, lw=0, zorder=1)
                 axes.plot(line["x"], line["loss"], ls=style, lw=1.2, color=shade(colour), zorder=3)
         if level := curve.get("level_set"):

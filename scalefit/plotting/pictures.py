@@ -88,7 +88,7 @@ def _prediction(axes: Axes, found: Prediction) -> None:
         raise ScalefitError("a prediction in two resources has no picture; its numbers are in .frame.")
     frame = found.frame.sort_values(found.resource)
     x, share = frame[found.resource], f"{100 * found.level:g} %"
-    axes.fill_between(x, frame["new_low"], frame["new_high"], color="0.9", lw=0, label=f"{share}, a new evaluation")
+    axes.fill_between(x, frame["eval_low"], frame["eval_high"], color="0.9", lw=0, label=f"{share}, a new evaluation")
     axes.fill_between(x, frame["low"], frame["high"], color=LINE, alpha=0.25, lw=0, label=f"{share}, the curve")
     axes.plot(x, frame["loss"], "o-", ms=3, lw=1.2, color=LINE)
     _loss_axes(axes, found.resource, x)

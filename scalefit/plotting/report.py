@@ -16,8 +16,7 @@ import pandas as pd
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit
-from scalefit.fitting.profile import profile
-from scalefit.numerics.intervals import student
+from scalefit.fitting.hierarchy import OPEN, Hierarchy
 from scalefit.plotting import interactive
 from scalefit.plotting.page import Page, number
 from scalefit.prediction.ensemble import LEAST_SIZES
@@ -154,7 +153,7 @@ def _series(page: Page, fit: Fit) -> None:
     page.table(pd.DataFrame(scores))
     if len(data.sizes) > 1:
         cuts = {"all sizes": data} | ({} if few else {f"without {name}": data.keep(data.params < data.sizes[-1])})
-        caption = "The slope k(N) with bootstrap bands; points are each size alone."
+        caption = "The slope k(N) of the law's mean curve with its 95 % band; points are each size alone."
         page.picture(interactive.draw_slopes(slopes(cuts)), caption)
     _diagnostics(page, fit)
 
@@ -180,11 +179,11 @@ def _diagnostics(page: Page, fit: Fit) -> None:
         interactive.draw_correlation(lags, measured, fit.noise.rho**lags),
         f"Autocorrelation of the residuals; the intervals allow for AR(1) noise with correlation {fit.noise.rho:.2f}.",
     )
-    if "N0" in fit.bound.names and fit.status == "converged":
-        values, lost = profile(fit, "N0")
+    if isinstance(fit.evidence, Hierarchy) and "N0" in fit.evidence.profiles:
+        values, log = fit.evidence.profiles["N0"]
         page.picture(
-            interactive.draw_profile(np.exp(values), lost, student(0.95, fit.dof) ** 2, "N0 [parameters]"),
-            "Profile of N0: where it stays below the dotted line to the right, the data do not bound it.",
+            interactive.draw_profile(np.exp(values), 2 * (log.max() - log), -2 * np.log(OPEN), "N0 [parameters]"),
+            "Profile of N0, the scatter of runs integrated over: where it stays below the dotted line to the right, the data do not bound it.",
         )
     bounds = [note for note in fit.notes if "bound" in note]
     page.text("At a bound: " + ("; ".join(bounds) if bounds else "none."))
@@ -302,7 +301,7 @@ def _methods(
             f"{param.name} in {param.bounds[0]:g} to {param.bounds[1]:g}{', fitted on a logarithmic scale' if param.scale == 'log' else ''}"
             for param in fits[0].law.params
         ),
-        "Intervals": "95 %, Student's t at the effective number of points; profiles for k_max and N0; bootstrap of 1000 draws, seed 0, for k(N); plans from 1000 draws, seed 0",
+        "Intervals": "95 %; the run is the unit of evidence, the scatter between runs integrated over; plans from 1000 draws, seed 0",
         "Validation": "largest size predicted from the others; the rest of every run from its first quarter; baselines beside both",
         "Seeds": f"training seeds in the table: {sorted(frame['seed'].dropna().unique().tolist()) if 'seed' in frame else 'not recorded'}",
         "Table": f"{runs.path}{f', SHA-256 {sha256_of_file(source)}' if source else ''}; numbers fitted: {', '.join(fit.data.digest()[:16] for fit in fits)}",

@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.fit import Specification, fit_data
+from scalefit.fitting.bands import Bands
+from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
-from scalefit.laws.law import LN10, Law
+from scalefit.laws.law import Law
 from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 from scalefit.table.io import RunTable
@@ -27,6 +28,8 @@ MODES = ("zero-shot", "anchored", "prefix")
 AVERAGE = "average"
 """The name of the default: closed offsets averaged by held-out score."""
 PLAIN = Specification(noise="independent")
+LEVELS = (0.5, 0.95)
+"""Of the bands whose coverage is scored."""
 
 
 def score(predicted: Array, loss: Array, bands: Mapping[str, tuple[Array, Array]] | None = None) -> dict[str, float]:
@@ -62,10 +65,14 @@ def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | N
     return found
 
 
-def evaluation_bands(fit_log: Array, se: Array, sigma: float, dof: float) -> dict[str, tuple[Array, Array]]:
-    """Return the 50 and 95 % bands of a new evaluation: the curve's standard error [log10 loss] and the noise `sigma` [loss]."""
-    total = np.sqrt(se**2 + (sigma / 10.0**fit_log / LN10) ** 2)
-    return {f"cover{int(100 * level)}": loss_ends(fit_log, student(level, dof) * total) for level in (0.5, 0.95)}
+def cover(ends: Mapping[float, tuple[Array, Array]]) -> dict[str, tuple[Array, Array]]:
+    """Return intervals by level as `score` takes them, named cover50, cover95."""
+    return {f"cover{int(100 * level)}": pair for level, pair in ends.items()}
+
+
+def _of_evaluations(bands: Mapping[float, Bands]) -> dict[str, tuple[Array, Array]]:
+    """Return the bands of one evaluation by level, as losses."""
+    return cover({level: (10.0**one.eval_low, 10.0**one.eval_high) for level, one in bands.items()})
 
 
 def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any] | None:
@@ -76,28 +83,36 @@ def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, 
     if not present.any():
         return None
     resource, loss = here.resource[:, present], here.loss[present]
-    eval_size = float(here.eval_size[0]) if np.isfinite(here.eval_size[0]) else None
     if law is None:
         ensemble = average_offsets(train, anchor_points=points)
-        found = {
-            level: ensemble.predict(size, resource, level=level, anchor=anchor, eval_size=eval_size)
-            for level in (0.5, 0.95)
-        }
+        found = {level: ensemble.predict(size, resource, level=level, anchor=anchor) for level in LEVELS}
         predicted = found[0.95]["loss"]
-        bands = {f"cover{int(100 * level)}": (value["new_low"], value["new_high"]) for level, value in found.items()}
+        bands = cover({level: (value["eval_low"], value["eval_high"]) for level, value in found.items()})
     else:
         fit = fit_data(law, train)
-        log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
-        if anchor is not None:
-            there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
-            log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
-            J = J - at.mean(0)
-        se = fit.curve_error(J)
-        predicted, bands = 10.0**log, evaluation_bands(log, se, float(np.median(fit.noise.sigma)), fit.dof)
+        predicted, bands = _by_law(fit, size, resource, anchor)
     row: dict[str, Any] = score(predicted, loss, bands)
     for name, curve in baselines(train, size, resource, anchor).items():
         row[f"rmse_{name}"] = score(curve, loss)["rmse"]
     return row
+
+
+def _by_law(
+    fit: Fit, size: float, resource: Array, anchor: Anchor | None
+) -> tuple[Array, dict[str, tuple[Array, Array]]]:
+    """Return a law's losses at a size, moved onto the anchor where there is one, and the bands of an evaluation."""
+    if anchor is None:
+        bands = {level: fit.bands(size, resource, level) for level in LEVELS}
+        return 10.0 ** bands[0.95].log, _of_evaluations(bands)
+    log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
+    there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
+    log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
+    # What moves the whole curve is settled by the anchor.
+    J = J - at.mean(0)
+    variance = np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 0.0), J)
+    half = np.sqrt(variance + fit.evaluation_noise(size, log))
+    ends = {level: loss_ends(log, student(level, fit.dof) * half) for level in LEVELS}
+    return 10.0**log, cover(ends)
 
 
 def cross_validate_data(
@@ -161,8 +176,8 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
         resource, loss = data.resource[:, i, rest], data.loss[i, rest]
         if len(loss) < 3:
             continue
-        log, se = fit.curve(float(size), resource)
-        row: dict[str, Any] = score(10.0**log, loss, evaluation_bands(log, se, float(fit.noise.sigma[i]), fit.dof))
+        bands = {level: fit.run_bands(i, resource, level) for level in LEVELS}
+        row: dict[str, Any] = score(10.0 ** bands[0.95].log, loss, _of_evaluations(bands))
         begin = train.present[i]
         anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])
         row["rmse_last_value"] = score(np.full(len(loss), anchor.loss[-1]), loss)["rmse"]
@@ -213,8 +228,8 @@ def cross_validate(
     Returns
     -------
     pandas.DataFrame
-        One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of a new
-        evaluation), and the baselines' rmse. What cannot be answered is in `attrs["unanswered"]`, by name.
+        One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of one
+        evaluation of a new run; in prefix mode, of the run itself), and the baselines' rmse. What cannot be answered is in `attrs["unanswered"]`, by name.
     """
     return _each(prepare(runs, x, where), lambda data: cross_validate_data(data, law, mode, points=points, share=share))
 

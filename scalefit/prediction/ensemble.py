@@ -1,30 +1,35 @@
 """The default prediction: closed-offset laws averaged by how they predicted sizes they had not seen.
 
-Each member is fitted with every size left out in turn. Its weight is the inverse of its mean squared
-error there; the members' disagreement and the average's own held-out error make the interval.
+Each member is fitted with every size left out in turn. Its weight is the inverse of its mean squared error there. What the
+members say of their own errors, their disagreement, and what the average was wrong by beyond both make the bands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
+from scalefit.fitting.bands import Bands, bands_of
+from scalefit.fitting.binding import law_resource
 from scalefit.fitting.fit import Fit, Specification, fit_data
+from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.line_fit import runs_with_lines
+from scalefit.fitting.run_lines import fit_run_lines
+from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10, Law
-from scalefit.numerics.ar1 import Noise
-from scalefit.numerics.intervals import loss_ends, student
+from scalefit.numerics.intervals import student
+from scalefit.numerics.mixtures import Mixture, join
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 LEAST_SIZES = 4
 """Sizes needed: three to fit a closed offset and k(N), one to hold out."""
-PLAIN = Specification(noise="independent")
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,11 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Fold:
-    """One held-out size: members' log10 L (M, n), and what was measured (n,)."""
+    """One held-out size: members' log10 L (M, n), their variance (n,), and what was measured (n,)."""
 
     params: float
     predicted: Array
+    variance: Array
     loss: Array
     upward: bool
     """Whether the size lay above all those fitted."""
@@ -53,45 +59,49 @@ class Ensemble:
 
     Attributes
     ----------
+    members : tuple of Hierarchy
+        What runs say of each closed-offset law.
     weights : ndarray, shape (M,)
         Sum to 1.
     held_out : ndarray, shape (M,)
         Each member's root mean squared error of the loss on held-out sizes.
     error : float
-        The average's own error on held-out sizes beyond measurement noise [log10 loss].
-    noise : Noise
-        Noise of a single evaluation [loss], from a line per size.
+        What the average was wrong by on held-out sizes beyond what is known to be uncertain [log10 loss]; with an anchor,
+        all that it was wrong by beyond the noise of evaluations.
+    folds : int
+        Sizes that were held out.
+    alone : Fit
+        A line for each size, for the noise of evaluations.
     anchor_points : int
         How many first points of a target each fold was allowed to see (0: none).
     """
 
-    members: tuple[Fit, ...]
+    data: FitData
+    members: tuple[Hierarchy, ...]
     weights: Array
     held_out: Array
     error: float
-    dof: float
-    noise: Noise
+    folds: int
+    alone: Fit
     anchor_points: int
-
-    @property
-    def data(self) -> FitData:
-        """The data the members were fitted on."""
-        return self.members[0].data
 
     def member_curves(self, params: float, resource: Array, anchor: Anchor | None = None) -> Array:
         """Return each member's log10 L at points, shape (M, n); anchored ones moved onto the anchor."""
-        return np.stack([_curve(fit, params, resource, anchor) for fit in self.members])
+        return np.stack([_curve(self.data, one, params, resource, anchor) for one in self.members])
+
+    def mean_curve(self, params: float, resource: Array) -> tuple[Mixture, Array]:
+        """Return what is known of the mean curve of a size, (G, n), and the variance of a new run's about it, (G, n)."""
+        x = _seen(self.data, self.members[0].law, params, resource)
+        own = [one.curve(params, x) for one in self.members]
+        between = np.concatenate([one.between_runs(params, x) for one in self.members])
+        # Few held-out sizes tell the error only roughly.
+        unseen = self.error * student(0.95, self.folds) / student(0.95, np.inf)
+        return join(own, self.weights).widened(np.full(len(x), unseen**2)), between
 
     def predict(
-        self,
-        params: float,
-        resource: Array,
-        *,
-        level: float = 0.95,
-        anchor: Anchor | None = None,
-        eval_size: float | None = None,
+        self, params: float, resource: Array, *, level: float = 0.95, anchor: Anchor | None = None
     ) -> dict[str, Array]:
-        """Predict loss with intervals for the curve and for a new evaluation.
+        """Predict loss with the three bands.
 
         Parameters
         ----------
@@ -102,42 +112,38 @@ class Ensemble:
         level : float
             Of the intervals.
         anchor : Anchor, optional
-            First points of a run of this size; only for an ensemble built for anchors.
-        eval_size : float, optional
-            Problems in the new evaluation, for its binomial error where the table's noise is smaller.
+            First points of a run of this size, for an ensemble built for anchors; all bands are then of that run.
 
         Returns
         -------
         dict
-            loss, low, high, new_low, new_high and spread (disagreement of members, log10 loss), each (n,).
+            loss, low, high, run_low, run_high, eval_low, eval_high and spread (disagreement of members, log10 loss), (n,).
         """
         curves = self.member_curves(params, resource, anchor)
         mean = self.weights @ curves
         spread = np.sqrt(self.weights @ (curves - mean) ** 2)
-        se = np.sqrt(spread**2 + self.error**2)
-        loss = 10.0**mean
-        t = student(level, self.dof)
-        sigma = np.full(len(loss), float(np.median(self.noise.sigma)))
-        if eval_size:
-            sigma = np.maximum(sigma, np.sqrt(np.clip(loss * (1 - loss), 0, None) / eval_size))
-        se_new = np.sqrt(se**2 + (sigma / loss / LN10) ** 2)
+        noise = self.alone.evaluation_noise(params, mean)
+        if anchor is None:
+            known, between = self.mean_curve(params, resource)
+            bands = bands_of(mean, known, between, noise, level)
+        else:
+            bands = self._anchored(mean, np.sqrt(spread**2 + self.error**2), noise, level)
+        return {**bands.columns(), "spread": spread}
 
-        low, high = loss_ends(mean, t * se)
-        new_low, new_high = loss_ends(mean, t * np.asarray(se_new))
-        return {
-            "loss": np.minimum(loss, 1.0),
-            "low": low,
-            "high": high,
-            "new_low": new_low,
-            "new_high": new_high,
-            "spread": spread,
-        }
+    def _anchored(self, mean: Array, error: Array, noise: Array, level: float) -> Bands:
+        t = student(level, self.folds)
+        curve, point = t * error, t * np.sqrt(error**2 + noise)
+        return Bands(mean, mean - curve, mean + curve, mean - curve, mean + curve, mean - point, mean + point)
 
 
-def _curve(fit: Fit, params: float, resource: Array, anchor: Anchor | None) -> Array:
-    log, _ = fit.log_curve(np.full(resource.shape[1], params), resource)
+def _seen(data: FitData, law: Law, params: float, resource: Array) -> Array:
+    return np.asarray(np.log10(law_resource(law, data, resource, np.full(resource.shape[1], params))[0]))
+
+
+def _curve(data: FitData, member: Hierarchy, params: float, resource: Array, anchor: Anchor | None) -> Array:
+    log = member.curve(params, _seen(data, member.law, params, resource)).centre
     if anchor is not None:
-        there, _ = fit.log_curve(np.full(anchor.resource.shape[1], params), anchor.resource)
+        there = member.curve(params, _seen(data, member.law, params, anchor.resource)).centre
         # Log of the mean ratio: a least-squares level that a loss of 0 cannot throw off.
         log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
     return np.asarray(log)
@@ -156,7 +162,7 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     Raises
     ------
     FitError
-        If the series has fewer than four sizes.
+        If the series has fewer than four sizes, or runs are too short for lines of their own.
     """
     if len(data.sizes) < LEAST_SIZES:
         sizes = ", ".join(format_quantity(size) for size in data.sizes)
@@ -164,22 +170,22 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
             f"series {data.series!r} has {len(data.sizes)} size(s) ({sizes}); predicting an unseen size needs {LEAST_SIZES}, "
             "of which each is held out once. Add sizes, or fit one law with --law."
         )
-    members = tuple(fit_data(form, data, PLAIN) for form in forms)
-    pure = fit_data("power", data)
-    trains = [(float(size), data.params != size) for size in data.sizes]
-    trains += [(float(size), data.params < size) for size in data.sizes[LEAST_SIZES:-1]]
+    asked = Specification()
+    rows = runs_with_lines(forms[0], data, asked)
+    if rows is None:
+        raise FitError(
+            f"series {data.series!r}: its runs have too few evaluations for a line each, from which an unseen size is "
+            "predicted. Fit one closed law with --law."
+        )
+    # A run's line does not depend on what other sizes are fitted.
+    lines = fit_run_lines(forms[0], data.each.keep(rows), asked)
     folds = []
-    for size, rows in trains:
-        train = data.keep(rows)
-        here = data.keep(data.params == size)
-        anchor = first_points(data, size, anchor_points) if anchor_points else None
-        present = here.present.copy()
-        present[:, :anchor_points] = False
-        if not present.any():
-            continue
-        resource, loss = here.resource[:, present], here.loss[present]
-        curves = np.stack([_curve(fit_data(form, train, PLAIN), size, resource, anchor) for form in forms])
-        folds.append(Fold(size, curves, loss, bool(size > train.sizes[-1])))
+    for size, fitted in _occasions(data):
+        fold = _hold_out(
+            data, [weigh_runs(form, lines.keep(fitted(lines.params))) for form in forms], size, anchor_points
+        )
+        if fold is not None:
+            folds.append(fold)
     if not folds:
         raise FitError(f"series {data.series!r}: no run is longer than the {anchor_points} anchor points.")
     squared = np.array([np.mean((10.0**fold.predicted - fold.loss) ** 2, axis=1) for fold in folds])
@@ -187,11 +193,44 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     mean_square = squared[upward if upward.any() and not anchor_points else slice(None)].mean(0)
     weights = 1 / (mean_square + 1e-12)
     weights = weights / weights.sum()
-    sigma2 = {size: float(np.mean(pure.noise.sigma[data.params == size] ** 2)) for size in data.sizes}
-    beyond = []
+    alone = fit_data("power", data)
+    error = _unexplained(folds, weights, alone, bool(anchor_points))
+    members = tuple(weigh_runs(form, lines) for form in forms)
+    return Ensemble(data, members, weights, np.sqrt(mean_square), error, len(folds), alone, anchor_points)
+
+
+def _occasions(data: FitData) -> list[tuple[float, Callable[[Array], NDArray[np.bool_]]]]:
+    """Return each held-out size, and which sizes are fitted for it: all others, and for large ones those below."""
+    sizes = [float(size) for size in data.sizes]
+    others = [(size, lambda N, out=size: out != N) for size in sizes]
+    return [*others, *((size, lambda N, out=size: out > N) for size in sizes[LEAST_SIZES:-1])]
+
+
+def _hold_out(data: FitData, members: list[Hierarchy], size: float, anchor_points: int) -> Fold | None:
+    """Return how members predicted a size; None where nothing of it is left to score."""
+    here = data.keep(data.params == size)
+    anchor = first_points(data, size, anchor_points) if anchor_points else None
+    present = here.present.copy()
+    present[:, :anchor_points] = False
+    if not present.any():
+        return None
+    resource, loss = here.resource[:, present], here.loss[present]
+    curves = np.stack([_curve(data, one, size, resource, anchor) for one in members])
+    x = _seen(data, members[0].law, size, resource)
+    equal = np.full(len(members), 1 / len(members))
+    known = join([one.curve(size, x) for one in members], equal)
+    runs = max(int(np.sum(here.runs)), 1)
+    between = known.weight @ np.concatenate([one.between_runs(size, x) for one in members])
+    return Fold(size, curves, known.spread**2 + between / runs, loss, bool(size > members[0].sizes[-1]))
+
+
+def _unexplained(folds: Sequence[Fold], weights: Array, alone: Fit, anchored: bool) -> float:
+    """Return by how much the average was wrong beyond noise and, but for anchors, beyond what it is known to be uncertain by."""
+    beyond: list[float] = []
     for fold in folds:
         average = 10.0 ** (weights @ fold.predicted)
-        slope = np.mean(average) * LN10
-        beyond.append(max(float(np.mean((average - fold.loss) ** 2)) - sigma2[fold.params], 0.0) / slope**2)
-    error = float(np.sqrt(np.mean(beyond)))
-    return Ensemble(members, weights, np.sqrt(mean_square), error, float(len(folds)), pure.noise, anchor_points)
+        own = alone.data.params == fold.params
+        noise = float(np.mean(alone.noise.sigma[own] ** 2 / np.asarray(alone.data.runs, float)[own]))
+        square = (float(np.mean((average - fold.loss) ** 2)) - noise) / float(np.mean(average) * LN10) ** 2
+        beyond.append(max(square, 0.0) if anchored else square - float(np.mean(fold.variance)))
+    return float(np.sqrt(max(float(np.mean(beyond)), 0.0)))

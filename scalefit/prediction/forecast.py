@@ -31,7 +31,7 @@ class Forecast(Answer):
     Attributes
     ----------
     curve : list of dict
-        resource, loss, and 50 and 95 % bands of the curve (low50 ...) and of a new evaluation (new_low50 ...).
+        resource, loss, and 50 and 95 % bands of the curve (low50 ...) and of a new evaluation (eval_low50 ...).
     chance : dict or None
         Of reaching `--loss` by the end of the forecast: probability, and the resource at which the expected curve does.
     stop : dict or None
@@ -69,7 +69,7 @@ class Forecast(Answer):
         now = format_quantity(self.now[self.resource])
         about = f"{self.series}, {format_quantity(self.params)}; {self.points} evaluations, {now} {self.resource} spent"
         rows = [[self.resource, "loss", "50 % low", "high", "95 % low", "high", "new eval 95 % low", "high"]]
-        names = ("loss", "low50", "high50", "low95", "high95", "new_low95", "new_high95")
+        names = ("loss", "low50", "high50", "low95", "high95", "eval_low95", "eval_high95")
         for point in self.curve[::4]:
             rows.append([format_quantity(point[self.resource]), *(f"{point[name]:.3f}" for name in names)])
         lines = [self.headline, f"  {about}, expected loss there {self.now['loss']:.3f}", text_table(rows)]

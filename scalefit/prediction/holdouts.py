@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.numerics.intervals import loss_ends
-from scalefit.prediction.crossval import baselines, evaluation_bands, score
+from scalefit.prediction.crossval import baselines, score
 from scalefit.prediction.ensemble import average_offsets
+from scalefit.prediction.predict import SHOWN
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]
 GRID = 40
 """Points of a line."""
-DRAWS = 1000
 
 
 def all_sizes(data: FitData, law: str = "saturating") -> Numbers:
@@ -59,14 +57,13 @@ def across_sizes(data: FitData) -> Numbers:
     fit = fit_data("saturating", below)
     curves = [_fitted(fit, below, row) for row in range(len(below.params))]
     x, loss, grid = *_points(here, 0), _grid(here, 0)
-    eval_size = float(here.eval_size[0]) if np.isfinite(here.eval_size[0]) else None
     ensemble = average_offsets(below)
-    found, line = (ensemble.predict(top, at[None], eval_size=eval_size) for at in (x, grid))
+    found, line = (ensemble.predict(top, at[None]) for at in (x, grid))
     k = fit.k(top).value
     level = _level(k, x, loss)
     curve: Numbers = {"params": top, "x": x, "loss": loss, "first": 0, "fitted": None}
-    curve["extrapolated"] = {"x": grid, **{name: line[name] for name in ("loss", "low", "high", "new_low", "new_high")}}
-    curve["scores"] = score(found["loss"], loss, {"cover95": (found["new_low"], found["new_high"])})
+    curve["extrapolated"] = {"x": grid, **{name: line[name] for name in SHOWN}}
+    curve["scores"] = score(found["loss"], loss, {"cover95": (found["eval_low"], found["eval_high"])})
     curve["baselines"] = {
         name: score(values, loss)["rmse"] for name, values in baselines(below, top, x[None], None).items()
     }
@@ -106,21 +103,20 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
         (x, loss), count = _points(data, row), int(first[row])
         curve: Numbers = {"params": float(size), "x": x, "loss": loss, "first": count}
         if count >= len(x):
-            curves.append(curve | {"fitted": _line(fit, size, _grid(data, row)), "extrapolated": None})
+            curves.append(curve | {"fitted": _own_line(fit, row, _grid(data, row)), "extrapolated": None})
             continue
         edge, grid = float(x[:count].max()), _grid(data, row)
-        curve["fitted"] = _line(fit, size, np.append(grid[grid < edge], edge))
-        curve["extrapolated"] = _line(fit, size, np.append(edge, grid[grid > edge]))
+        curve["fitted"] = _own_line(fit, row, np.append(grid[grid < edge], edge))
+        curve["extrapolated"] = _own_line(fit, row, np.append(edge, grid[grid > edge]))
         rest, seen = x[count:], loss[count:]
-        log, se = fit.curve(float(size), rest[None])
-        bands = evaluation_bands(log, se, float(fit.noise.sigma[row]), fit.dof)
-        curve["scores"] = score(10.0**log, seen, {"cover95": bands["cover95"]})
+        bands = fit.run_bands(row, rest[None])
+        curve["scores"] = score(10.0**bands.log, seen, {"cover95": (10.0**bands.eval_low, 10.0**bands.eval_high)})
         curve["baselines"] = {"last_value": score(np.full(len(rest), loss[count - 1]), seen)["rmse"]}
         curves.append(curve)
     return {**_about(fit), "kind": "within runs", "curves": curves}
 
 
-def slopes(variants: Mapping[str, FitData], reach: float = 4.0, seed: int = 0) -> Numbers:
+def slopes(variants: Mapping[str, FitData], reach: float = 4.0) -> Numbers:
     """Fit k(N) to several cuts of a series, and the slope of every size alone to the first.
 
     Parameters
@@ -129,24 +125,23 @@ def slopes(variants: Mapping[str, FitData], reach: float = 4.0, seed: int = 0) -
         Name to data, such as all sizes and all but the largest.
     reach : float
         How far beyond the largest size of the first the curves go.
-    seed : int
-        Of the bootstrap, 1000 draws, whose 2.5th and 97.5th percentiles are the band.
     """
     data = next(iter(variants.values()))
     grid = np.geomspace(0.8 * data.sizes[0], reach * data.sizes[-1], GRID)
     laws = []
     for name, part in variants.items():
         fit = fit_data("saturating", part)
-        known = fit.status == "converged"
+        known = fit.status in ("converged", "unidentified")
         found: Numbers = {"name": name, **_about(fit), "largest": float(part.sizes[-1]), "params": grid}
-        found["k"] = np.array([fit.k(size).value for size in grid])
-        if known:
-            theta = bootstrap(fit, DRAWS, seed)
-            columns = [fit.bound.columns[parameter].start for parameter in ("k_max", "N0")]
-            k_max, N0 = theta[:, columns[0], None], np.exp(theta[:, columns[1], None])
-            found["low"], found["high"] = np.percentile(k_max * grid / (grid + N0), [2.5, 97.5], axis=0)
-        else:
-            found["low"] = found["high"] = np.full(len(grid), np.nan)
+        k = [fit.k(size) for size in grid]
+        found["k"] = np.array([one.value for one in k])
+        ends = ("low", np.array([one.low for one in k])), ("high", np.array([one.high for one in k]))
+        found.update(
+            {
+                name: np.where(np.isfinite(end), end, np.nan) if known else np.full(len(grid), np.nan)
+                for name, end in ends
+            }
+        )
         laws.append(found)
     alone = fit_data("power", data)
     own = [alone.k(size) for size in data.sizes]
@@ -182,9 +177,14 @@ def _grid(data: FitData, row: int, count: int = GRID) -> Array:
 
 
 def _line(fit: Fit, size: float, grid: Array) -> Numbers:
-    log, se = fit.curve(float(size), grid[None])
-    low, high = loss_ends(log, fit.quantile * se)
-    return {"x": grid, "loss": 10.0**log, "low": low, "high": high}
+    found = fit.bands(float(size), grid[None]).columns()
+    return {"x": grid, **{name: found[name] for name in SHOWN}}
+
+
+def _own_line(fit: Fit, row: int, grid: Array) -> Numbers:
+    """Return the line of a run's size; its band of a run is that of this run."""
+    found = fit.run_bands(row, grid[None]).columns()
+    return {"x": grid, **{name: found[name] for name in SHOWN}}
 
 
 def _fitted(fit: Fit, data: FitData, row: int, count: int = GRID) -> Numbers:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
+from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import Estimate, Fit
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
@@ -21,6 +22,8 @@ from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity, parse_quantity
 
 Array = NDArray[np.float64]
+SHOWN = ("loss", *(prefix + end for prefix in BANDS for end in ("low", "high")))
+"""The curve and the ends of its three bands."""
 REACH = 10.0
 """How far beyond the range a loss is looked for, in multiples of it."""
 
@@ -38,7 +41,8 @@ class Prediction(Answer):
     k : Estimate or None
         k(N) of the fitted law, where it has one for this size.
     curve : list of dict
-        At each value of the resource: loss, low, high (the curve), new_low, new_high (a new evaluation).
+        At each value of the resource: loss, low, high (the law's mean curve), run_low, run_high (a new run), eval_low,
+        eval_high (one evaluation of it).
     reach : dict or None
         What D or C reaches `--loss`: value, low, high; null where not within ten times the measured range.
     members : list of dict
@@ -94,11 +98,12 @@ class Prediction(Answer):
         if self.k is not None:
             lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k)}")
         names = self.resource.split(" and ")
-        rows = [[*names, "loss", f"{share} low", "high", "new eval low", "high"]]
+        rows = [[*names, "loss", "mean curve low", "high", "new run low", "high", "one eval low", "high"]]
         for point in self.curve:
-            numbers = (f"{point[name]:.3f}" for name in ("loss", "low", "high", "new_low", "new_high"))
+            numbers = (f"{point[name]:.3f}" for name in SHOWN)
             rows.append([*(format_quantity(point[name]) for name in names), *numbers])
         lines.append(text_table(rows))
+        lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
                 "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
@@ -172,11 +177,10 @@ def predict_size(
     ratio = float(values[0].max()) / range_end(data, params)
     road = choose_road(fit, params, ratio if loss is None else max(ratio, REACH), level=level, anchor=anchor)
     found = road.columns(values)
-    shown = ("loss", "low", "high", "new_low", "new_high")
     curve = [
         {
             **{name: float(x) for name, x in zip(data.resources, column, strict=True)},
-            **{name: float(found[name][i]) for name in shown},
+            **{name: float(found[name][i]) for name in SHOWN},
         }
         for i, column in enumerate(values.T)
     ]

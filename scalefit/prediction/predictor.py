@@ -15,7 +15,8 @@ from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
 from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
-from scalefit.fitting.profile import with_profiles
+from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.scatter import Scatter, describe_scatter
 from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.predict import Prediction, predict_size
@@ -71,8 +72,13 @@ class SeriesFit(Answer):
     def saturation(self) -> Saturation | None:
         """Whether k(N) saturates; None where the law or the data cannot ask."""
         fit = self.fit
-        able = fit.law.name == "saturating" and len(fit.data.sizes) > 2 and not fit.specification.huber
+        able = fit.law.name == "saturating" and len(fit.data.sizes) > 2 and isinstance(fit.evidence, Hierarchy)
         return weigh_saturation(fit) if able else None
+
+    @cached_property
+    def scatter(self) -> Scatter:
+        """How far runs of one size lie apart, and whether that is told apart from misfit."""
+        return describe_scatter(self.fit)
 
     @property
     def headline(self) -> str:
@@ -81,15 +87,15 @@ class SeriesFit(Answer):
         sizes = f"{len(data.sizes)} size{'s' if len(data.sizes) > 1 else ''}, {data.points} points"
         return f"{data.series} on {data.record['eval']}: {self.fit.law.name} in {', '.join(data.resources)}, {sizes}: {self.status}"
 
-    def k(self, params: str | float) -> Estimate:
-        """Return k(N) at a model size, with its 95 % interval.
+    def k(self, params: str | float, level: float = 0.95) -> Estimate:
+        """Return k(N) at a model size, with its interval.
 
         Raises
         ------
         FitError
             If the law has no k(N), or none for this size.
         """
-        return self.fit.k(params)
+        return self.fit.k(params, level)
 
     def predict(
         self, params: str | float, *, samples: Any = None, flops: Any = None, level: float = 0.95
@@ -109,7 +115,8 @@ class SeriesFit(Answer):
         Returns
         -------
         pandas.DataFrame
-            Columns params, samples or flops, loss, low, high (the curve), new_low, new_high (a new evaluation); its
+            Columns params, samples or flops, loss, low, high (the law's mean curve), run_low, run_high (a new run),
+            eval_low, eval_high (one evaluation of it); its
             `attrs["rests_on"]` says what answers, and `attrs["warnings"]` why to trust it less.
         """
         return self.predict_size(params, samples=samples, flops=flops, level=level).frame
@@ -155,7 +162,12 @@ class SeriesFit(Answer):
     def record(self) -> dict[str, Any]:
         """Return the fit as plain data, but for the numbers that were fitted."""
         whole = {name: value for name, value in records.as_record(self.fit).items() if name != "data"}
-        return {"headline": self.headline, **whole, "saturation": self.saturation and vars(self.saturation)}
+        return {
+            "headline": self.headline,
+            **whole,
+            "scatter": vars(self.scatter),
+            "saturation": self.saturation and vars(self.saturation),
+        }
 
     def summary(self) -> str:
         """Return the text that `scalefit fit` prints."""
@@ -165,6 +177,7 @@ class SeriesFit(Answer):
             self.headline,
             f"  {fit.law.formula}",
             f"  R² {fit.r2:.5f}{between}; noise correlation {fit.noise.rho:.2f}",
+            f"  {self.scatter.sentence}",
             *(f"  note: {note}" for note in fit.notes),
             text_table(
                 [
@@ -231,7 +244,7 @@ def _name(data: FitData) -> str:
 
 
 def _fit_one(law: Law | str, data: FitData, specification: Specification) -> SeriesFit:
-    return SeriesFit(with_profiles(fit_data(law, data, specification)))
+    return SeriesFit(fit_data(law, data, specification))
 
 
 def fit(

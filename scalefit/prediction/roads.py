@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.laws.law import LN10
-from scalefit.numerics.intervals import loss_ends, student
+from scalefit.numerics.intervals import student
 from scalefit.prediction.beyond import begun, score_beyond
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
 from scalefit.table.prepare import FitData
@@ -33,7 +32,7 @@ LEAST_SIZES = 3
 
 @dataclass(frozen=True)
 class Road:
-    """How one fit answers one size: columns loss, low, high, new_low, new_high and more at values of the resource (Q, n)."""
+    """How one fit answers one size: the curve and the ends of its three bands at values of the resource (Q, n)."""
 
     by: str
     columns: Callable[[Array], Columns]
@@ -95,10 +94,9 @@ def choose_road(fit: Fit, params: float, ratio: float, *, level: float, anchor: 
             "resource; fit a law in samples or flops."
         )
     ensemble = average_offsets(fit.data, anchor_points=len(anchor.loss) if anchor else 0)
-    eval_size = float(np.nanmedian(fit.data.eval_size)) if np.isfinite(fit.data.eval_size).any() else None
 
     def columns(resource: Array) -> Columns:
-        return ensemble.predict(params, resource, level=level, anchor=anchor, eval_size=eval_size)
+        return ensemble.predict(params, resource, level=level, anchor=anchor)
 
     def members(end: Array) -> list[dict[str, Any]]:
         return _members(ensemble, 10.0 ** ensemble.member_curves(params, end, anchor)[:, 0])
@@ -131,39 +129,31 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
     data, warnings = fit.data, []
     limit = range_end(data, params)
     beyond = score_beyond(fit, ratio) if ratio > 1.001 and len(data.resources) == 1 else None
-    unseen, folds = (0.0, fit.dof) if is_fitted(fit, params) else leave_size_out(fit, params)
-    own = np.isclose(data.params, params, rtol=1e-9)
-    sigma = float(np.median(fit.noise.sigma[own] if own.any() else fit.noise.sigma))
+    unseen, folds = (0.0, 1) if is_fitted(fit, params) else leave_size_out(fit, params)
     if not np.isfinite(unseen):
         warnings.append(
             f"{format_quantity(params)} was not fitted, and there are too few sizes to leave one out: how wrong the law is there is not known, and its band says nothing"
         )
 
     def columns(resource: Array) -> Columns:
-        log, se = fit.curve(params, resource)
-        wide, dof = np.full(len(log), unseen), min(fit.dof, folds)
+        # Few held-out sizes tell the error only roughly.
+        misfit = unseen * student(0.95, folds) / student(0.95, np.inf)
+        bands = fit.bands(params, resource, level, misfit=misfit)
         if beyond is not None:
-            wide = np.hypot(wide, beyond.error(resource[0] / limit))
-            dof = min(dof, beyond.dof)
-        far = wide > se
-        t = np.where(far, student(level, dof), student(level, fit.dof))
-        se = np.maximum(se, wide)
-        new = np.sqrt(se**2 + (sigma / 10.0**log / LN10) ** 2)
-        found = {"loss": np.minimum(10.0**log, 1.0)}
-        for prefix, width in (("", t * se), ("new_", t * new)):
-            found[f"{prefix}low"], found[f"{prefix}high"] = loss_ends(log, width)
-        return found
+            bands = bands.at_least(student(level, beyond.dof) * beyond.error(resource[0] / limit))
+        return bands.columns()
 
     words = None if beyond is None else _beyond_words(beyond.reach, ratio)
     return Road(BY_LAW, columns, warnings=warnings, beyond=words)
 
 
 def leave_size_out(fit: Fit, params: float) -> tuple[float, int]:
-    """Return a closed law's error on sizes that it has not seen [log10 loss], and how many predictions it rests on.
+    """Return a closed law's misfit at sizes that it has not seen [log10 loss], and how many predictions it rests on.
 
-    It is the root mean square of the error of a size's whole curve, each size left out in turn. For a size beyond those
-    fitted it is no less than on sizes that were predicted from the smaller ones alone (the larger ones, for a size below):
-    what holds between sizes may not hold beyond them, and only those predictions count there. Infinite where there are too few sizes.
+    It is the root mean square of the error of a size's whole curve, each size left out in turn, beyond what the law says of
+    its own uncertainty there and of the scatter of runs. For a size beyond those fitted it is no less than on sizes that
+    were predicted from the smaller ones alone (the larger ones, for a size below): what holds between sizes may not hold
+    beyond them, and only those predictions count there. Infinite where there are too few sizes.
     """
     data, sizes = fit.data, fit.data.sizes
     if len(sizes) <= LEAST_SIZES:
@@ -174,20 +164,27 @@ def leave_size_out(fit: Fit, params: float) -> tuple[float, int]:
         outward = [*(_left_out(fit, size, data.params < size) for size in sizes[LEAST_SIZES:-1]), squares[-1]]
     elif params < sizes[0]:
         outward = [squares[0], *(_left_out(fit, size, data.params > size) for size in sizes[1:-LEAST_SIZES])]
-    error = max(float(np.sqrt(np.mean(some))) for some in (squares, outward) if some)
-    return error, len(outward or squares)
+    square = max(float(np.mean(some)) for some in (squares, outward) if some)
+    return float(np.sqrt(max(square, 0.0))), len(outward or squares)
 
 
 def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> float:
-    """Return the squared error of a size's mean loss [log10 loss] where the law was fitted to some rows; infinite where it cannot be."""
+    """Return the squared error of a size's mean loss [log10 loss] beyond its variance by the law, fitted to some rows.
+
+    Infinite where the law cannot be fitted to them.
+    """
     data = fit.data
     here = data.keep(data.params == size)
     try:
         without = fit_data(begun(fit), data.keep(rows), fit.specification)
     except FitError:
         return float("inf")
-    log, _ = without.log_curve(np.full(here.points, size), here.resource[:, here.present])
-    return float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)) ** 2)
+    resource = here.resource[:, here.present]
+    log, known = without.mean_curve(size, resource)
+    between = known.weight @ without.between_runs(size, resource)
+    variance = float(np.mean(known.spread**2 + between / max(int(np.sum(here.runs)), 1)))
+    off = float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)))
+    return off**2 - variance if np.isfinite(variance) else float("inf")
 
 
 def _beyond_words(reach: float, ratio: float) -> str:

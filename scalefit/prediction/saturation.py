@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scalefit.fitting.fit import Fit, Specification, fit_data
-from scalefit.fitting.profile import profile_interval
+from scalefit.fitting.binding import law_resource, own_unit
+from scalefit.fitting.fit import Fit
+from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.weigh_runs import weigh_runs
+from scalefit.laws import get_law
 from scalefit.units import format_quantity
 
 RIVALS = ("power-k", "log-k")
+HELD_OUT = ("saturating-linear", "power-k-linear", "log-k-linear")
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,10 @@ class Saturation:
     held_out : dict
         RMSE of the loss on the largest size, fitted without it, by closed law.
     criterion : dict
-        Twice the log-likelihood lost against the saturating law with E per size (positive: worse).
+        Twice the log-likelihood lost against the saturating law with E per size (positive: worse), the scatter of runs
+        being integrated over.
     N0 : tuple of float
-        95 % profile interval [parameters].
+        95 % interval [parameters].
     N0_without_largest : float
         N0 fitted without the largest size; nan where there are too few.
     sentence : str
@@ -42,29 +47,29 @@ class Saturation:
 
 
 def weigh_saturation(fit: Fit) -> Saturation:
-    """Weigh held-out score, information criterion, the profile of N0 and the effect of the largest size."""
-    data = fit.data
+    """Weigh held-out score, likelihood, the interval of N0 and the effect of the largest size; of a fit by runs' lines."""
+    data, found = fit.data, fit.evidence
+    assert isinstance(found, Hierarchy)
     top = data.sizes[-1]
-    N0 = profile_interval(fit, "N0")
-    noise = Specification(noise="independent")
+    N0 = fit.intervals.get("N0", (0.0, float("inf")))
     held_out: dict[str, float] = {}
     without = float("nan")
     if len(data.sizes) >= 4:
-        train, here = data.keep(data.params != top), data.keep(data.params == top)
+        here = data.keep(data.params == top)
         X, loss = here.resource[:, here.present], here.loss[here.present]
-        for name in ("saturating-linear", "power-k-linear", "log-k-linear"):
-            log, _ = fit_data(name, train, noise).log_curve(np.full(X.shape[1], top), X)
+        below = found.lines.keep(found.lines.params != top)
+        for name in HELD_OUT:
+            law = get_law(name)
+            # A closed law sees compute per parameter: the same line, its centre elsewhere.
+            part = replace(below, centre=below.centre - own_unit(law, data, below.params))
+            x = np.log10(law_resource(law, data, X, np.full(X.shape[1], top))[0])
+            log = weigh_runs(law, part).curve(top, x).centre
             held_out[name] = float(np.sqrt(np.mean((10.0**log - loss) ** 2)))
-        without = fit_data("saturating", train).params["N0"].value
-    n = data.points
-    reference = fit_data("saturating", data, noise)
-    criterion = {}
-    for name in RIVALS:
-        rival = fit_data(name, data, noise)
-        # Effective points, since neighbouring evaluations are not independent.
-        criterion[name] = float(rival.dof + len(rival.theta)) * float(np.log(rival.cost / reference.cost)) if n else 0.0
-    effective = (1 - max(fit.noise.rho, 0)) / (1 + max(fit.noise.rho, 0))
-    criterion = {name: value * effective for name, value in criterion.items()}
+        smaller = weigh_runs(fit.law, below)
+        without = float(np.exp(smaller.values[int(np.argmax(smaller.weight)), 0]))
+    criterion = {
+        name: 2 * (found.log_likelihood - weigh_runs(get_law(name), found.lines).log_likelihood) for name in RIVALS
+    }
     saturates = min(criterion.values()) > 6
     grows = min(criterion.values()) < -6
     bounded = np.isfinite(N0[1]) and N0[1] < top

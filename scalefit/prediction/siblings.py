@@ -116,7 +116,7 @@ def among_siblings(runs: RunTable, run: str, x: str, evaluation: str) -> Setting
 
 
 def band(target: Curve, weights: dict[str, float], calibration: Calibration, x: Array) -> dict[str, Array]:
-    """Return loss and bands at `x`, of the curve (low50, ...) and of a new evaluation (new_low50, ...)."""
+    """Return loss and bands at `x`, of the curve (low50, ...) and of a new evaluation (eval_low50, ...)."""
     ahead = look_ahead(target, x)
     means = {name: one.mean for name, one in ahead.items()}
     mean, error = combine(weights, means, {name: one.se for name, one in ahead.items()})
@@ -124,7 +124,7 @@ def band(target: Curve, weights: dict[str, float], calibration: Calibration, x: 
     found = {"loss": mean, "se": error * calibration.width(0.95, np.log(x / target.x[-1])) / 1.96}
     for level in LEVELS:
         factor, name = calibration.width(level, np.log(x / target.x[-1])), f"{100 * level:.0f}"
-        for prefix, width in (("", factor * error), ("new_", factor * error_new)):
+        for prefix, width in (("", factor * error), ("eval_", factor * error_new)):
             found[f"{prefix}low{name}"] = np.maximum(mean - width, 0.0)
             found[f"{prefix}high{name}"] = np.minimum(mean + width, 1.0)
     return found

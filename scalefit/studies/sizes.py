@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
+from scalefit.fitting.binding import own_unit
 from scalefit.fitting.fit import fit_data
+from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble
-from scalefit.studies.frontier import DRAWS, draw_theta
+from scalefit.studies.frontier import DRAWS
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
@@ -59,35 +61,40 @@ def flops_a_sample(runs: RunTable, data: FitData, sizes: Array) -> Array:
 def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble | None, seed: int = 0) -> Options:
     """Draw the line of every size: its own where it was measured, else the closed offsets' with their held-out error."""
     rng = np.random.default_rng(seed)
-    fit = fit_data("saturating", data)
-    theta = draw_theta(fit, DRAWS, rng)
-    values = fit.bound.values(theta)
+    found = fit_data("saturating", data).evidence
+    if not isinstance(found, Hierarchy):
+        raise FitError(
+            f"series {data.series!r}: its runs have too few evaluations for a line each, which a plan rests on."
+        )
     k, E = np.empty((DRAWS, len(sizes))), np.empty((DRAWS, len(sizes)))
-    measured, known = np.empty((len(sizes), 2)), np.zeros(len(sizes), bool)
-    C = data.resource[0]
+    at = np.array([int(np.argmin(np.abs(data.sizes - size))) for size in sizes])
+    known = np.isclose(data.sizes[at], sizes, rtol=1e-6)
+    if known.any():
+        k[:, known], E[:, known] = found.draw_lines(data.sizes[at[known]], DRAWS, rng)
+    measured, C = np.empty((len(sizes), 2)), data.resource[0]
     for s, size in enumerate(sizes):
-        at = int(np.argmin(np.abs(data.sizes - size)))
-        known[s] = bool(np.isclose(data.sizes[at], size, rtol=1e-6))
-        rows = data.params == data.sizes[at]
-        scale = 1.0 if known[s] else size / data.sizes[at]
-        seen = C[rows][data.present[rows]] * scale
+        rows = data.params == data.sizes[at[s]]
+        seen = C[rows][data.present[rows]] * (1.0 if known[s] else size / data.sizes[at[s]])
         measured[s] = seen.min(), seen.max()
-        k[:, s] = values["k_max"][:, 0] * size / (size + values["N0"][:, 0])
         if known[s]:
-            E[:, s] = values["E"][:, at]
             continue
         if ensemble is None:
             raise FitError(
                 f"size {format_quantity(size)} was not measured, and an unseen size needs {LEAST_SIZES} measured ones; "
                 f"choose among {', '.join(map(format_quantity, data.sizes))}."
             )
-        ends = np.geomspace(float(measured[s, 0]), float(measured[s, 1]), 2)
-        log = ensemble.member_curves(size, ends[None])
-        member = rng.choice(len(ensemble.members), DRAWS, p=ensemble.weights)
-        line = log[member]
-        k[:, s] = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
-        E[:, s] = line[:, 0] + k[:, s] * np.log10(ends[0]) + ensemble.error * rng.standard_t(ensemble.dof, DRAWS)
+        k[:, s], E[:, s] = _draw_unseen(ensemble, float(size), rng)
     return Options(sizes, k, E, flops_a_sample(runs, data, sizes), measured, known)
+
+
+def _draw_unseen(ensemble: Ensemble, size: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return draws of k and E of a size that was not measured, with what the averaged offsets were wrong by, (B,) each."""
+    one, lines = np.array([size]), []
+    for member, count in zip(ensemble.members, rng.multinomial(DRAWS, ensemble.weights), strict=True):
+        k, E = member.draw_lines(one, int(count), rng)
+        lines.append(np.stack([k[:, 0], E[:, 0] + k[:, 0] * own_unit(member.law, ensemble.data, one)]))
+    k, E = rng.permutation(np.concatenate(lines, 1), axis=1)
+    return k, E + ensemble.error * rng.standard_t(ensemble.folds, DRAWS)
 
 
 def crossovers(options: Options) -> list[dict[str, Any]]:

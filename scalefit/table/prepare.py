@@ -74,6 +74,24 @@ class FitData:
         """Whether a curve is the mean of several runs."""
         return self.run_loss is not self.loss
 
+    @cached_property
+    def each(self) -> FitData:
+        """The runs as they were before any were merged: the units of evidence."""
+        if not self.merged:
+            return self
+        curve = self.run_curve
+        return replace(
+            self,
+            params=self.params[curve],
+            resource=self.resource[:, curve],
+            loss=self.run_loss,
+            weight=self.weight[curve],
+            eval_size=self.eval_size[curve] / np.asarray(self.runs, float)[curve],
+            runs=(1,) * len(curve),
+            run_loss=self.run_loss,
+            run_curve=np.arange(len(curve)),
+        )
+
     @property
     def name(self) -> str:
         """Series and evaluation, as answers name it."""

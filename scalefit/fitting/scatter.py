@@ -1,0 +1,85 @@
+"""How far runs of one size lie apart, in words and numbers: what a fit's bands of a new run rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.fit import Fit
+
+Array = NDArray[np.float64]
+Ends = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Standard deviations between runs and of sizes about the law: 2.5th, 50th and 97.5th percentile of what runs say.
+
+    Attributes
+    ----------
+    slope, level : tuple of float or None
+        Of runs of one size, in slope as a share of it, and in level as a share of the loss; None where runs say nothing.
+    slope_misfit, level_misfit : tuple of float or None
+        Of sizes about the law; None where it is not told apart from the scatter of runs.
+    repeats : int
+        Runs beyond one a size.
+    sentence : str
+        All of it for a reader.
+    """
+
+    slope: Ends | None
+    level: Ends | None
+    slope_misfit: Ends | None
+    level_misfit: Ends | None
+    repeats: int
+    sentence: str
+
+
+def describe_scatter(fit: Fit) -> Scatter:
+    """Describe how far a fit's runs lie apart."""
+    found = fit.evidence
+    if fit.single:
+        said = (
+            "each run has one or two evaluations: their noise and the scatter between runs are one, and told together"
+        )
+        return Scatter(None, None, None, None, found.repeats, said)
+    alone = found.repeats == 0 and all(param.per_size for param in fit.law.params)
+    if alone:
+        said = (
+            "one run a size: the intervals are of these runs; how far another run would lie from them the data do not say, "
+            "and the bands of a new run assume what runs elsewhere do"
+        )
+        return Scatter(None, None, None, None, 0, said)
+    slope, level, slope_misfit, level_misfit = (_ends(found.weight, spread) for spread in found.spreads)
+    level, level_misfit = (tuple(10.0**end - 1 for end in ends) for ends in (level, level_misfit))
+    said = f"runs of one size differ by {_share(slope)} in slope and {_share(level)} in level"
+    apart = bool(found.spreads[2:].any())
+    if apart:
+        said += f"; sizes depart from the law by {_share(slope_misfit)} in slope"
+    elif found.repeats == 0:
+        said += "; one run a size: told apart from misfit of the law only by assumption"
+    else:
+        said += "; too few repeated runs to tell it apart from misfit of the law"
+    return Scatter(
+        slope,
+        (level[0], level[1], level[2]),
+        slope_misfit if apart else None,
+        (level_misfit[0], level_misfit[1], level_misfit[2]) if apart else None,
+        found.repeats,
+        said,
+    )
+
+
+def _ends(weight: Array, spread: Array) -> Ends:
+    order = np.argsort(spread, kind="stable")
+    below = np.cumsum(weight[order])
+    at = np.searchsorted(below, [0.025, 0.5, 0.975]).clip(0, len(order) - 1)
+    low, middle, high = (float(value) for value in spread[order][at])
+    return low, middle, high
+
+
+def _share(ends: tuple[float, ...]) -> str:
+    low, middle, high = (f"{100 * end:.2g}" for end in ends)
+    return f"{middle} % [{low}, {high}]"

@@ -1,0 +1,103 @@
+"""Mixtures of normal distributions: what is left of an uncertain spread when it is integrated over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+LEFT_OUT = 2e-4
+"""Weight of all the parts together that are too light to be kept."""
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """G normal distributions of n quantities.
+
+    Attributes
+    ----------
+    weight : ndarray, shape (G,)
+        Sums to 1.
+    mean, sd : ndarray, shape (G, n)
+    """
+
+    weight: Array
+    mean: Array
+    sd: Array
+
+    @property
+    def centre(self) -> Array:
+        """Mean of each quantity, shape (n,)."""
+        return np.asarray(self.weight @ self.mean)
+
+    @property
+    def spread(self) -> Array:
+        """Standard deviation of each quantity, shape (n,)."""
+        off = self.mean - self.centre
+        return np.asarray(np.sqrt(self.weight @ (self.sd**2 + off**2)))
+
+    def widened(self, variance: Array) -> Mixture:
+        """Return the mixture of the quantities plus independent normal noise of a variance, (G, n) or what broadcasts to it."""
+        return Mixture(self.weight, self.mean, np.sqrt(self.sd**2 + variance))
+
+    def quantiles(self, shares: Sequence[float]) -> Array:
+        """Return where a share of each quantity's distribution lies below, shape (len(shares), n).
+
+        Newton's steps within a bracket that shrinks, so that a flat stretch cannot throw it off.
+        """
+        from scipy.special import ndtr
+
+        goal = np.asarray(shares, float)[:, None]
+        mean, sd = self.mean[:, None], np.maximum(self.sd, 1e-12 * np.abs(self.mean) + _TINY)[:, None]
+        low = np.broadcast_to((mean - 9 * sd).min(0), (len(goal), self.mean.shape[1])).copy()
+        high = np.broadcast_to((mean + 9 * sd).max(0), low.shape).copy()
+        at = np.clip(self.centre + _normal_quantile(goal) * self.spread, low, high)
+        for _ in range(60):
+            z = (at - mean) / sd
+            off = np.tensordot(self.weight, ndtr(z), 1) - goal
+            slope = np.tensordot(self.weight, np.exp(-0.5 * z**2) / sd, 1) / np.sqrt(2 * np.pi)
+            low, high = np.where(off < 0, at, low), np.where(off < 0, high, at)
+            step = off / np.maximum(slope, _TINY)
+            new = at - step
+            inside = (new > low) & (new < high)
+            at = np.where(inside, new, (low + high) / 2)
+            if (np.abs(off) < 1e-7).all():
+                break
+        return np.asarray(at)
+
+    def interval(self, level: float) -> tuple[Array, Array]:
+        """Return the ends of the central interval, two of shape (n,); infinite where a spread is."""
+        ends = np.full((2, self.mean.shape[1]), np.inf) * np.array([[-1.0], [1.0]])
+        known = np.isfinite(self.sd).all(0)
+        if known.any():
+            part = Mixture(self.weight, self.mean[:, known], self.sd[:, known])
+            ends[:, known] = part.quantiles([(1 - level) / 2, (1 + level) / 2])
+        return ends[0], ends[1]
+
+
+def join(mixtures: Sequence[Mixture], weights: Array) -> Mixture:
+    """Return the mixture of mixtures of the same quantities."""
+    return Mixture(
+        np.concatenate([share * one.weight for share, one in zip(weights, mixtures, strict=True)]),
+        np.concatenate([one.mean for one in mixtures]),
+        np.concatenate([one.sd for one in mixtures]),
+    )
+
+
+def _normal_quantile(share: Array) -> Array:
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(share))
+
+
+def weights_of(log_weight: Array) -> tuple[NDArray[np.intp], Array]:
+    """Return which parts weigh anything, and their weights, which sum to 1, from logarithms up to a constant."""
+    weight = np.exp(log_weight - log_weight.max())
+    order = np.argsort(weight)
+    light = np.cumsum(weight[order]) < LEFT_OUT * weight.sum()
+    kept = np.sort(order[~light])
+    return kept, weight[kept] / weight[kept].sum()
