@@ -22,7 +22,7 @@ from scalefit.numerics.mixtures import Mixture
 from scalefit.numerics.scatter import NO_SPREAD_GRID, Groups, group_units, spread_prior
 
 Array = NDArray[np.float64]
-SLOPES, LEVELS = 0.2, 0.03
+SLOPES, LEVELS = 0.2, 0.02
 """Scales of the priors of the relative scatter of slopes and of the scatter of levels [log10 loss]."""
 REFERENCE = 0.1
 """Relative scatter of slopes with which the search for the optimum weighs."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.problem import WeighedCurves, smallest_loss
 from scalefit.fitting.specification import Specification
 from scalefit.laws.law import LN10, Law
-from scalefit.numerics.ar1 import DRIFT, Noise, correlate, effective_points, estimate_noise
+from scalefit.numerics.ar1 import DRIFT, Noise, correlate, estimate_noise
 from scalefit.numerics.intervals import student
 from scalefit.numerics.least_squares import Limits, minimise
 from scalefit.table.prepare import FitData
@@ -43,7 +43,7 @@ class RunLines:
     noise : Noise
         Of single evaluations, a spread a run.
     dof : float
-        Independent evaluations beyond the lines, on which the variances rest.
+        Evaluations beyond the lines, on which the variances rest: a share 1 - rho of each is new.
     """
 
     params: Array
@@ -162,7 +162,7 @@ def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunL
             theta, normal = lines.solve(theta)
             whitened = False
     covariance = lines.error(theta, normal, noise, whitened)
-    dof = max(effective_points(data.present, noise.rho) - 2 * len(theta), 1.0)
+    dof = max(float(data.points - 2 * len(theta)) * (1 - max(noise.rho, 0.0)), 1.0)
     # The noise's own spread is an estimate: with few evaluations Student's t is wider than the normal distribution.
     covariance = covariance * (student(0.95, dof) / student(0.95, np.inf)) ** 2
     slope_variance, crossed = np.maximum(covariance[:, 0, 0], 1e-24), covariance[:, 0, 1]

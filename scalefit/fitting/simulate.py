@@ -1,4 +1,4 @@
-"""Simulate a runs table with known truth."""
+"""Simulate a runs table with known truth: a law, runs that scatter about it, and the noise of evaluations."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ def simulate(
     flops: Sequence[float] | None = None,
     sigma: float = 0.0,
     rho: float = 0.0,
+    seeds: int = 1,
+    slope_sd: float = 0.0,
+    level_sd: float = 0.0,
+    misfit_sd: float = 0.0,
     seed: int = 0,
     series: str = "simulated",
 ) -> RunTable:
-    """Return a runs table drawn from a law, one run a size; the loss is clipped to [0, 1].
+    """Return a runs table drawn from a law; the loss is clipped to [0, 1].
 
     Parameters
     ----------
@@ -42,6 +46,12 @@ def simulate(
         Values of the resource; exactly those the law is to be in.
     sigma, rho : float
         Stationary standard deviation [loss] and lag-1 correlation of AR(1) noise.
+    seeds : int
+        Runs of each size.
+    slope_sd, level_sd : float
+        How runs of one size differ: in slope, as a share of it, about the mean of log10 X, and in level [log10 loss].
+    misfit_sd : float
+        How a size departs from the law, in slope, as a share of it.
     seed : int
         Of numpy's generator.
     """
@@ -59,13 +69,31 @@ def simulate(
     bound = BoundLaw(law, sizes)
     flat = bound.internal(dict(theta))
     X = np.stack(list(given.values()))
-    T = X.shape[1]
-    noise = ar1_noise(np.random.default_rng(seed), Noise(rho, np.full(len(sizes), sigma)), (1, len(sizes), T))[0]
-    clean = np.stack([10.0 ** bound.log_loss(flat, np.full(T, size), X) for size in sizes])
-    loss = np.clip(clean + noise, 0, 1)
-    about = {"series": series, "seed": seed, "step": np.arange(1, T + 1), **given, "eval": "simulated"}
+    S, T = len(sizes), X.shape[1]
+    rng = np.random.default_rng(seed)
+    noise = ar1_noise(rng, Noise(rho, np.full(seeds * S, sigma)), (1, seeds * S, T))[0].reshape(seeds, S, T)
+    log = np.stack([bound.log_loss(flat, np.full(T, size), X) for size in sizes])
+    middle = np.exp(np.log(X).mean(1, keepdims=True))
+    centre = np.stack([bound.log_loss(flat, np.array([size]), middle) for size in sizes])
+    turned = 1 + misfit_sd * rng.standard_normal((S, 1)) + slope_sd * rng.standard_normal((seeds, S, 1))
+    moved = centre + (log - centre) * turned + level_sd * rng.standard_normal((seeds, S, 1))
+    loss = np.clip(10.0**moved + noise, 0, 1)
+    about = {"series": series, "step": np.arange(1, T + 1), **given, "eval": "simulated"}
     frames = [
-        pd.DataFrame({"run_id": f"{series}-{size:g}", "params": size, **about, "loss": loss[row]})
+        pd.DataFrame(
+            {
+                "run_id": _name(series, size, which, seeds),
+                "params": size,
+                "seed": seed + which,
+                **about,
+                "loss": loss[which, row],
+            }
+        )
         for row, size in enumerate(sizes)
+        for which in range(seeds)
     ]
     return as_runs(pd.concat(frames, ignore_index=True), {"origin": f"simulated from {law.name}"})
+
+
+def _name(series: str, size: float, which: int, seeds: int) -> str:
+    return f"{series}-{size:g}" if seeds == 1 else f"{series}-{size:g}-{which}"
