@@ -134,6 +134,9 @@ def weigh_deviations(problem: Problem, theta: Array, normal: Array, noise: Noise
     base = base * inflate
     departures = _Departures(own, error * inflate, np.stack([bends / slope[:, None], rises / level[:, None]]), steep)
     weight, spreads, repeats = _weigh(problem, departures, counts)
+    if repeats == 0 and all(param.per_size for param in problem.law.params):
+        # With one run a size nothing is known of another: the size's curve is that of its run.
+        pull = 0.0 * pull
     return Deviations(weight, spreads, base, pull, own, error, x, steep, problem.data.params, repeats)
 
 

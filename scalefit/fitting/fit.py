@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
 from scalefit.fitting.binding import BoundLaw, law_resource
-from scalefit.fitting.deviations import Deviations, weigh_deviations
+from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
+from scalefit.fitting.point_fit import fit_points, weigh_points
 from scalefit.fitting.point_problem import PointProblem
 from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.fitting.specification import Specification
-from scalefit.fitting.start import find_start
-from scalefit.fitting.status import DRIFT_WORDS, Judgement, judge, judge_split, refuse_hopeless, rests_on_split
+from scalefit.fitting.status import DRIFT_WORDS, refuse_hopeless, rests_on_split
 from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import get_law
 from scalefit.laws.law import LN10, Law
@@ -27,7 +27,7 @@ from scalefit.numerics.ar1 import DRIFT, Noise
 from scalefit.numerics.intervals import student
 from scalefit.numerics.mixtures import Mixture
 from scalefit.table.prepare import FitData
-from scalefit.units import format_quantity, parse_quantity
+from scalefit.units import parse_quantity
 
 Array = NDArray[np.float64]
 BEYOND = 10.0
@@ -100,10 +100,12 @@ class Fit:
         return self._intervals(LEVEL) if self.written is None else self.written
 
     def _intervals(self, level: float) -> dict[str, tuple[float, float]]:
-        evidence = self.evidence
-        if not isinstance(evidence, Hierarchy) or not np.isfinite(np.diag(self.covariance)).all():
-            return {}
-        return interval_of_parameters(self.bound, evidence, self.theta, level)
+        known = np.isfinite(np.diag(self.covariance))
+        if isinstance(self.evidence, Hierarchy):
+            return interval_of_parameters(self.bound, self.evidence, self.theta, level) if known.all() else {}
+        ends = np.stack(self.evidence.curve(self.theta, np.eye(len(self.theta))).interval(level))
+        ends = self.bound.external(ends)
+        return {name: (float(ends[0, i]), float(ends[1, i])) for i, name in enumerate(self.bound.names) if known[i]}
 
     @cached_property
     def quantile(self) -> float:
@@ -135,16 +137,6 @@ class Fit:
     def frame(self) -> pd.DataFrame:
         """Parameters as a frame: value, se, low, high (95 %), indexed by name."""
         return pd.DataFrame({name: vars(one) for name, one in self.params.items()}).T
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        data = self.data
-        sizes = ", ".join(format_quantity(size) for size in data.sizes)
-        about = f"{data.series}, {self.law.name} in {', '.join(data.resources)}: {self.status}; {sizes}; {data.points} points"
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        table: str = self.frame.to_html(float_format="{:.4g}".format, border=0)
-        return f"<p><b>{escape(about)}</b><br><code>{escape(self.law.formula)}</code></p>{table}{f'<ul>{notes}</ul>' if notes else ''}"
 
     @property
     def drifts(self) -> bool:
@@ -297,7 +289,9 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     rows = runs_with_lines(law, data, spec)
     evidence: Hierarchy | Deviations
     if rows is None:
-        theta, found, noise, evidence, dof = _fit_points(bound, data.each, spec)
+        points = fit_points(bound, data.each, spec)
+        theta, found, noise, evidence = points.theta, points.judgement, points.noise, points.deviations
+        dof = max(float(data.each.points - len(theta)), 1.0)
     else:
         lines = fit_lines(bound, data.each if rows.all() else data.each.keep(rows), spec)
         theta, found, evidence, dof = lines.theta, lines.judgement, lines.hierarchy, lines.dof
@@ -341,64 +335,12 @@ def _open_words(low: float, high: float) -> str:
     return "no upper bound" if high == np.inf else "no lower bound"
 
 
-def _fit_points(
-    bound: BoundLaw, data: FitData, spec: Specification
-) -> tuple[Array, Judgement, Noise, Deviations, float]:
-    """Fit by least squares of the points, and add what the scatter of runs does to the parameters."""
-    problem = PointProblem(bound, data, spec.objective, huber=spec.huber)
-    solution = problem.solve(find_start(bound, data)[None])
-    plain = problem, solution
-    noise, whitened = _noise_of(problem, solution.theta[0], spec), False
-    if _correlated(data, spec) and spec.huber is None:
-        for _ in range(2):
-            if noise.rho > DRIFT:
-                break
-            problem, whitened = PointProblem(bound, data, spec.objective, noise), True
-            solution = problem.solve(solution.theta)
-            noise = _noise_of(problem, solution.theta[0], spec)
-        if noise.rho > DRIFT:
-            (problem, solution), whitened = plain, False
-    theta = solution.theta[0]
-    evidence = _weigh_points(bound, data, spec, theta, noise, whitened)
-    found = judge(bound, np.arange(len(theta)), solution, bound.bounds)
-    if bound.law.resources == 2:
-        found = judge_split(found, data)
-    lost = np.isinf(np.diag(found.covariance))
-    covariance = np.where(lost[:, None] | lost, 0.0, evidence.covariance())
-    covariance[lost, lost] = np.inf
-    return theta, replace(found, covariance=covariance), noise, evidence, max(float(data.points - len(theta)), 1.0)
-
-
-def _correlated(data: FitData, spec: Specification) -> bool:
-    return spec.noise == "ar1" and bool((data.present.sum(1) >= LEAST).any())
-
-
-def _noise_of(problem: PointProblem, theta: Array, spec: Specification) -> Noise:
-    """Estimate the noise about a curve: correlated where runs have evaluations enough and it was asked for."""
-    data = problem.data
-    if _correlated(data, spec):
-        return problem.noise_at(theta)
-    squares = float(np.sum(data.weight * problem.residual(theta) ** 2))
-    variance = max(squares / max(data.points - len(theta), 1), 1e-300)
-    return Noise(0.0, np.full(len(data.params), np.sqrt(variance)))
-
-
-def _weigh_points(
-    bound: BoundLaw, data: FitData, spec: Specification, theta: Array, noise: Noise, whitened: bool
-) -> Deviations:
-    problem = PointProblem(bound, data, spec.objective, noise if whitened else None)
-    return weigh_deviations(problem, theta, problem.normal(theta[None])[2][0], noise, whitened)
-
-
 def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Hierarchy | Deviations:
     """Return what runs say of a law that was fitted before."""
     rows = runs_with_lines(bound.law, data, spec)
     if rows is not None:
         return weigh_runs(bound.law, fit_run_lines(bound.law, data.each.keep(rows), spec))
-    problem = PointProblem(bound, data.each, spec.objective)
-    noise = _noise_of(problem, theta, spec)
-    whitened = _correlated(data.each, spec) and spec.huber is None and noise.rho <= DRIFT
-    return _weigh_points(bound, data.each, spec, theta, noise, whitened)
+    return weigh_points(bound, data.each, spec, theta)
 
 
 __all__ = ["Estimate", "Fit", "Specification", "fit_data", "share_explained"]

@@ -1,0 +1,82 @@
+"""Fit a law by least squares of points, and add what the scatter of runs does to its parameters: laws that are no straight line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.binding import BoundLaw
+from scalefit.fitting.deviations import Deviations, weigh_deviations
+from scalefit.fitting.point_problem import PointProblem
+from scalefit.fitting.run_lines import LEAST
+from scalefit.fitting.specification import Specification
+from scalefit.fitting.start import find_start
+from scalefit.fitting.status import Judgement, judge, judge_split
+from scalefit.numerics.ar1 import DRIFT, Noise
+from scalefit.table.prepare import FitData
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PointFit:
+    """Parameters (P,) on the fitted scale, what they are worth, the noise of each run's evaluations, and how runs depart."""
+
+    theta: Array
+    judgement: Judgement
+    noise: Noise
+    deviations: Deviations
+
+
+def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
+    """Fit a law to the points of runs, none merged; weighed by the inverse of AR(1) noise unless that is drift."""
+    problem = PointProblem(bound, data, spec.objective, huber=spec.huber)
+    solution = problem.solve(find_start(bound, data)[None])
+    plain = problem, solution
+    noise, whitened = _noise_of(problem, solution.theta[0], spec), False
+    if _correlated(data, spec) and spec.huber is None:
+        for _ in range(2):
+            if noise.rho > DRIFT:
+                break
+            problem, whitened = PointProblem(bound, data, spec.objective, noise), True
+            solution = problem.solve(solution.theta)
+            noise = _noise_of(problem, solution.theta[0], spec)
+        if noise.rho > DRIFT:
+            (problem, solution), whitened = plain, False
+    theta = solution.theta[0]
+    deviations = _weigh(bound, data, spec, theta, (noise, whitened))
+    found = judge(bound, np.arange(len(theta)), solution, bound.bounds)
+    if bound.law.resources == 2:
+        found = judge_split(found, data)
+    lost = np.isinf(np.diag(found.covariance))
+    covariance = np.where(lost[:, None] | lost, 0.0, deviations.covariance())
+    covariance[lost, lost] = np.inf
+    return PointFit(theta, replace(found, covariance=covariance), noise, deviations)
+
+
+def weigh_points(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Deviations:
+    """Return how runs depart from a law that was fitted before."""
+    noise = _noise_of(PointProblem(bound, data, spec.objective), theta, spec)
+    whitened = _correlated(data, spec) and spec.huber is None and noise.rho <= DRIFT
+    return _weigh(bound, data, spec, theta, (noise, whitened))
+
+
+def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array, noise: tuple[Noise, bool]) -> Deviations:
+    problem = PointProblem(bound, data, spec.objective, noise[0] if noise[1] else None)
+    return weigh_deviations(problem, theta, problem.normal(theta[None])[2][0], *noise)
+
+
+def _correlated(data: FitData, spec: Specification) -> bool:
+    return spec.noise == "ar1" and bool((data.present.sum(1) >= LEAST).any())
+
+
+def _noise_of(problem: PointProblem, theta: Array, spec: Specification) -> Noise:
+    """Estimate the noise about a curve: correlated where runs have evaluations enough and it was asked for."""
+    data = problem.data
+    if _correlated(data, spec):
+        return problem.noise_at(theta)
+    squares = float(np.sum(data.weight * problem.residual(theta) ** 2))
+    variance = max(squares / max(data.points - len(theta), 1), 1e-300)
+    return Noise(0.0, np.full(len(data.params), np.sqrt(variance)))
