@@ -104,7 +104,8 @@ class Fit:
         if isinstance(self.evidence, Hierarchy):
             return interval_of_parameters(self.bound, self.evidence, self.theta, level) if known.all() else {}
         ends = np.stack(self.evidence.curve(self.theta, np.eye(len(self.theta))).interval(level))
-        ends = self.bound.external(ends)
+        with np.errstate(over="ignore"):
+            ends = self.bound.external(ends)
         return {name: (float(ends[0, i]), float(ends[1, i])) for i, name in enumerate(self.bound.names) if known[i]}
 
     @cached_property
@@ -195,6 +196,9 @@ class Fit:
         else:
             found = self.evidence.curve(log, J)
         lost = found.spread > BEYOND
+        if isinstance(self.evidence, Deviations):
+            # Where rounding has left a variance below 0, it has left nothing of it.
+            lost |= (J[:, np.diag(self.evidence.base) < 0] != 0).any(1)
         if len(resource) == 2:
             lost |= rests_on_split(self.data, params, resource)
         return log, replace(found, sd=np.where(lost, np.inf, found.sd)) if lost.any() else found

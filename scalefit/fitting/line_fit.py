@@ -36,11 +36,11 @@ class LineFit:
 
 
 def runs_with_lines(law: Law, data: FitData, specification: Specification) -> NDArray[np.bool_] | None:
-    """Return which runs (M,) have lines of their own; None where the law is not fitted by them.
+    """Return which runs (M,) have lines of their own; None where the law is fitted to points and not by them.
 
     Every size must have one, so that no size's runs are passed over.
     """
-    if law.linear is None or law.bends or specification.huber is not None:
+    if law.linear is None or law.bends or specification.huber is not None or specification.noise == "independent":
         return None
     enough = data.each.present.sum(1) >= LEAST
     return enough if np.isin(data.sizes, data.each.params[enough]).all() else None
@@ -163,7 +163,8 @@ class _Shared:
         slope_variance, level_variance = 1 / self.hierarchy.precision
         if len(self.index):
             by_k = self._line(theta[None])[2][0]
-            known = np.where(np.isfinite(shared), shared, 0.0)
+            lost = np.isinf(np.diag(shared))
+            known = np.where(lost[:, None] | lost, 0.0, shared)
         if "E" in self.free:
             at, centre = self.bound.columns["E"], self.hierarchy.centre
             out[at, at] = np.diag(level_variance)

@@ -1,4 +1,4 @@
-"""Fit a law by least squares of points, and add what the scatter of runs does to its parameters: laws that are no straight line."""
+"""Fit a law by least squares of points, and add what the scatter of runs does to its parameters: laws that are no straight line, and the published way for those that are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.deviations import Deviations, weigh_deviations
+from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.point_problem import PointProblem
+from scalefit.fitting.problem import Problem
 from scalefit.fitting.run_lines import LEAST
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
@@ -30,9 +32,18 @@ class PointFit:
     deviations: Deviations
 
 
+def make_problem(
+    bound: BoundLaw, data: FitData, spec: Specification, noise: Noise | None = None
+) -> LineProblem | PointProblem:
+    """Return the batched problem for line laws with squared error, else the general one."""
+    if bound.law.line is not None and spec.huber is None:
+        return LineProblem(bound, data, spec.objective, noise)
+    return PointProblem(bound, data, spec.objective, noise, huber=spec.huber)
+
+
 def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
     """Fit a law to the points of runs, none merged; weighed by the inverse of AR(1) noise unless that is drift."""
-    problem = PointProblem(bound, data, spec.objective, huber=spec.huber)
+    problem = make_problem(bound, data, spec)
     solution = problem.solve(find_start(bound, data)[None])
     plain = problem, solution
     noise, whitened = _noise_of(problem, solution.theta[0], spec), False
@@ -40,7 +51,7 @@ def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
         for _ in range(2):
             if noise.rho > DRIFT:
                 break
-            problem, whitened = PointProblem(bound, data, spec.objective, noise), True
+            problem, whitened = make_problem(bound, data, spec, noise), True
             solution = problem.solve(solution.theta)
             noise = _noise_of(problem, solution.theta[0], spec)
         if noise.rho > DRIFT:
@@ -50,21 +61,23 @@ def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
     found = judge(bound, np.arange(len(theta)), solution, bound.bounds)
     if bound.law.resources == 2:
         found = judge_split(found, data)
-    lost = np.isinf(np.diag(found.covariance))
-    covariance = np.where(lost[:, None] | lost, 0.0, deviations.covariance())
+    covariance = deviations.covariance()
+    lost = np.isinf(np.diag(found.covariance)) | (np.diag(covariance) < 0)
+    covariance = np.where(lost[:, None] | lost, 0.0, covariance)
     covariance[lost, lost] = np.inf
     return PointFit(theta, replace(found, covariance=covariance), noise, deviations)
 
 
 def weigh_points(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Deviations:
     """Return how runs depart from a law that was fitted before."""
-    noise = _noise_of(PointProblem(bound, data, spec.objective), theta, spec)
+    noise = _noise_of(make_problem(bound, data, spec), theta, spec)
     whitened = _correlated(data, spec) and spec.huber is None and noise.rho <= DRIFT
     return _weigh(bound, data, spec, theta, (noise, whitened))
 
 
 def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array, noise: tuple[Noise, bool]) -> Deviations:
-    problem = PointProblem(bound, data, spec.objective, noise[0] if noise[1] else None)
+    squared = replace(spec, huber=None)
+    problem = make_problem(bound, data, squared, noise[0] if noise[1] else None)
     return weigh_deviations(problem, theta, problem.normal(theta[None])[2][0], *noise)
 
 
@@ -72,7 +85,7 @@ def _correlated(data: FitData, spec: Specification) -> bool:
     return spec.noise == "ar1" and bool((data.present.sum(1) >= LEAST).any())
 
 
-def _noise_of(problem: PointProblem, theta: Array, spec: Specification) -> Noise:
+def _noise_of(problem: Problem, theta: Array, spec: Specification) -> Noise:
     """Estimate the noise about a curve: correlated where runs have evaluations enough and it was asked for."""
     data = problem.data
     if _correlated(data, spec):

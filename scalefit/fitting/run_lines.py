@@ -112,19 +112,11 @@ class _Lines(WeighedCurves):
         parts = self._parts(theta) * self.present[:, None]
         return estimate_noise(parts[:, 2], parts[:, :2], self.present)
 
-    def equal_noise(self, theta: Array) -> Noise:
-        """Return uncorrelated noise of one spread."""
-        cost = self.normal(theta)[0]
-        dof = max(int(self.present.sum()) - 2 * len(theta), 1)
-        return Noise(0.0, np.full(len(theta), np.sqrt(max(2 * float(cost.sum()) / dof, 1e-300))))
-
     def error(self, theta: Array, normal: Array, noise: Noise, whitened: bool) -> Array:
         """Return the covariance of slope and level under the noise, shape (M, 2, 2)."""
         bread = np.linalg.inv(normal + 1e-14 * np.einsum("mii->m", normal)[:, None, None] * np.eye(2))
         if whitened:
             return bread
-        if noise.rho == 0.0:
-            return bread * noise.sigma[:, None, None] ** 2
         # Least squares, whose residuals are correlated. Source: Liang and Zeger 1986, Biometrika 73, with the noise's own
         # covariance in place of the residuals' products.
         pulled = correlate(self.root[:, None] ** 2 * self._parts(theta)[:, :2], noise.rho)
@@ -146,21 +138,17 @@ def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunL
     """
     lines = _Lines(law, data, specification.objective)
     theta, normal = lines.solve(lines.start)
-    whitened = False
-    if specification.noise == "independent":
-        noise = lines.equal_noise(theta)
-    else:
-        noise = lines.noise_at(theta)
-        for _ in range(2):
-            if noise.rho > DRIFT:
-                break
-            lines.weigh(noise)
-            theta, normal = lines.solve(theta)
-            whitened, noise = True, lines.noise_at(theta)
-        if noise.rho > DRIFT and whitened:
-            lines.weigh(None)
-            theta, normal = lines.solve(theta)
-            whitened = False
+    whitened, noise = False, lines.noise_at(theta)
+    for _ in range(2):
+        if noise.rho > DRIFT:
+            break
+        lines.weigh(noise)
+        theta, normal = lines.solve(theta)
+        whitened, noise = True, lines.noise_at(theta)
+    if noise.rho > DRIFT and whitened:
+        lines.weigh(None)
+        theta, normal = lines.solve(theta)
+        whitened = False
     covariance = lines.error(theta, normal, noise, whitened)
     dof = max(float(data.points - 2 * len(theta)) * (1 - max(noise.rho, 0.0)), 1.0)
     # The noise's own spread is an estimate: with few evaluations Student's t is wider than the normal distribution.

@@ -12,7 +12,11 @@ NOISES = ("ar1", "independent")
 
 @dataclass(frozen=True)
 class Specification:
-    """What was asked: objective, noise model, Huber width (None for squared error)."""
+    """What was asked: objective, noise model, Huber width (None for squared error).
+
+    With `independent` noise a law is fitted by least squares of all points, as is published practice; with `ar1` a line law
+    is fitted to the lines of runs, each as it is known.
+    """
 
     objective: str = "loss"
     noise: str = "ar1"
