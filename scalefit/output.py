@@ -121,6 +121,10 @@ def as_plain(value: Any, digits: int | None = None) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = vars(value)
     if hasattr(value, "tolist"):
+        if digits is None and type(value).__name__ == "ndarray" and value.dtype.kind == "f":
+            # Finite ones, of which there may be millions, need no look at each.
+            if abs(value).max(initial=0) < math.inf:
+                return value.tolist()
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [as_plain(item, digits) for item in value]

@@ -56,6 +56,7 @@ def fit(
     from scalefit.laws import get_law
     from scalefit.places import check_writable
     from scalefit.prediction.predictor import fit_series
+    from scalefit.table.frames import return_memory
 
     get_law(law)
     place = check_writable(out, stream=True)
@@ -66,6 +67,8 @@ def fit(
     if lost:
         raise FitError(f"--out {out} holds {lost}; name another file, or replace it with --force.")
     fits = fit_series(table, law, x, wanted, weights=weights, objective=objective, noise=noise, huber=huber, clip=clip)
+    del table  # A large one is not needed beside the file that is written.
+    return_memory()
     save_fits([one.fit for one in fits], out, origin)
     with said_beside(place):
         show(fits, as_json)

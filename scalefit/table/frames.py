@@ -71,3 +71,10 @@ def _one_kind(chunks: list[Any]) -> Any:
     cast = [chunk if chunk.type == kind else chunk.cast(kind, safe=False) for chunk in chunks]
     column = pa.chunked_array(cast, kind)
     return column.unify_dictionaries() if pa.types.is_dictionary(kind) else column
+
+
+def return_memory() -> None:
+    """Give the memory of frames that are no longer there back to the system; Arrow keeps it else."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()

@@ -40,9 +40,13 @@ class Part:
         return run, np.arange(len(run)) - (self.starts - self.starts[0])[run]
 
     def matrix(self, column: Array, fill: float) -> Array:
-        """Return a whole column as one row a run, (M, T), filled up where a run has ended."""
-        out = np.full((len(self.starts), int(self.lengths.max())), fill)
-        out[self.places] = column[self.starts[0] : self.starts[-1] + self.lengths[-1]]
+        """Return a whole column as one row a run, (M, T), filled up where a run has ended; to be read only."""
+        shape = (len(self.starts), int(self.lengths.max()))
+        values = column[self.starts[0] : self.starts[-1] + self.lengths[-1]]
+        if len(values) == shape[0] * shape[1]:
+            return values.reshape(shape)
+        out = np.full(shape, fill)
+        out[self.places] = values
         return out
 
 
@@ -75,8 +79,7 @@ class Seeds:
         return np.bincount(self.curve)
 
     def mean(self, values: Array) -> Array:
-        """Return the mean over each curve's runs of what they have, (M, ...) -> (R, ...)."""
-        values = values[self.order]
+        """Return the mean over each curve's runs of what these have, in `order`, (M, ...) -> (R, ...)."""
         if not self.merged:
             return values
         total: Array = np.add.reduceat(values, np.cumsum(self.counts) - self.counts, axis=0)

@@ -253,7 +253,7 @@ def _curves(
     else:
         seeds = one_run_a_curve(setup)
     params, counts = setup[0][seeds.heads], seeds.counts
-    run_loss = part.matrix(columns["loss"], 0.5)
+    run_loss = part.matrix(columns["loss"], 0.5)[seeds.order]
     loss = seeds.mean(run_loss)
     present = np.arange(loss.shape[1]) < part.lengths[seeds.heads][:, None]
     size = np.full(len(params), np.nan)
@@ -270,7 +270,7 @@ def _curves(
         runs=tuple(counts.tolist()),
         record={**record, "eval": part.evaluation},
         flops_per_sample=_flops_per_sample(columns, part, seeds),
-        run_loss=run_loss[seeds.order] if seeds.merged else loss,
+        run_loss=run_loss,
         run_curve=seeds.curve,
     )
 
@@ -307,7 +307,7 @@ def _equal_per_size(params: Array, present: NDArray[np.bool_]) -> Array:
 def _flops_per_sample(columns: Mapping[str, Array], part: Part, seeds: Seeds) -> float:
     if "flops" not in columns or "samples" not in columns:
         return 1.0
-    flops, samples = (seeds.mean(part.matrix(columns[name], 0.0)) for name in ("flops", "samples"))
+    flops, samples = (seeds.mean(part.matrix(columns[name], 0.0)[seeds.order]) for name in ("flops", "samples"))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = flops / (columns["params"][part.starts][seeds.heads][:, None] * samples)
     ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
