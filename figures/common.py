@@ -20,7 +20,8 @@ from matplotlib.image import imread
 import scalefit as sf
 from scalefit.output import alike, write_file
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend, size_legend
-from scalefit.plotting.style import LOSS, UNITS, log_ticks, new_figure, save_figure, size_colours, styled
+from scalefit.plotting.style import LOSS, log_ticks, new_figure, save_figure, size_colours, styled
+from scalefit.units import resource_label
 
 ROOT = Path(__file__).parents[1]
 SAME = 1e-4
@@ -124,7 +125,7 @@ def benchmark_panels(script: str, panels: list[tuple[str, str]], columns: int) -
         for size, part in mine.groupby("params"):
             axis.plot(part["samples"], part["loss"], ".", ms=2.5, color=colours[size])
         log_ticks(axis, "x", mine["samples"], most=6)
-        axis.set(xlabel=UNITS["samples"], ylabel=LOSS if axis.get_subplotspec().is_first_col() else "")
+        axis.set(xlabel=resource_label("samples"), ylabel=LOSS if axis.get_subplotspec().is_first_col() else "")
         axis.set_title(f"{letter}  {series}, {name} ({mine['eval_size'].iloc[0]} problems)", loc="left")
         note = f"{len(mine)} of some {drawn[series]} points read; those missing are not missing at random"
         axis.text(0, -0.25, note, fontsize=6, color="0.3", transform=axis.transAxes)

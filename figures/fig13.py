@@ -8,7 +8,8 @@ import numpy as np
 from common import ROOT, result, save
 
 from scalefit.plotting.law import size_legend
-from scalefit.plotting.style import LOSS, UNITS, log_ticks, new_figure, shade, size_colours, styled
+from scalefit.plotting.style import LOSS, log_ticks, new_figure, shade, size_colours, styled
+from scalefit.units import resource_label
 
 
 @styled()
@@ -24,7 +25,7 @@ def main() -> None:
         curves.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=0.25, lw=0)
         curves.plot(line["x"], line["loss"], lw=1.2, color=shade(colour))
     log_ticks(curves, "x", found["curves"][0]["x"])
-    curves.set(xlabel=UNITS["samples"], ylabel=LOSS)
+    curves.set(xlabel=resource_label("samples"), ylabel=LOSS)
     curves.set_title("a  base, fitted, with 95 % bands", loc="left")
     size_legend(figure, colours)
     params = np.array([curve["params"] for curve in found["curves"]])

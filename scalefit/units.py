@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from scalefit.errors import UsageError
 
 SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _QUANTITY = re.compile(r"\s*([0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]?)\s*")
+
+
+LABELS = {
+    "samples": "D [prompts]",
+    "flops": "C [FLOPs]",
+    "tokens": "tokens",
+    "gpu_hours": "GPU-hours",
+    "hours": "hours",
+}
+
+
+def resource_label(name: str, units: Mapping[str, str] | None = None) -> str:
+    """Return what an axis of a resource says; `units` are those of a table's own columns."""
+    unit = (units or {}).get(name)
+    return LABELS.get(name) or (f"{name} [{unit}]" if unit else name)
 
 
 def parse_quantity(text: str | float, name: str = "value") -> float:

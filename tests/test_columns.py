@@ -243,7 +243,7 @@ def test_text_that_breaks_off(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (MAP[: MAP.index("[constants]")], "", "map.toml: does not give step, loss, samples or flops; write each under [columns]"),
+        (MAP[: MAP.index("[constants]")], "", "map.toml: does not give step, loss, samples, flops or another resource; write each under [columns]"),
         ('loss = "1 - acc"\n', "", "map.toml: does not give loss;"),
         ('step = "step"\nsamples = "step * 64"\nloss = "1 - acc"', "step = 1\nsamples = 64\nloss = 0.5", "map.toml: uses no column of the file"),
     ],

@@ -7,6 +7,9 @@ import typer
 from scalefit.cli.options import START, Json, Runs, add_command, print_json, print_table
 from scalefit.units import format_quantity
 
+_SHOWN = 3
+"""Resources whose ranges are printed; all are named."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -24,12 +27,10 @@ def check(runs: Runs, as_json: Json = False) -> None:
         return
     seeds = ", ".join(map(str, found["seeds"])) or "not given"
     print(f"{runs}: {found['rows']} rows, {len(found['groups'])} sizes and series, seeds {seeds}")
-    rows = [["series / eval", "params", "runs", "rows", "steps", "samples", "flops", "loss"]]
+    resources = list(found["resources"])[:_SHOWN]
+    rows = [["series / eval", "params", "runs", "rows", "steps", *resources, "loss"]]
     for group in found["groups"]:
-        spans = [
-            "-".join(format_quantity(end) for end in group[name]) if name in group else ""
-            for name in ("step", "samples", "flops")
-        ]
+        spans = ["-".join(map(format_quantity, dict.fromkeys(group[name]))) for name in ("step", *resources)]
         low, high = group["loss"]
         rows.append(
             [
@@ -42,6 +43,8 @@ def check(runs: Runs, as_json: Json = False) -> None:
             ]
         )
     print_table(rows)
+    units = [f"{name} [{unit}]" if unit else name for name, unit in found["resources"].items()]
+    print(f"  grow along its runs, so that a law can be in them: {', '.join(units) or 'no column'}")
     for name, value in found["metadata"].items():
         if name.endswith("convention") or name == "origin":
             print(f"  {name}: {value}")

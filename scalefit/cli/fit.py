@@ -20,8 +20,6 @@ from scalefit.cli.options import (
     show,
 )
 
-COLUMNS = ("run_id", "series", "params", "step", "samples", "flops", "reuse", "group_size", "eval", "eval_size", "loss")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -57,11 +55,12 @@ def fit(
     from scalefit.places import check_writable
     from scalefit.prediction.predictor import fit_series
     from scalefit.table.frames import return_memory
+    from scalefit.table.schema import NEEDED
 
     get_law(law)
     place = check_writable(out, stream=True)
     wanted = parse_where(where)
-    table = open_runs(runs, columns=[*COLUMNS, *wanted])
+    table = open_runs(runs, columns=[*NEEDED, *wanted, *([x] if x else [])])
     origin = origin_of(runs, out)
     lost = None if force else what_would_be_lost(out, origin)
     if lost:

@@ -31,7 +31,12 @@ Where = Annotated[
     list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)
 ]
 Resource = Annotated[
-    str | None, typer.Option("--x", help="samples or flops; by default the first that varies.", show_default=False)
+    str | None,
+    typer.Option(
+        "--x",
+        help="Resource: samples, flops, tokens, gpu_hours, hours or a column of yours that grows along the runs; by default the first of these.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

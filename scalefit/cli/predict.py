@@ -31,6 +31,10 @@ def predict(
     flops: Annotated[
         list[str] | None, typer.Option(help="Values of C [FLOPs]; may be repeated.", show_default=False)
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(help="Values of whatever the fit is in; may be repeated.", show_default=False),
+    ] = None,
     loss: Annotated[float | None, typer.Option(help="What reaches this loss?", show_default=False)] = None,
     anchor: Annotated[
         Path | None, typer.Option(help="A runs table with the first steps of this size.", show_default=False)
@@ -47,7 +51,7 @@ def predict(
     fits = load_fits(fit, *_chosen(parse_where(where)))
     asked = {
         name: [parse_quantity(value, f"--{name}") for value in values]
-        for name, values in (("samples", samples), ("flops", flops))
+        for name, values in (("samples", samples), ("flops", flops), ("at", at))
         if values
     }
     found = [

@@ -23,7 +23,8 @@ from scalefit.studies.sharpening import study_sharpening
 from scalefit.studies.systems import Transfer
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
-from scalefit.table.schema import RESOURCES
+from scalefit.table.resources import choose_resource
+from scalefit.table.schema import RESOURCES, USUAL
 from scalefit.table.select import select
 from scalefit.table.systems import SystemTable
 from scalefit.units import format_quantity
@@ -54,7 +55,8 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
     """
     gallery, frame = Gallery(), select(runs, where).frame
     labels = _labels(frame)
-    for resource in RESOURCES:
+    others = [] if any(name in frame for name in USUAL) else [choose_resource(select(runs, where))]
+    for resource in others or USUAL:
         if resource not in frame or frame[resource].isna().all():
             gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
             continue
@@ -119,9 +121,8 @@ def _labels(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
 def _draw_law(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
     resource = data.resources[0]
     name = f"law_{label}_{resource}"
-    if not data.ordered or len(data.sizes) < 2:
-        why = "one model size" if len(data.sizes) < 2 else "several set-ups of one size; choose one with --where"
-        gallery.skipped[name] = f"{why}: a law of size needs one curve for each of two sizes"
+    if len(data.sizes) < 2:
+        gallery.skipped[name] = "one model size: a law of size needs two"
         return
     few = len(data.sizes) <= LEAST_SIZES
     cuts = {"all sizes": data}
@@ -171,9 +172,14 @@ def _draw_horizon(gallery: Gallery, runs: RunTable, out: Path) -> None:
     gallery.made += save_figure(figure, out / "horizon", [vars(one) for one in found])
 
 
+def _resource(rows: pd.DataFrame) -> str | None:
+    """Return the first known resource that is there."""
+    return next((x for x in RESOURCES if x in rows and rows[x].notna().any()), None)
+
+
 def _draw_lengths(gallery: Gallery, label: str, rows: pd.DataFrame, out: Path) -> None:
     name = f"response_length_{label}"
-    resource = next((x for x in RESOURCES if x in rows and rows[x].notna().any()), None)
+    resource = _resource(rows)
     if resource is None or "response_length" not in rows or rows["response_length"].isna().all():
         gallery.skipped[name] = "the table has no response_length"
         return
@@ -192,7 +198,7 @@ def _draw_arm(gallery: Gallery, label: str, rows: pd.DataFrame, arm: str, mark: 
     if varied.empty:
         gallery.skipped[name] = f"{arm} does not vary within a size"
         return
-    resource = next(x for x in RESOURCES if x in rows)
+    resource = _resource(rows) or "step"
     figure, panels = new_figure(len(varied), sharey=True)
     numbers = {}
     for axes, size in zip(panels, varied.index, strict=True):

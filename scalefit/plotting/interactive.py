@@ -9,9 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from scalefit.units import format_quantity
+from scalefit.units import format_quantity, resource_label
 
-UNITS = {"samples": "D [prompts]", "flops": "C [FLOPs]"}
 LOSS = "test loss 1 − pass@1"
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -57,18 +56,22 @@ def _band(figure: go.Figure, line: Mapping[str, Any], colour: str, group: str) -
 def draw_curves(found: Mapping[str, Any]) -> go.Figure:
     """Draw every run with the law: fitted solid, predicted unseen dashed with its 95 % band; `found` as from `holdouts`."""
     resource = found["resource"]
-    figure = _figure(UNITS[resource], LOSS, log_y=True)
-    for curve, colour in zip(found["curves"], _colours(len(found["curves"])), strict=True):
-        name = format_quantity(curve["params"])
+    figure = _figure(resource_label(resource, found.get("units")), LOSS, log_y=True)
+    sizes = sorted({curve["params"] for curve in found["curves"]})
+    colours, named = dict(zip(sizes, _colours(len(sizes)), strict=True)), set()
+    for curve in found["curves"]:
+        name, colour = format_quantity(curve["params"]), colours[curve["params"]]
         figure.add_scatter(
             x=curve["x"],
             y=curve["loss"],
             mode="markers",
             name=name,
             legendgroup=name,
+            showlegend=name not in named,
             marker={"color": colour, "size": 5, "opacity": 0.6},
             hovertemplate=f"{name}<br>{resource} %{{x:.4g}}<br>loss %{{y:.3f}}<extra></extra>",
         )
+        named.add(name)
         for part, dash in (("fitted", "solid"), ("extrapolated", "dash")):
             line = curve.get(part)
             if line is None:
@@ -112,7 +115,7 @@ def draw_slopes(found: Mapping[str, Any]) -> go.Figure:
 
 def draw_residuals(params: Sequence[float], x: Sequence[Any], residual: Sequence[Any], resource: str) -> go.Figure:
     """Draw what the law leaves, one line a size."""
-    figure = _figure(UNITS[resource], "loss minus law")
+    figure = _figure(resource_label(resource), "loss minus law")
     for size, at, left, colour in zip(params, x, residual, _colours(len(params)), strict=True):
         name = format_quantity(size)
         figure.add_scatter(

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from scalefit.plotting.style import LOSS, UNITS, Colour, log_ticks, shade, size_colours
-from scalefit.units import format_quantity
+from scalefit.plotting.style import LOSS, Colour, log_ticks, shade, size_colours
+from scalefit.units import format_quantity, resource_label
 
 Numbers = Mapping[str, Any]
 BAND = 0.2
@@ -50,7 +50,7 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
     log_ticks(axes, "y", np.maximum(everything, 1e-3))
     low, high = max(float(everything.min()), 1e-3), float(everything.max())
     axes.set_ylim(0.85 * low, 1.08 * high)
-    axes.set(xlabel=UNITS[law["resource"]], ylabel=LOSS)
+    axes.set(xlabel=resource_label(law["resource"], law.get("units")), ylabel=LOSS)
     axes.set_title(title, loc="left")
 
 

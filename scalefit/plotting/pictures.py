@@ -16,7 +16,7 @@ from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
 from scalefit.plotting.law import draw_law, law_legend
 from scalefit.plotting.studies import draw_horizon, draw_passes
-from scalefit.plotting.style import LOSS, UNITS, log_ticks, new_figure, ordered_colours, shade, styled
+from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, shade, styled
 from scalefit.prediction.forecast import Forecast
 from scalefit.prediction.holdouts import fitted_curves
 from scalefit.prediction.predict import Prediction
@@ -30,7 +30,7 @@ from scalefit.studies.reuse import Reuse
 from scalefit.studies.rollouts import Rollouts
 from scalefit.studies.sharpening import Sharpening
 from scalefit.studies.systems import Ranking, Transfer
-from scalefit.units import format_quantity
+from scalefit.units import format_quantity, resource_label
 
 Result = TypeVar("Result", bound=Answer)
 PICTURES: dict[type[Answer], Callable[[Axes, Any], None]] = {}
@@ -84,7 +84,7 @@ def _fit(axes: Axes, found: SeriesFit) -> None:
 
 @picture_of(Prediction)
 def _prediction(axes: Axes, found: Prediction) -> None:
-    if found.resource not in UNITS:
+    if " and " in found.resource:
         raise ScalefitError("a prediction in two resources has no picture; its numbers are in .frame.")
     frame = found.frame.sort_values(found.resource)
     x, share = frame[found.resource], f"{100 * found.level:g} %"
@@ -112,7 +112,7 @@ def _forecast(axes: Axes, found: Forecast) -> None:
 
 def _loss_axes(axes: Axes, resource: str, x: Any) -> None:
     log_ticks(axes, "x", x)
-    axes.set(xlabel=UNITS[resource], ylabel=LOSS)
+    axes.set(xlabel=resource_label(resource), ylabel=LOSS)
 
 
 def draw_intervals(axes: Axes, names: Sequence[str], rows: Sequence[tuple[float, float, float]]) -> None:
@@ -182,7 +182,7 @@ def _plan(axes: Axes, found: Plan) -> None:
     ((name, value),) = found.budget.items()
     if to_loss:
         axes.set_xscale("log")
-    axes.set_xlabel(f"{UNITS['flops'] if to_loss else LOSS}, 95 %")
+    axes.set_xlabel(f"{resource_label('flops') if to_loss else LOSS}, 95 %")
     said = f"{value:g}" if to_loss else format_quantity(value)
     axes.set_title(f"{found.series}: every size at {name} {said}", loc="left")
 

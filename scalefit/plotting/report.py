@@ -48,7 +48,7 @@ def make_report(
     ----------
     runs : RunTable, path or data frame
         Runs of one size or several.
-    x : {"samples", "flops"}, optional
+    x : str, optional
         Resource of the law.
     where : mapping, optional
         Column to value.

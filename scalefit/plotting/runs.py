@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from scalefit.plotting.style import LOSS, UNITS, log_ticks, ordered_colours
+from scalefit.plotting.style import LOSS, log_ticks, ordered_colours
+from scalefit.units import resource_label
 
 
 def draw_arms(
@@ -46,7 +47,7 @@ def draw_arms(
         axes.plot(at, mean, color=colour, lw=1.4, label=label)
         drawn.append({arm: name, x: at.to_numpy(), y: mean.to_numpy(), "low": low.to_numpy(), "high": high.to_numpy()})
     log_ticks(axes, "x", frame[x])
-    axes.set_xlabel(UNITS[x])
+    axes.set_xlabel(resource_label(x))
     spec = axes.get_subplotspec()
     if spec is None or spec.is_first_col():
         axes.set_ylabel(LOSS if y == "loss" else f"{y.replace('_', ' ')} [tokens]" if y == "response_length" else y)

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from scalefit.laws.relations import HORIZON, PASS_AT_K
-from scalefit.plotting.style import UNITS, log_ticks, ordered_colours
+from scalefit.plotting.style import log_ticks, ordered_colours
+from scalefit.units import resource_label
 
 Numbers = Mapping[str, Any]
 ENDS = {"before": "0.55", "after": "0.1"}
@@ -77,4 +78,4 @@ def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
     axes.set_xticks(depths, [f"{depth:g}" for depth in depths])
     axes.minorticks_off()
     log_ticks(axes, "y", shown)
-    axes.set_ylabel(f"{UNITS[found['resource']]} until {found['target']:g} accuracy")
+    axes.set_ylabel(f"{resource_label(found['resource'])} until {found['target']:g} accuracy")

@@ -20,7 +20,6 @@ from scalefit.output import write_file, write_json
 from scalefit.units import format_quantity
 
 Colour = tuple[float, float, float]
-UNITS = {"samples": "D [prompts]", "flops": "C [FLOPs]"}
 LOSS = "test loss 1 − pass@1"
 DIGITS = 6
 """Significant digits of the numbers written beside a picture."""

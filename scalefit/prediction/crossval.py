@@ -214,7 +214,7 @@ def cross_validate(
         A validated table.
     law : Law or str
         A law (one's own too, see `law`), or "average" for the default prediction.
-    x : {"samples", "flops"}, optional
+    x : str, optional
         Resource.
     mode : {"zero-shot", "anchored", "prefix"}
         What is held out.

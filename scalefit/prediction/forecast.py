@@ -13,7 +13,8 @@ from scalefit.errors import FitError, UsageError, nearest
 from scalefit.prediction.rolling import LEAST_POINTS, Curve, combine, look_ahead
 from scalefit.prediction.siblings import FEW_RUNS, Calibration, among_siblings, band
 from scalefit.table.io import RunTable, as_runs
-from scalefit.table.select import Source, default_resource, select
+from scalefit.table.resources import choose_resource
+from scalefit.table.select import Source, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -114,7 +115,7 @@ def forecast(
         The run and, where there are any, its siblings: runs of other sizes, seeds and series on the same evaluation.
     run : str
         Its `run_id`.
-    x : {"samples", "flops"}, optional
+    x : str, optional
         Resource; by default the first that varies.
     evaluation : str, optional
         Name of the evaluation; needed where the run has several.
@@ -192,9 +193,7 @@ def _choose(runs: RunTable, run: str, x: str | None, evaluation: str | None) -> 
     if evaluation is not None and evaluation not in evaluations:
         raise UsageError(f"--eval {evaluation}: run {run} has no such evaluation; {nearest(evaluation, evaluations)}")
     evaluation = evaluation or evaluations[0]
-    resource = x or default_resource(mine)
-    if resource not in mine or mine[resource].isna().all():
-        raise UsageError(f"--x {resource}: run {run} has no {resource}.")
+    resource = choose_resource(select(runs, {"run_id": run}), x)
     seen = int((mine[mine["eval"] == evaluation][resource] > 0).sum())
     if seen < LEAST_POINTS:
         raise FitError(

@@ -56,7 +56,10 @@ def across_sizes(data: FitData) -> Numbers:
     below, here = data.keep(data.params < top), data.keep(data.params == top)
     fit = fit_data("saturating", below)
     curves = [_fitted(fit, below, row) for row in range(len(below.params))]
-    x, loss, grid = *_points(here, 0), _grid(here, 0)
+    # Several curves of the largest size are held out together.
+    order = np.argsort(here.resource[0][here.present], kind="stable")
+    x, loss = here.resource[0][here.present][order], here.loss[here.present][order]
+    grid = np.geomspace(x[0], x[-1], GRID)
     ensemble = average_offsets(below)
     found, line = (ensemble.predict(top, at[None]) for at in (x, grid))
     k = fit.k(top).value
@@ -163,6 +166,7 @@ def _about(fit: Fit) -> Numbers:
         "rho": fit.noise.rho,
         "status": fit.status,
         "notes": fit.notes,
+        **({"units": data.record["units"]} if "units" in data.record else {}),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
 from scalefit.errors import UsageError
@@ -98,7 +99,7 @@ class SeriesFit(Answer):
         return self.fit.k(params, level)
 
     def predict(
-        self, params: str | float, *, samples: Any = None, flops: Any = None, level: float = 0.95
+        self, params: str | float, *, samples: Any = None, flops: Any = None, at: Any = None, level: float = 0.95
     ) -> pd.DataFrame:
         """Predict the loss curve at given values of the resource.
 
@@ -109,17 +110,19 @@ class SeriesFit(Answer):
         samples, flops : float or sequence of float, optional
             D [prompts] or C [FLOPs], whichever the law was fitted on, both for `joint`; by default round values within
             the range measured.
+        at : float or sequence of float, optional
+            Values of the resource that the law was fitted on, whatever it is.
         level : float
             Of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            Columns params, samples or flops, loss, low, high (the law's mean curve), run_low, run_high (a new run),
+            Columns params, the resource, loss, low, high (the law's mean curve), run_low, run_high (a new run),
             eval_low, eval_high (one evaluation of it); its
             `attrs["rests_on"]` says what answers, and `attrs["warnings"]` why to trust it less.
         """
-        return self.predict_size(params, samples=samples, flops=flops, level=level).frame
+        return self.predict_size(params, samples=samples, flops=flops, at=at, level=level).frame
 
     def predict_size(
         self,
@@ -127,27 +130,15 @@ class SeriesFit(Answer):
         *,
         samples: Any = None,
         flops: Any = None,
+        at: Any = None,
         level: float = 0.95,
         loss: float | None = None,
         anchor: Anchor | None = None,
     ) -> Prediction:
         """Predict a model size with all that is known of it; see `predict` and `scalefit.predict_size`."""
-        data = self.fit.data
-        given = {"samples": samples, "flops": flops}
-        for name, values in given.items():
-            if values is not None and name not in data.resources:
-                raise UsageError(
-                    f"--{name}: this fit is in {' and '.join(data.resources)}; give {' and '.join(data.resources)}, "
-                    f"or fit with --x {name}."
-                )
-        asked = [given[name] for name in data.resources if given[name] is not None]
-        if asked and len(asked) < len(data.resources):
-            raise UsageError(f"this fit is in {' and '.join(data.resources)}; give both.")
-        rows = [np.atleast_1d(np.asarray(values, float)) for values in asked]
-        if rows and len({len(row) for row in rows}) > 1:
-            raise UsageError(f"give as many {data.resources[0]} as {data.resources[1]}.")
-        at = np.stack(rows) if rows else None
-        return predict_size(self.fit, parse_quantity(params, "params"), at, level=level, loss=loss, anchor=anchor)
+        size = parse_quantity(params, "params")
+        values = _asked(self.fit.data.resources, {"samples": samples, "flops": flops}, at)
+        return predict_size(self.fit, size, values, level=level, loss=loss, anchor=anchor)
 
     def save(self, path: str | Path) -> None:
         """Write `fit.json`, which `load_fit` and `scalefit predict` read.
@@ -199,6 +190,30 @@ class SeriesFit(Answer):
         table: str = self.frame.to_html(float_format="{:.4g}".format, border=0)
         formula = escape(self.fit.law.formula)
         return f"<p><b>{escape(self.headline)}</b><br><code>{formula}</code></p>{table}{html_list(self.warnings)}"
+
+
+def _asked(resources: tuple[str, ...], named: Mapping[str, Any], at: Any) -> NDArray[np.float64] | None:
+    """Return the values asked for, one row a resource of the fit; None where none are."""
+    among = " and ".join(resources)
+    given = {name: values for name, values in named.items() if values is not None}
+    for name in given:
+        if name not in resources:
+            how = among if among in named or len(resources) > 1 else f"--at, values of {among},"
+            raise UsageError(
+                f"--{name}: this fit is in {among}; give {how}, or fit with --x {name}.".replace(",,", ",")
+            )
+    if at is not None:
+        if given or len(resources) > 1:
+            raise UsageError(
+                f"--at gives values of one resource; this fit is in {among}, give {'both' if len(resources) > 1 else 'one of the two options'}."
+            )
+        given = {resources[0]: at}
+    if given and len(given) < len(resources):
+        raise UsageError(f"this fit is in {among}; give both.")
+    rows = [np.atleast_1d(np.asarray(given[name], float)) for name in resources if name in given]
+    if len({len(row) for row in rows}) > 1:
+        raise UsageError(f"give as many {resources[0]} as {resources[1]}.")
+    return np.stack(rows) if rows else None
 
 
 def _cells(estimate: Estimate) -> list[str]:
@@ -267,8 +282,9 @@ def fit(
         A runs table in any form that `as_runs` takes.
     law : str or Law
         A name of `LAWS`, a `Law` of one's own (see `law`), or `module:NAME` of one.
-    x : {"samples", "flops"}, optional
-        Resource; by default the first that is present and varies.
+    x : str, optional
+        Resource: samples, flops, tokens, gpu_hours, hours or a column of the table's own that grows along its runs; by
+        default the first of these.
     where : mapping, optional
         Column to value; must leave one series.
     weights : {"uniform", "size", "binomial"}

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError
-from scalefit.table.select import Source, Where, by_run, default_resource, select
+from scalefit.table.resources import choose_resource
+from scalefit.table.select import Source, Where, by_run, select
 
 Array = NDArray[np.float64]
 DRAWS = 400
@@ -38,7 +39,7 @@ def compute_to_target(
         A runs table.
     target : float
         Accuracy, 1 - loss, that counts as learnt.
-    x : {"samples", "flops"}, optional
+    x : str, optional
         What is counted; by default FLOPs where the table has them for every evaluation.
     where : mapping, optional
         Columns and the values to keep.
@@ -58,9 +59,9 @@ def compute_to_target(
         raise UsageError(f"--target {target:g}: an accuracy between 0 and 1, for instance 0.9.")
     runs = select(runs, where)
     frame = runs.frame
-    resource = x or ("flops" if "flops" in frame and frame["flops"].notna().all() else default_resource(frame))
-    if resource not in frame or frame[resource].isna().any():
-        raise UsageError(f"--x {resource}: {runs.path} has no {resource} for every evaluation.")
+    if x is None and "flops" in frame and frame["flops"].notna().all():
+        x = "flops"
+    resource = choose_resource(runs, x)
     found = []
     for about, part in by_run(frame):
         rows = part.sort_values(resource, kind="stable")

@@ -127,7 +127,7 @@ def study_horizon(
         With a column of depths and, for classes, one of kinds.
     target : float
         Accuracy that counts as learnt.
-    x : {"samples", "flops"}, optional
+    x : str, optional
         What T is counted in; by default FLOPs where the table has them.
     order : sequence of str, optional
         The classes from less to more expressive; by default in order of appearance.

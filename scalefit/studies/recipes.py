@@ -16,6 +16,7 @@ from scalefit.numerics.proportions import RATES
 from scalefit.studies.differences import MARGIN, Difference, Measured, difference, mean_difference, scatter
 from scalefit.studies.ends import Single, common_reach, end_level, name_of, single_runs
 from scalefit.table.io import RunTable
+from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
@@ -114,7 +115,7 @@ def compare_recipes(
         One recipe each; runs of one seed are pairs.
     names : tuple of str
         What to call them.
-    x : {"samples", "flops"}, optional
+    x : str, optional
         Resource at equal amounts of which they are compared; by default flops where both have it.
     loss : float, optional
         Reference loss of the compute multiplier; by default the larger of the two end losses, which both reach.
@@ -130,7 +131,8 @@ def compare_recipes(
     """
     first, second = select(first, where), select(second, where)
     both = all("flops" in runs.frame and runs.frame["flops"].notna().all() for runs in (first, second))
-    resource = x or ("flops" if both else "samples")
+    resource = choose_resource(first, x or ("flops" if both else None))
+    choose_resource(second, resource)
     sides = single_runs(first, resource), single_runs(second, resource)
     common = sides[0].keys() & sides[1].keys()
     if not common:

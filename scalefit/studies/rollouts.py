@@ -20,7 +20,7 @@ from scalefit.errors import FitError
 from scalefit.numerics.intervals import student
 from scalefit.studies.differences import WITHIN_DOF, difference, in_pairs
 from scalefit.studies.ends import LAST_SHARE, Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
-from scalefit.table.schema import RESOURCES
+from scalefit.table.schema import USUAL
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
@@ -110,7 +110,7 @@ def study_rollouts(runs: Source, *, where: Where | None = None, seed: int = 0) -
     runs = select(runs, where)
     if "group_size" not in runs.frame:
         raise FitError(f"{runs.path}: the column 'group_size' is needed.")
-    resources = [name for name in RESOURCES if name in runs.frame]
+    resources = [name for name in USUAL if name in runs.frame]
     return answer_arms(runs, resources[0], "group_size", partial(_study, resources, seed))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scalefit.errors import nearest
 from scalefit.table.doubts import explain_range, find_doubts
 from scalefit.table.faults import Fault, rows_of
-from scalefit.table.schema import COLUMNS, KEY, RESOURCES, SYSTEMS, Column
+from scalefit.table.schema import COLUMNS, KEY, RESOURCES, SYSTEMS, USUAL, Column
 
 _OF_A_LOG = re.compile(r"/|step|epoch|iter|reward|entropy|grad_norm|learning_rate", re.IGNORECASE)
 """In names of columns that training writes."""
@@ -52,8 +52,10 @@ def _missing_columns(frame: pd.DataFrame, cast: Sequence[Fault]) -> list[Fault]:
             hint = nearest(column.name, names) if names else ""
             also = f" ({hint[:-1]}, to be renamed?)" if hint.startswith("did") else ""
             faults.append(Fault(column.name, (), "is missing", f"add it [{column.unit}]{also}"))
-    if not any(name in there for name in RESOURCES):
-        faults.append(Fault("samples", (), "and 'flops' are both missing", "add at least one of them"))
+    own = [name for name in frame if str(name) not in COLUMNS and frame[name].dtype.kind in "iuf"]
+    if not own and not any(name in there for name in RESOURCES):
+        fix = f"add at least one of them, or a column of your own that grows along a run ({', '.join(RESOURCES)})"
+        faults.append(Fault("samples", (), "and every other resource are missing", fix))
     return faults
 
 
@@ -76,7 +78,7 @@ def _range_faults(column: Column, values: NDArray[Any], told: set[int]) -> list[
     """Return what is missing, infinite or outside the column's legal range."""
     faults = []
     if values.dtype.kind == "f":
-        needed = column.required or column.name in RESOURCES
+        needed = column.required or column.name in USUAL
         wrong = ~np.isfinite(values) if needed else np.isinf(values)
         wrong[list(told)] = False
         if wrong.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scalefit.table.checks import find_faults, guess_kind
 from scalefit.table.faults import Fault
 from scalefit.table.frames import as_frame
 from scalefit.table.load import META, read_frame
-from scalefit.table.schema import COLUMNS, SCHEMA_VERSION
+from scalefit.table.schema import COLUMNS, NEEDED, RESOURCES, SCHEMA_VERSION
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 _TEXT = [column.name for column in COLUMNS.values() if column.kind == "text"]
@@ -87,10 +87,20 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
     """
     path = Path(path)
     frame, source = read_frame(path, columns, _TEXT)
+    if columns is not None and not _suffices(frame, set(columns) - set(source.names)):
+        frame, source = read_frame(path, None, _TEXT)
     damage = source.faults()
     if len(frame) == 0 and not damage:
         raise TableError(f"{path}: no rows. Write at least one evaluation a run.")
     return _validated(frame, source.metadata, str(path), damage)
+
+
+def _suffices(frame: pd.DataFrame, missing: Collection[str]) -> bool:
+    """Whether the columns read say what a law is in; where one that was asked for is not there, all are to be told."""
+    if set(missing) - set(NEEDED):
+        return False
+    known = [frame[name] for name in RESOURCES if name in frame and frame[name].dtype.kind in "fiu"]
+    return any(column.min() < column.max() for column in known)
 
 
 def as_runs(source: Any, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
@@ -206,7 +216,8 @@ def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[s
     text = {name: str for name in _TEXT if name in runs.frame}
     frame = runs.frame.astype(text)
     meta = {"schema_version": SCHEMA_VERSION, **runs.metadata, **(metadata or {})}
-    meta["units"] = {name: COLUMNS[name].unit for name in frame.columns if name in COLUMNS}
+    own = meta.get("units")
+    meta["units"] = {**(own if isinstance(own, dict) else {}), **_units(frame)}
 
     def write(target: str) -> None:
         if ending == ".parquet":
@@ -224,6 +235,10 @@ def write_runs(runs: RunTable | pd.DataFrame, path: str | Path, metadata: dict[s
             frame.to_json(target, orient="records", lines=True, double_precision=15)
 
     write_file(path, write, stream=ending != ".parquet")
+
+
+def _units(frame: pd.DataFrame) -> dict[str, str]:
+    return {name: COLUMNS[name].unit for name in frame.columns if name in COLUMNS}
 
 
 def table_ending(path: str | Path, known: Sequence[str] = FORMATS) -> str:

@@ -104,17 +104,26 @@ class Ordered:
             keys = [key[order] for key in keys]
         self.rows = rows
         *self._keys, _ = keys
-        self._series, self._evaluations = (name.categories for name in names[:2])
+        self._series, self._evaluations, self._runs = (name.categories for name in names)
 
     def __getitem__(self, name: str) -> Array:
         """Return a column as floats, in order."""
         values = self.frame[name].to_numpy(float, na_value=np.nan)
         return values if self.rows is None else values[self.rows]
 
+    @cached_property
+    def continues(self) -> NDArray[np.bool_]:
+        """Whether the next row is of the same run and evaluation, shape (rows - 1,)."""
+        return ~np.logical_or.reduce([_changes(key) for key in self._keys])
+
+    def run_at(self, row: int) -> str:
+        """Return the run of a row."""
+        return str(self._runs[self._keys[2][row]])
+
     def parts(self) -> Iterator[Part]:
         """Yield every series and evaluation."""
         series, evaluation, run = self._keys
-        starts = np.r_[0, np.flatnonzero(_changes(series) | _changes(evaluation) | _changes(run)) + 1]
+        starts = np.r_[0, np.flatnonzero(~self.continues) + 1]
         lengths = np.diff(np.r_[starts, len(run)])
         series, evaluation = series[starts], evaluation[starts]
         begins = np.flatnonzero(_changes(series) | _changes(evaluation)) + 1

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError, TableError, UsageError, nearest
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.ordered import Ordered, Part, Seeds, find_seeds, one_run_a_curve
-from scalefit.table.schema import RESOURCES
-from scalefit.table.select import Source, Where, default_resource, find_rows
+from scalefit.table.resources import choose_resource, unit_of
+from scalefit.table.schema import RESOURCES, USUAL
+from scalefit.table.select import Source, Where, find_rows
 
 Array = NDArray[np.float64]
 WEIGHTS = ("uniform", "size", "binomial")
@@ -35,7 +36,7 @@ class FitData:
     params : ndarray, shape (R,)
         Model size of each curve [parameters].
     resource : ndarray, shape (Q, R, T)
-        Compute [FLOPs] and/or data [prompts], in the order of `resources`; 1 where absent.
+        What was spent, in the order of `resources` and their units; 1 where absent.
     loss : ndarray, shape (R, T)
         1 - pass@1.
     weight : ndarray, shape (R, T)
@@ -184,8 +185,8 @@ def prepare(
     ----------
     runs : RunTable, path or data frame
         A runs table.
-    x : {"samples", "flops"}, optional
-        Resource; by default the first that is present and varies.
+    x : str, optional
+        Resource: a column that grows along the runs; see `choose_resource`.
     where : mapping, optional
         Column to a value or a list of values; see `select`.
     both : bool
@@ -206,9 +207,7 @@ def prepare(
         raise UsageError(f"--weights {weights}: {nearest(weights, WEIGHTS)}")
     runs = as_runs(runs)
     kept = find_rows(runs, where)
-    if x is not None and x not in RESOURCES:
-        raise UsageError(f"--x {x}: {nearest(x, RESOURCES)}")
-    resources = ("flops", "samples") if both else (x or default_resource(runs.frame, kept),)
+    resources = ("flops", "samples") if both else (choose_resource(runs, x, kept),)
     record = {
         "merge": merge,
         "where": dict(where or {}),
@@ -216,11 +215,14 @@ def prepare(
         "clip": clip,
         "weights": weights,
     }
+    own = {name: unit for name in resources if name not in RESOURCES and (unit := unit_of(name, runs.metadata))}
+    if own:
+        record["units"] = own
     if "loss_convention" in runs.metadata:
         record["loss_convention"] = str(runs.metadata["loss_convention"])
     rows = Ordered(runs.frame, _spent(runs, kept, resources, clip))
     columns = {
-        name: rows[name] for name in (*SETUP, *RESOURCES, *resources, "step", "eval_size", "loss") if name in runs.frame
+        name: rows[name] for name in (*SETUP, *USUAL, *resources, "step", "eval_size", "loss") if name in runs.frame
     }
     return [_curves(columns, part, resources, weights, record) for part in rows.parts()]
 
@@ -230,8 +232,8 @@ def _spent(runs: RunTable, kept: NDArray[np.bool_], resources: tuple[str, ...], 
     frame = runs.frame
     for name in resources:
         if name not in frame:
-            raise TableError(f"{runs.path}: column {name!r} is missing; the fit asked for needs it.")
-        kept = kept & (frame[name].to_numpy() > 0)
+            raise TableError(f"{runs.path}: column {name!r} is missing; what is asked for needs it.")
+        kept = kept & (frame[name].to_numpy(float, na_value=np.nan) > 0)
     if clip:
         kept &= frame["step"].to_numpy() > clip
     if not kept.any():

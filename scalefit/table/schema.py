@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
 KEY = ("run_id", "eval", "step")
-RESOURCES = ("samples", "flops")
+RESOURCES = {"samples": "prompts", "flops": "FLOPs", "tokens": "tokens", "gpu_hours": "GPU-hours", "hours": "hours"}
+"""What is spent in a run and its unit, that which a law is in by default first. A table may have columns of its own."""
+USUAL = ("samples", "flops")
+"""Resources that are taken as they are: flops of a mean over a changing set of runs may fall."""
+NEEDED = ("run_id", "series", "params", "step", "samples", "flops", "reuse", "group_size", "eval", "eval_size", "loss")
+"""Columns that a fit reads of a large table."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ COLUMNS = {
         Column("samples", "number", "prompts so far, repeats counted", False, 0),
         Column("tokens", "number", "tokens so far", False, 0),
         Column("flops", "number", "FLOPs so far", False, 0),
+        Column("gpu_hours", "number", "GPU-hours so far", False, 0),
+        Column("hours", "number", "hours so far", False, 0),
         Column("reuse", "number", "times each prompt is seen", False, 0, above=True),
         Column("group_size", "integer", "rollouts per prompt", False, 1),
         Column("eval", "text", "evaluation set", True),
@@ -49,8 +56,8 @@ COLUMNS = {
     )
 }
 
-METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "loss_convention", "origin")
-"""`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used."""
+METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "loss_convention", "origin", "units")
+"""`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used. `units` is column to unit."""
 
 SYSTEMS = {
     "system": ("model", "framework", "agent", "name"),

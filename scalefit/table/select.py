@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scalefit.errors import FitError, UsageError, nearest
+from scalefit.errors import UsageError, nearest
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.ordered import CLOSE
 from scalefit.table.schema import RESOURCES
@@ -27,7 +27,7 @@ Where = Mapping[str, Any]
 """Column to a value or a list of values."""
 SHOWN = 10
 """Values that a message names at most."""
-CHANGING = ("step", "samples", "tokens", "flops", "loss")
+CHANGING = ("step", *RESOURCES, "loss")
 """Columns that tell evaluations of a run apart, also where there is one evaluation only."""
 
 
@@ -162,16 +162,6 @@ def _conflict(runs: RunTable, where: Where, masks: Mapping[str, NDArray[np.bool_
                 )
     asked = " and ".join(f"{name}={_said(wanted)}" for name, wanted in where.items())
     return f"--where: no row of {runs.path} has {asked}, though any two of them are found together."
-
-
-def default_resource(frame: pd.DataFrame, kept: NDArray[np.bool_] | None = None) -> str:
-    """Return `samples` or `flops`: the first that is present and varies, in the rows kept."""
-    for name in RESOURCES:
-        if name in frame:
-            values = frame[name].to_numpy() if kept is None else frame[name].to_numpy()[kept]
-            if values.min() < values.max():
-                return name
-    raise FitError("neither samples nor flops varies; a law needs a resource that grows during training.")
 
 
 def by_size(frame: pd.DataFrame) -> list[tuple[tuple[str, str, float], pd.DataFrame]]:

@@ -57,7 +57,7 @@ class ColumnMap:
         there = {*self.expressions, *self.constants, *(self.melt.facts if self.melt else ()), "run_id"}
         missing = [name for name, column in COLUMNS.items() if column.required and name not in there]
         if not there.intersection(RESOURCES):
-            missing.append(" or ".join(RESOURCES))
+            missing.append("samples, flops or another resource")
         if missing:
             raise UsageError(
                 f'{path}: does not give {", ".join(missing)}; write each under [columns], as in loss = "1 - accuracy", or under [constants] if it is the same in every row.'
