@@ -156,3 +156,61 @@ def test_a_fit_reads_all_columns_where_the_usual_ones_say_nothing(simulated, tmp
     found = scalefit("fit", "t.parquet", cwd=tmp_path)
     assert "saturating in energy" in found.stdout, found.stderr
     assert "saturating in energy" in scalefit("fit", "t.parquet", "--x", "energy", "--force", cwd=tmp_path).stdout
+
+
+@pytest.fixture(scope="module")
+def experts(simulated):
+    """Mixtures of experts of eight times the parameters that a token passes, which are those of the law."""
+    active = simulated.frame["params"]
+    return sf.as_runs(simulated.frame.assign(params=8 * active, active_params=active))
+
+
+def test_the_model_size_is_the_column_asked_for(experts, simulated, tmp_path):
+    expected = sf.fit(simulated)
+    fit = sf.fit(experts, size="active_params")
+    np.testing.assert_array_equal(fit.theta, expected.theta)
+    assert fit.data.sizes.max() == 3.2e10
+    assert "6 sizes of active_params" in fit.headline
+    assert "model sizes are active_params" in fit.predict_size("7B").warnings
+    assert sf.fit(experts).data.sizes.max() == 8 * 3.2e10
+    assert "params" not in sf.fit(experts).headline
+    assert len(sf.fit(experts, size="active_params", where={"params": "7B"}, law="power").data.sizes) == 1
+    found = sf.cross_validate(experts, "saturating-linear", size="active_params")
+    pd.testing.assert_frame_equal(found, sf.cross_validate(simulated, "saturating-linear"))
+    sf.write_runs(experts, tmp_path / "t.parquet")
+    assert "sizes of active_params" in scalefit("fit", "t.parquet", "--size", "active_params", cwd=tmp_path).stdout
+    # What predict is given as the start of a run is sized as the fit is.
+    short = experts.frame[(experts.frame["params"] == 8 * 3.2e10) & (experts.frame["step"] <= 8)]
+    sf.write_runs(sf.as_runs(short), tmp_path / "short.parquet")
+    asked = scalefit("predict", "--params", "32B", "--anchor", "short.parquet", cwd=tmp_path)
+    assert asked.returncode == 0, asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [("active", "did you mean 'active_params'"), ("active_params", "has no column 'active_params'")],
+)
+def test_a_size_that_is_not_there(size, words, simulated):
+    with pytest.raises(UsageError, match=words):
+        sf.fit(simulated, size=size)
+
+
+def test_active_parameters_are_at_most_all_and_known(experts):
+    with pytest.raises(TableError, match=r"'active_params', 240 rows .* is more than params"):
+        sf.as_runs(experts.frame.assign(active_params=1e13))
+    gaps = experts.frame["active_params"].where(experts.frame["params"] > 8e9)
+    with pytest.raises(UsageError, match="40 rows of table have none; of a dense model write its params"):
+        sf.fit(sf.as_runs(experts.frame.assign(active_params=gaps)), size="active_params")
+
+
+def test_set_ups_that_share_a_law_are_told(simulated):
+    both = pd.concat([simulated.frame.assign(group_size=8), simulated.frame.assign(group_size=16, run_id="b")])
+    both["run_id"] = both["run_id"].astype(str) + both["params"].astype(str)
+    fit = sf.fit(sf.as_runs(both.reset_index(drop=True)))
+    assert (
+        "runs of one size that differ in group_size share one law here; choose among them with --where" in fit.warnings
+    )
+    assert "differ in group_size" in fit.summary()
+    # Where each size has its own there is nothing to choose.
+    own = simulated.frame.assign(group_size=simulated.frame["params"].rank(method="dense").astype(int), reuse=2.0)
+    assert sf.fit(sf.as_runs(own)).warnings == []

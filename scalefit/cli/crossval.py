@@ -11,6 +11,7 @@ from scalefit.cli.options import (
     Json,
     Resource,
     Runs,
+    Size,
     Where,
     add_command,
     open_runs,
@@ -43,6 +44,7 @@ def crossval(
         str | None, typer.Option(help="A law, or average (default; saturating for prefix).", show_default=False)
     ] = None,
     x: Resource = None,
+    size: Size = None,
     where: Where = None,
     points: Annotated[int, typer.Option(help="First points that anchored may see.", min=1)] = 10,
     share: Annotated[float, typer.Option(help="Part of every run that prefix may see.")] = 0.25,
@@ -51,7 +53,9 @@ def crossval(
     """Hold sizes (or the rest of runs) out, predict them and score the prediction."""
     from scalefit.prediction.crossval import AVERAGE, cross_validate
 
-    found = cross_validate(open_runs(runs), law or AVERAGE, x, mode, parse_where(where), points=points, share=share)
+    found = cross_validate(
+        open_runs(runs, size=size), law or AVERAGE, x, mode, parse_where(where), points=points, share=share
+    )
     left_out = [f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()]
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)
@@ -91,13 +95,14 @@ def compare(
         list[str] | None, typer.Option(help="A law to compare; may be repeated.", show_default=False)
     ] = None,
     x: Resource = None,
+    size: Size = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Rank laws by their held-out score; in-sample criteria are printed beside it."""
     from scalefit.prediction.crossval import compare_series
 
-    found = compare_series(open_runs(runs), tuple(law or ()), x, parse_where(where))
+    found = compare_series(open_runs(runs, size=size), tuple(law or ()), x, parse_where(where))
     left_out = [f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()]
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)

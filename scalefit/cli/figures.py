@@ -14,6 +14,7 @@ from scalefit.cli.options import (
     MAKE,
     Json,
     Runs,
+    Size,
     Where,
     add_command,
     open_runs,
@@ -31,6 +32,7 @@ def register(app: typer.Typer) -> None:
 def figures(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="Directory for the pictures; made if need be.")] = Path("figures"),
+    size: Size = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
@@ -41,7 +43,7 @@ def figures(
 
     require_plotting()
     check_folder(out)
-    table = open_runs(runs)
+    table = open_runs(runs, size=size)
     chosen = parse_where(where)
     select(table, chosen)  # A typo is told before a directory is made.
     from scalefit.plotting.gallery import draw_gallery

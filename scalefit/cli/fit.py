@@ -12,6 +12,7 @@ from scalefit.cli.options import (
     Json,
     Resource,
     Runs,
+    Size,
     Where,
     add_command,
     open_runs,
@@ -31,6 +32,7 @@ def fit(
     *,
     law: Annotated[str, typer.Option(help="A law; `scalefit laws` lists them.")] = "saturating",
     x: Resource = None,
+    size: Size = None,
     where: Where = None,
     out: Annotated[Path, typer.Option(help="Where to write the fit.")] = Path("fit.json"),
     weights: Annotated[str, typer.Option(help="uniform, size (the paper's) or binomial.")] = "uniform",
@@ -60,7 +62,7 @@ def fit(
     get_law(law)
     place = check_writable(out, stream=True)
     wanted = parse_where(where)
-    table = open_runs(runs, columns=[*NEEDED, *wanted, *([x] if x else [])])
+    table = open_runs(runs, [*NEEDED, *wanted, *filter(None, (x, size))], size)
     origin = origin_of(runs, out)
     lost = None if force else what_would_be_lost(out, origin)
     if lost:

@@ -38,6 +38,10 @@ Resource = Annotated[
         show_default=False,
     ),
 ]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", help="Column that is the model size: params, or active_params.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -87,11 +91,13 @@ def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[st
     return found
 
 
-def open_runs(path: Path, columns: Sequence[str] | None = None) -> RunTable:
-    """Read a runs table, and say on stderr what is legal in it but worth a look."""
-    from scalefit.table.io import read_runs
+def open_runs(path: Path, columns: Sequence[str] | None = None, size: str | None = None) -> RunTable:
+    """Read a runs table, sized by a column of it; say on stderr what is legal in it but worth a look."""
+    from scalefit.table.io import as_runs, read_runs
 
-    table = read_runs(path, columns)
+    table = as_runs(read_runs(path, columns), size=size)
+    if size is not None and size != "params":
+        print(f"{path}: model sizes are {size}", file=sys.stderr)
     for fault in table.warnings:
         print(f"warning: {path}: {fault}", file=sys.stderr)
     return table

@@ -81,7 +81,7 @@ def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
     from scalefit.prediction.ensemble import first_points
     from scalefit.table.prepare import prepare
 
-    runs = open_runs(path)
+    runs = open_runs(path, size=fit.data.size_name)
     where: dict[str, str | float] = {"params": params}
     if fit.data.series in set(runs.frame["series"]):
         where["series"] = fit.data.series

@@ -12,6 +12,7 @@ from scalefit.cli.options import (
     Json,
     Resource,
     Runs,
+    Size,
     Where,
     add_command,
     open_runs,
@@ -30,6 +31,7 @@ def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="The page, one file that needs no network.")] = Path("report.html"),
     x: Resource = None,
+    size: Size = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
@@ -47,10 +49,10 @@ def report(
         raise UsageError(f"--out {out}: name a file that ends in .html.")
     from scalefit.plotting.report import make_report
 
-    page = make_report(open_runs(runs), x=x, where=parse_where(where), source=runs)
-    size = write_text(out, page, stream=True)
+    page = make_report(open_runs(runs, size=size), x=x, where=parse_where(where), source=runs)
+    written = write_text(out, page, stream=True)
     with said_beside(place):
         if as_json:
-            print_json({"written": str(out), "bytes": size})
+            print_json({"written": str(out), "bytes": written})
         else:
             print(f"written: {out}")

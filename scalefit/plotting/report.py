@@ -115,7 +115,7 @@ def _series(page: Page, fit: Fit) -> None:
     page.text(
         f"{fit.law.formula}. Status {fit.status}; noise correlation {fit.noise.rho:.2f}; {data.points} evaluations."
     )
-    page.points(fit.notes, "warn")
+    page.points([*data.caveats, *fit.notes], "warn")
     rows = [{"parameter": name, **_cells(one)} for name, one in fit.params.items()]
     rows += [{"parameter": f"k({format_quantity(size)})", **_cells(fit.k(size))} for size in data.sizes]
     page.table(pd.DataFrame(rows))

@@ -20,7 +20,7 @@ from scalefit.laws import LAWS, OFFSET_FORMS, get_law
 from scalefit.laws.law import Law
 from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
-from scalefit.table.io import RunTable
+from scalefit.table.io import RunTable, as_runs
 from scalefit.table.prepare import FitData, prepare
 
 Array = NDArray[np.float64]
@@ -203,6 +203,7 @@ def cross_validate(
     mode: str = "zero-shot",
     where: Mapping[str, str | float] | None = None,
     *,
+    size: str | None = None,
     points: int = 10,
     share: float = 0.25,
 ) -> pd.DataFrame:
@@ -220,6 +221,8 @@ def cross_validate(
         What is held out.
     where : mapping, optional
         Column to value.
+    size : {"params", "active_params"}, optional
+        Column that is the model size, in `where` too.
     points : int
         First evaluations of the held-out size that `anchored` may see.
     share : float
@@ -231,7 +234,8 @@ def cross_validate(
         One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of one
         evaluation of a new run; in prefix mode, of the run itself), and the baselines' rmse. What cannot be answered is in `attrs["unanswered"]`, by name.
     """
-    return _each(prepare(runs, x, where), lambda data: cross_validate_data(data, law, mode, points=points, share=share))
+    prepared = prepare(as_runs(runs, size=size), x, where)
+    return _each(prepared, lambda data: cross_validate_data(data, law, mode, points=points, share=share))
 
 
 def compare_series(

@@ -184,7 +184,7 @@ def predict_size(
         }
         for i, column in enumerate(values.T)
     ]
-    warnings = [*([data.caveat] if data.caveat else []), *_far(data, params, values, road), *road.warnings]
+    warnings = [*data.caveats, *_far(data, params, values, road), *road.warnings]
     if fit.status != "converged":
         warnings.append(f"the fit is {fit.status}: {'; '.join(fit.notes)}")
     reach = _reach(data, params, loss, road, warnings) if loss is not None else None

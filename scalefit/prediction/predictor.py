@@ -62,7 +62,7 @@ class SeriesFit(Answer):
     @property
     def warnings(self) -> list[str]:  # type: ignore[override]
         """Why the fit should be trusted less."""
-        return list(self.fit.notes)
+        return [*self.fit.data.caveats, *self.fit.notes]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -85,7 +85,8 @@ class SeriesFit(Answer):
     def headline(self) -> str:
         """What was fitted to what, and how it ended."""
         data = self.fit.data
-        sizes = f"{len(data.sizes)} size{'s' if len(data.sizes) > 1 else ''}, {data.points} points"
+        of = "" if data.size_name == "params" else f" of {data.size_name}"
+        sizes = f"{len(data.sizes)} size{'s' if len(data.sizes) > 1 else ''}{of}, {data.points} points"
         return f"{data.series} on {data.record['eval']}: {self.fit.law.name} in {', '.join(data.resources)}, {sizes}: {self.status}"
 
     def k(self, params: str | float, level: float = 0.95) -> Estimate:
@@ -169,7 +170,7 @@ class SeriesFit(Answer):
             f"  {fit.law.formula}",
             f"  R² {fit.r2:.5f}{between}; noise correlation {fit.noise.rho:.2f}",
             f"  {self.scatter.sentence}",
-            *(f"  note: {note}" for note in fit.notes),
+            *(f"  note: {note}" for note in self.warnings),
             text_table(
                 [
                     ["parameter", "value", "95 % low", "high"],
@@ -268,6 +269,7 @@ def fit(
     x: str | None = None,
     where: Mapping[str, Any] | None = None,
     *,
+    size: str | None = None,
     weights: str = "uniform",
     objective: str = "loss",
     noise: str = "ar1",
@@ -287,6 +289,8 @@ def fit(
         default the first of these.
     where : mapping, optional
         Column to value; must leave one series.
+    size : {"params", "active_params"}, optional
+        Column that is the model size, in `where` too.
     weights : {"uniform", "size", "binomial"}
         Equal per point, per model size, or by binomial error.
     objective : {"loss", "log10-loss"}
@@ -305,7 +309,7 @@ def fit(
     FitError
         If the data cannot support the fit.
     """
-    table = as_runs(runs)
+    table = as_runs(runs, size=size)
     prepared = prepare(table, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
     if len(prepared) != 1:
         names = ", ".join(map(_name, prepared))

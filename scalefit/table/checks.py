@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scalefit.errors import nearest
 from scalefit.table.doubts import explain_range, find_doubts
 from scalefit.table.faults import Fault, rows_of
-from scalefit.table.schema import COLUMNS, KEY, RESOURCES, SYSTEMS, USUAL, Column
+from scalefit.table.schema import COLUMNS, KEY, RESOURCES, SIZES, SYSTEMS, USUAL, Column
 
 _OF_A_LOG = re.compile(r"/|step|epoch|iter|reward|entropy|grad_norm|learning_rate", re.IGNORECASE)
 """In names of columns that training writes."""
@@ -35,6 +35,11 @@ def find_faults(frame: pd.DataFrame, cast: Sequence[Fault] = ()) -> list[Fault]:
         column = COLUMNS.get(str(name))
         if column is not None and column.kind != "text" and frame[name].dtype.kind in "fiu":
             faults += _range_faults(column, frame[name].to_numpy(), told.get(column.name, set()))
+    if all(name in frame and frame[name].dtype.kind in "fiu" for name in SIZES):
+        more = (frame["active_params"] > frame["params"]).to_numpy()
+        if more.any():
+            fix = "a token passes no more parameters than there are; are the columns swapped?"
+            faults.append(Fault("active_params", rows_of(more), "is more than params", fix))
     if all(name in frame for name in KEY) and frame["step"].dtype.kind in "fiu":
         order = row_order(frame)
         faults += _order_faults(frame, order)
@@ -124,10 +129,10 @@ def _order_faults(frame: pd.DataFrame, order: NDArray[np.int64]) -> list[Fault]:
 
     if (twice := together & (step[1:] == step[:-1])).any():
         faults.append(Fault("step", rows(twice), "repeats a (run_id, eval, step)", "keep one row of each"))
-    for name in ("params", "series"):
-        if name not in frame or (name == "params" and frame[name].dtype.kind not in "fiu"):
+    for name in (*SIZES, "series"):
+        if name not in frame or (name in SIZES and frame[name].dtype.kind not in "fiu"):
             continue
-        codes = (frame[name] if name == "params" else frame[name].cat.codes).to_numpy()[order]
+        codes = (frame[name] if name in SIZES else frame[name].cat.codes).to_numpy()[order]
         differs = same_run & (codes[1:] != codes[:-1]) & ~(np.isnan(codes[1:]) | np.isnan(codes[:-1]))
         if differs.any():
             faults.append(Fault(name, rows(differs), "changes within a run", "give each run its own run_id"))

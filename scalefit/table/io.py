@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from scalefit.errors import TableError
+from scalefit.errors import TableError, UsageError, nearest
 from scalefit.output import write_file
 from scalefit.places import Place, check_writable, find_place
 from scalefit.table.cast import cast_columns
@@ -18,7 +18,7 @@ from scalefit.table.checks import find_faults, guess_kind
 from scalefit.table.faults import Fault
 from scalefit.table.frames import as_frame
 from scalefit.table.load import META, read_frame
-from scalefit.table.schema import COLUMNS, NEEDED, RESOURCES, SCHEMA_VERSION
+from scalefit.table.schema import COLUMNS, NEEDED, RESOURCES, SCHEMA_VERSION, SIZES
 
 FORMATS = (".parquet", ".csv", ".jsonl")
 _TEXT = [column.name for column in COLUMNS.values() if column.kind == "text"]
@@ -103,7 +103,9 @@ def _suffices(frame: pd.DataFrame, missing: Collection[str]) -> bool:
     return any(column.min() < column.max() for column in known)
 
 
-def as_runs(source: Any, metadata: dict[str, Any] | None = None, path: str = "table") -> RunTable:
+def as_runs(
+    source: Any, metadata: dict[str, Any] | None = None, path: str = "table", *, size: str | None = None
+) -> RunTable:
     """Return any kind of runs table as a validated one; raises TableError with all faults at once.
 
     Parameters
@@ -115,7 +117,16 @@ def as_runs(source: Any, metadata: dict[str, Any] | None = None, path: str = "ta
         Conventions and origin of a frame.
     path : str
         What messages call a frame.
+    size : {"params", "active_params"}, optional
+        Column that is the model size from here on, in `params`.
+
+    Raises
+    ------
+    UsageError
+        If that column is not there, or not in every row.
     """
+    if size is not None:
+        return _sized(as_runs(source, metadata, path), size)
     if isinstance(source, RunTable):
         return source
     if isinstance(source, str | Path):
@@ -130,6 +141,21 @@ def as_runs(source: Any, metadata: dict[str, Any] | None = None, path: str = "ta
 
         source = as_frame([pa.table(source)], _TEXT)
     return _validated(source, {} if metadata is None else metadata, path, [])
+
+
+def _sized(runs: RunTable, size: str) -> RunTable:
+    """Return the table with a column as its model size."""
+    if size not in SIZES:
+        raise UsageError(f"--size {size}: {nearest(size, SIZES)}")
+    now = runs.metadata.get("size", "params")
+    if size == now:
+        return runs
+    if size not in runs.frame or now != "params":
+        raise UsageError(f"--size {size}: {runs.path} has no column {size!r} beside its sizes, which are {now}.")
+    missing = int(runs.frame[size].isna().sum())
+    if missing:
+        raise UsageError(f"--size {size}: {missing} rows of {runs.path} have none; of a dense model write its params.")
+    return replace(runs, frame=runs.frame.assign(params=runs.frame[size]), metadata={**runs.metadata, "size": size})
 
 
 def _validated(frame: pd.DataFrame, metadata: Any, path: str, faults: list[Fault]) -> RunTable:

@@ -99,10 +99,26 @@ class FitData:
         return f"{self.series} on {self.record['eval']}"
 
     @property
-    def caveat(self) -> str | None:
-        """What the loss is, in a sentence, where it is not 1 - pass@1 of an evaluation as it was logged."""
-        said = self.record.get("loss_convention")
-        return None if said is None else f"the loss is {said}"
+    def size_name(self) -> str:
+        """The table's column that is the model size."""
+        return str(self.record.get("size", "params"))
+
+    @property
+    def caveats(self) -> list[str]:
+        """What has to be known of the numbers, in sentences.
+
+        That the loss is not 1 - pass@1 of an evaluation as it was logged, that the sizes are not `params`, and which
+        set-ups of one size share its law.
+        """
+        said = []
+        if "loss_convention" in self.record:
+            said.append(f"the loss is {self.record['loss_convention']}")
+        if self.size_name != "params":
+            said.append(f"model sizes are {self.size_name}")
+        if pooled := self.record.get("pooled"):
+            among = " and ".join(pooled)
+            said.append(f"runs of one size that differ in {among} share one law here; choose among them with --where")
+        return said
 
     @cached_property
     def sizes(self) -> Array:
@@ -215,6 +231,8 @@ def prepare(
         "clip": clip,
         "weights": weights,
     }
+    if "size" in runs.metadata:
+        record["size"] = str(runs.metadata["size"])
     own = {name: unit for name in resources if name not in RESOURCES and (unit := unit_of(name, runs.metadata))}
     if own:
         record["units"] = own
@@ -247,8 +265,9 @@ def _curves(
     columns: Mapping[str, Array], part: Part, resources: tuple[str, ...], weights: str, record: Mapping[str, Any]
 ) -> FitData:
     """Pad the runs of a series to one length, and merge seeds: same size and set-up, same whole grid."""
-    setup = [columns[name][part.starts] for name in SETUP if name in columns]
-    setup = [values for values in setup if not np.isnan(values).any()]
+    known = {name: columns[name][part.starts] for name in SETUP if name in columns}
+    known = {name: values for name, values in known.items() if not np.isnan(values).any()}
+    setup = list(known.values())
     grids = [part.matrix(columns[name], 1.0) for name in resources]
     if record["merge"]:
         seeds = find_seeds(setup, [part.matrix(columns["step"], 1.0), *grids], part.lengths)
@@ -270,11 +289,22 @@ def _curves(
         weight=_weigh(weights, present, params, loss, size),
         eval_size=size,
         runs=tuple(counts.tolist()),
-        record={**record, "eval": part.evaluation},
+        record={**record, "eval": part.evaluation, **_pooled(known)},
         flops_per_sample=_flops_per_sample(columns, part, seeds),
         run_loss=run_loss,
         run_curve=seeds.curve,
     )
+
+
+def _pooled(setup: Mapping[str, Array]) -> dict[str, list[str]]:
+    """Return for the record what differs between runs of one size, if anything."""
+    sizes = len(np.unique(setup["params"]))
+    found = [
+        name
+        for name, values in setup.items()
+        if name != "params" and len(np.unique(np.stack([setup["params"], values]), axis=1).T) > sizes
+    ]
+    return {"pooled": found} if found else {}
 
 
 def _problems(size: Array, curve: NDArray[np.intp]) -> Array:

@@ -11,6 +11,8 @@ SCHEMA_VERSION = 1
 KEY = ("run_id", "eval", "step")
 RESOURCES = {"samples": "prompts", "flops": "FLOPs", "tokens": "tokens", "gpu_hours": "GPU-hours", "hours": "hours"}
 """What is spent in a run and its unit, that which a law is in by default first. A table may have columns of its own."""
+SIZES = ("params", "active_params")
+"""Columns that may be the model size; of a mixture of experts they differ."""
 USUAL = ("samples", "flops")
 """Resources that are taken as they are: flops of a mean over a changing set of runs may fall."""
 NEEDED = ("run_id", "series", "params", "step", "samples", "flops", "reuse", "group_size", "eval", "eval_size", "loss")
@@ -37,6 +39,7 @@ COLUMNS = {
         Column("run_id", "text", "one training run", True),
         Column("series", "text", "runs that share one law", True),
         Column("params", "number", "parameters", True, 0, above=True),
+        Column("active_params", "number", "parameters that a token passes", False, 0, above=True),
         Column("seed", "integer", "1", False),
         Column("step", "integer", "updates so far", True, 0),
         Column("samples", "number", "prompts so far, repeats counted", False, 0),
@@ -56,8 +59,17 @@ COLUMNS = {
     )
 }
 
-METADATA_KEYS = ("schema_version", "params_convention", "flops_convention", "loss_convention", "origin", "units")
-"""`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used. `units` is column to unit."""
+METADATA_KEYS = (
+    "schema_version",
+    "params_convention",
+    "flops_convention",
+    "loss_convention",
+    "origin",
+    "units",
+    "size",
+)
+"""`loss_convention` is there where the loss is not 1 - pass@1 of an evaluation as it was logged; it is repeated wherever the table is used. `units` is column to unit, `size` the column that
+stands in `params` where that is another."""
 
 SYSTEMS = {
     "system": ("model", "framework", "agent", "name"),
