@@ -368,3 +368,95 @@ def test_a_file_of_nothing_but_damage(tmp_path):
     assert "line 1: is cut or no JSON" in said
     with pytest.raises(TableError, match="no rows"):
         sf.import_runs("columns", tmp_path / "log.jsonl", map_path=tmp_path / "map.toml")
+
+
+# Which rows are one run.
+
+FINALS = """
+[columns]
+params = "N"
+tokens = "D"
+loss = "L"
+[constants]
+step = 1
+series = "base"
+eval = "val"
+"""
+CURVES = FINALS.replace("step = 1\n", "").replace('tokens = "D"', 'step = "t"\nsamples = "t * 64"')
+
+
+def finals():
+    return "N,D,L\n" + "".join(f"{n}e8,{d}e9,0.{9 - n}{9 - d}\n" for n in (1, 2, 4) for d in (1, 2, 3, 4))
+
+
+def curves(*names):
+    """Two sizes, two seeds of each, three evaluations."""
+    rows = [(size, seed, t) for size in (1, 7) for seed in (0, 1) for t in (1, 2, 3)]
+    every = {
+        "N": "{0}e9",
+        "t": "{2}",
+        "L": "0.{2}{1}{0}",
+        "model": "{0}B",
+        "seed": "{1}",
+        "my run": "0{0}{1}",
+        "wall": "{2}.{0}{1}",
+    }
+    return ",".join(names) + "\n" + "".join(",".join(every[n].format(*row) for n in names) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "old_map", "proposed", "runs"),
+    [
+        (finals(), FINALS, 'run_id = "row"', 12),
+        (curves("N", "t", "L", "model", "seed", "wall"), CURVES, 'run_id = ["model", "seed"]', 4),
+        (curves("wall", "N", "seed", "t", "L"), CURVES, 'run_id = ["seed", "N"]', 4),
+        (curves("my run", "N", "t", "L", "model", "seed"), CURVES, 'run_id = "`my run`"', 4),
+    ],
+)
+def test_a_map_without_a_run_asks_which_rows_are_one(text, old_map, proposed, runs, tmp_path):
+    said = bring(tmp_path, text, map_text=old_map, code=2)
+    rows = len(text.splitlines()) - 1
+    assert f"{rows} rows share a run, evaluation and step" in said
+    assert "map.toml does not say which rows are one run" in said
+    assert f"Proposed: {proposed}; --yes takes it." in said
+    # Taken with --yes or written into the map, it makes the same table, of all rows.
+    taken = sf.import_runs("columns", tmp_path / "log.csv", map_path=tmp_path / "map.toml", yes=True)
+    assert taken.notes == (f"{proposed} is taken: {runs} runs",)
+    assert len(taken.runs.frame) == rows
+    assert taken.runs.frame["run_id"].nunique() == runs
+    found = bring(tmp_path, text, map_text=old_map.replace("[columns]", f"[columns]\n{proposed}"))
+    assert (found["rows"], found["notes"]) == (rows, [])
+    written = sf.read_runs(tmp_path / "runs.parquet").frame
+    assert sorted(written["run_id"]) == sorted(taken.runs.frame["run_id"])
+
+
+def test_ids_that_are_proposed_stay_text(tmp_path):
+    bring(tmp_path, curves("my run", "N", "t", "L"), map_text=CURVES, code=2)
+    found = sf.import_runs("columns", tmp_path / "log.csv", map_path=tmp_path / "map.toml", yes=True)
+    assert set(found.runs.frame["run_id"]) == {"010", "011", "070", "071"}
+
+
+def test_where_nothing_tells_runs_apart_nothing_is_proposed(tmp_path):
+    said = bring(tmp_path, curves("N", "t", "L"), map_text=CURVES, code=2)
+    assert 'run_id = "row" for one run a row' in said
+    assert "Proposed" not in said
+    with pytest.raises(UsageError, match="4 of them step 1"):
+        sf.import_runs("columns", tmp_path / "log.csv", map_path=tmp_path / "map.toml", yes=True)
+
+
+def test_several_sizes_are_not_one_run_though_their_steps_differ(tmp_path):
+    text = "N,t,L,who\n1e9,1,0.9,a\n1e9,2,0.8,a\n7e9,3,0.7,b\n7e9,4,0.6,b\n"
+    said = bring(tmp_path, text, map_text=CURVES, code=2)
+    assert "params differs among them" in said
+    assert 'Proposed: run_id = "who"' in said
+
+
+def test_a_run_that_takes_most_rows_for_the_same_is_refused(tmp_path):
+    said = bring(tmp_path, finals(), map_text=FINALS.replace("[constants]", '[constants]\nrun_id = "r"'), code=1)
+    assert "11 of 12 rows share their run, evaluation and step" in said
+
+
+@pytest.mark.parametrize("value", ['"1 - N"', "3", '["N", 2]', "[]", '"N D"'])
+def test_what_names_no_runs(value, tmp_path):
+    said = bring(tmp_path, finals(), map_text=FINALS.replace("[columns]", f"[columns]\nrun_id = {value}"), code=2)
+    assert "run_id" in said or "N D" in said

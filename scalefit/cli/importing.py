@@ -69,7 +69,9 @@ def import_log(
     scale: Scale = None,
     columns: Columns = None,
     add: Annotated[bool, typer.Option("--add", help="Add the runs to an existing table.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Take the size and series that a model's name proposes.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Take what is proposed: size and series, and which rows are one run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Read training logs (verl, TRL, W&B, TensorBoard, ms-swift, NeMo-RL, prime-rl, Tinker, Trackio, ...) or plain columns, and write their evaluations as a runs table."""

@@ -77,7 +77,8 @@ def import_runs(
     map_path : Path, optional
         The column map, for `columns`.
     yes : bool
-        Take the size and series that a model's name in the configuration proposes.
+        Take what is proposed: the size and series that a model's name in the configuration says, and which rows of a
+        plain table are one run.
     progress : callable, optional
         Called with bytes read and bytes in all.
 
@@ -100,7 +101,7 @@ def import_runs(
         raise UsageError("--metric and --training-metric: give one; the first is an evaluation, the second none.")
     choice = Choice(metric, training_metric, parse_scale(scale) if scale else None, yes)
     if kind == "columns":
-        return _by_map(paths, map_path, given or choice.name or choice.scale, progress)
+        return _by_map(paths, map_path, given or choice.name or choice.scale, progress, yes)
     if map_path is not None:
         raise UsageError(f"--map is for import columns; import {kind} knows its columns.")
     check_names(given or {})
@@ -214,7 +215,9 @@ def _together(runs: Sequence[Run], left_out: Sequence[str]) -> Imported:
     )
 
 
-def _by_map(paths: Sequence[str | Path], map_path: Path | None, other: object, progress: Progress) -> Imported:
+def _by_map(
+    paths: Sequence[str | Path], map_path: Path | None, other: object, progress: Progress, yes: bool
+) -> Imported:
     if map_path is None:
         raise UsageError(
             "import columns needs --map MAP.toml, which says how the columns of a runs table come from the file's."
@@ -228,7 +231,7 @@ def _by_map(paths: Sequence[str | Path], map_path: Path | None, other: object, p
     path = Path(paths[0])
     if not path.exists():
         raise TableError(f"{path}: no such file or folder.")
-    runs, notes = import_columns(path, map_path, progress)
+    runs, notes = import_columns(path, map_path, progress, yes)
     return Imported(runs, tuple(notes))
 
 

@@ -7,7 +7,7 @@ of JSON has a dotted one.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from scalefit.table.frames import as_frame
 from scalefit.table.importers.expression import Expression
 from scalefit.table.importers.log import Progress
 from scalefit.table.importers.melt import Melt, read_melt
+from scalefit.table.importers.run_names import EACH, ask, find_clash, name_runs, propose, read_run, written
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.load import open_table
 from scalefit.table.schema import COLUMNS, METADATA_KEYS, RESOURCES, Column
 
 _SECTIONS = ("columns", "constants", "metadata", "melt")
+_ROW = "row of the file"
 _MOSTLY = 0.5
 """Share of a column's cells that are no numbers from which on the column is what is wrong, not the cells."""
 
@@ -39,18 +41,33 @@ class ColumnMap:
     constants: Mapping[str, Any]
     metadata: Mapping[str, str]
     melt: Melt | None
+    run: tuple[str, ...] = ()
+    """Columns that tell runs apart; see `run_names`."""
 
     @property
     def text(self) -> frozenset[str]:
         """The file's columns that become text columns."""
         plain = (one.column for name, one in self.expressions.items() if COLUMNS[name].kind == "text")
-        return frozenset(name for name in plain if name is not None)
+        own = self.run if len(self.run) == 1 else ()
+        return frozenset(name for name in (*plain, *own) if name)
 
     @property
     def wanted(self) -> frozenset[str]:
         """The file's columns that are needed."""
         made = {self.melt.value, *self.melt.facts, "melted"} if self.melt else set()
-        return frozenset(name for one in self.expressions.values() for name in one.names) - made
+        used = {name for one in self.expressions.values() for name in one.names}
+        return frozenset(used | {name for name in self.run if name}) - made
+
+    @property
+    def names_runs(self) -> bool:
+        """Whether the map says which rows are one run."""
+        return bool(self.run or self.melt or "run_id" in self.constants)
+
+    @property
+    def spoken_for(self) -> frozenset[str]:
+        """The file's columns that are a step, a resource or a loss."""
+        uses = (one for name, one in self.expressions.items() if name in ("step", "loss", *RESOURCES))
+        return frozenset(name for one in uses for name in one.names)
 
     def check_whole(self, path: Path) -> None:
         """Raise UsageError with every column that a runs table needs and the map in `path` does not give."""
@@ -68,16 +85,19 @@ class ColumnMap:
             )
 
 
-def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunTable, list[str]]:
+def import_columns(path: Path, map_path: Path, progress: Progress, yes: bool = False) -> tuple[RunTable, list[str]]:
     """Make a runs table of any table by a map.
 
     Lines and cells that are damaged are left out, counted and named; a column that is no numbers at all is an error.
+    Where the map does not say which rows are one run and not all can be, that is asked for.
 
     Parameters
     ----------
     map_path : Path
         TOML with `[columns]` (column of the runs table to expression), `[constants]` (column to value) and
         optionally `[metadata]` (conventions, origin) and `[melt]` (columns of a wide table).
+    yes : bool
+        Take what is proposed where it is to be said which rows are one run.
 
     Raises
     ------
@@ -102,7 +122,10 @@ def import_columns(path: Path, map_path: Path, progress: Progress) -> tuple[RunT
     if given.melt:
         noted += given.melt.explain_rest(name for name in source.names if name not in given.wanted)
     noted += [f"{len(rows)} rows are left out: {what} (row {rows[0]})" for what, rows in notes.items()]
-    frame = _complete(made, given, path, noted)
+    made = _with_losses(made.assign(**given.constants), noted)
+    if not given.names_runs and find_clash(made) is not None:
+        made = _with_runs(made, given, path, map_path, noted, yes=yes)
+    frame = _complete(made, path, noted)
     runs = as_runs(frame, {"origin": f"columns of {path}", **given.metadata}, str(path))
     return runs, noted
 
@@ -118,18 +141,49 @@ def _below_one_another(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def _complete(frame: pd.DataFrame, given: ColumnMap, path: Path, noted: list[str]) -> pd.DataFrame:
-    """Add constants and a run's name; leave out rows without a loss, and rows that came again."""
-    frame = frame.assign(**given.constants)
-    if "run_id" not in frame:
-        frame["run_id"] = path.name.partition(".")[0] if "melted" not in frame else frame["melted"]
-    frame = frame.drop(columns=[name for name in ("melted",) if name in frame])
+def _with_losses(frame: pd.DataFrame, noted: list[str]) -> pd.DataFrame:
+    """Leave out rows without a loss."""
     whole = frame["loss"].notna() if "loss" in frame else pd.Series(True, index=frame.index)
     if not whole.all():
         noted.append(f"{int((~whole).sum())} rows without a loss are left out")
-    frame = frame[whole]
+    return frame[whole].reset_index(drop=True)
+
+
+def _with_runs(
+    frame: pd.DataFrame, given: ColumnMap, path: Path, map_path: Path, noted: list[str], *, yes: bool
+) -> pd.DataFrame:
+    """Name the runs as is proposed, where that is taken; raises UsageError, which asks, where it is not."""
+
+    def source(columns: Collection[str] | None = None) -> pd.DataFrame:
+        text = columns if columns and len(columns) == 1 else ()
+        whole = as_frame(list(open_table(path, columns, text)[1]), text)
+        return whole.iloc[frame[_ROW]].reset_index(drop=True)
+
+    run = propose(frame, source(), given.spoken_for)
+    if run is None or not yes:
+        raise ask(frame, run, map_path)
+    rows = frame[_ROW].to_numpy()
+    names = name_runs(frame if run == EACH else source(run), run, _stem(path), rows)
+    noted.append(f"{written(run)} is taken: {names.nunique()} runs")
+    return frame.assign(run_id=names)
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
+def _complete(frame: pd.DataFrame, path: Path, noted: list[str]) -> pd.DataFrame:
+    """Add a run's name, and leave out rows that came again."""
+    if "run_id" not in frame:
+        frame["run_id"] = _stem(path) if "melted" not in frame else frame["melted"]
+    frame = frame.drop(columns=[name for name in ("melted", _ROW) if name in frame])
     key = [name for name in ("run_id", "eval", "step") if name in frame]
     again = frame.duplicated(key, keep="last")
+    if again.sum() * 2 > len(frame):
+        raise TableError(
+            f"{path}: {int(again.sum())} of {len(frame)} rows share their run, evaluation and step with another; the map's "
+            "run_id puts different runs together."
+        )
     if again.any():
         noted.append(
             f"{int(again.sum())} rows came again for the same run, evaluation and step; the later ones are kept"
@@ -158,7 +212,12 @@ def _rows(frame: pd.DataFrame, given: ColumnMap, path: Path, notes: dict[str, li
                     notes.setdefault(what, []).append(before + row)
                 keep &= ~wrong
         out[name] = _computed(name, one, numbers, len(frame), path)
-    return pd.DataFrame(out, index=frame.index)[keep]
+    rows = before + np.arange(len(frame))
+    if len(given.run) == 1 and given.run != EACH:
+        out["run_id"] = _text(frame, given.run[0], "run_id", path)
+    elif given.run:
+        out["run_id"] = name_runs(frame, given.run, _stem(path), rows)
+    return pd.DataFrame({**out, _ROW: rows}, index=frame.index)[keep]
 
 
 def _text(frame: pd.DataFrame, column: str | None, name: str, path: Path) -> pd.Series:
@@ -241,11 +300,13 @@ def read_map(path: Path) -> ColumnMap:
         if not isinstance(value, str):
             raise UsageError(f"{path}: [metadata] {name} is {repr(value)[:40]}; write text.")
     try:
+        run = read_run(columns.pop("run_id")) if "run_id" in columns else ()
         return ColumnMap(
             {name: _expression(name, value) for name, value in columns.items()},
             {name: _constant(name, value) for name, value in constants.items()},
             metadata,
             read_melt(found["melt"]) if "melt" in found else None,
+            run,
         )
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
