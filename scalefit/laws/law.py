@@ -103,6 +103,42 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """A form of L, or of log10 L, that is linear in some parameters: `constant` plus each of them times its column.
+
+    Attributes
+    ----------
+    columns : callable (p, N, X) -> dict
+        The column of each parameter that enters linearly; of `p` it reads the others only.
+    bent : callable (p, N, X) -> dict
+        The derivative of the form by each of the others.
+    grid : mapping
+        Each of the others to where it is sought: a function of sizes (R, 1) and of the smallest and largest X of
+        each (R or 1, 1), which returns (G, R or 1, 1) values.
+    of_loss : bool
+        Whether the form is L; else it is log10 L.
+
+    Notes
+    -----
+    The others are one or two, and either shared by all sizes or each size's own; then all parameters are.
+    """
+
+    columns: Callable[[Values, Array, Array], dict[str, Array]]
+    bent: Callable[[Values, Array, Array], dict[str, Array]]
+    grid: Mapping[str, Callable[[Array, Array, Array], Array]]
+    constant: float = 0.0
+    of_loss: bool = True
+
+    def value(self, p: Values, N: Array, X: Array) -> Array:
+        """Return the form's value."""
+        return sum((p[name] * column for name, column in self.columns(p, N, X).items()), np.asarray(self.constant))
+
+    def slopes(self, p: Values, N: Array, X: Array) -> dict[str, Array]:
+        """Return its derivative by every parameter."""
+        return {**self.columns(p, N, X), **self.bent(p, N, X)}
+
+
+@dataclass(frozen=True)
 class Law:
     """One scaling law.
 
@@ -120,6 +156,8 @@ class Law:
         dk is the number 0.0 where k does not depend on the parameter.
     linear : LinearForm, optional
         Of line laws: what they are linear in.
+    basis : Basis, optional
+        What the law is linear in, where it is no line law; a fit then searches the other parameters only.
     bends : bool
         The resource enters as X / (1 + X/X_bend), so that curves flatten beyond X_bend.
     intensive : bool
@@ -137,10 +175,22 @@ class Law:
     start: Callable[[Any], dict[str, Any]] | None = None
     line: Callable[[Values, Array], Line] | None = None
     linear: LinearForm | None = None
+    basis: Basis | None = None
     resources: int = 1
     bends: bool = False
     intensive: bool = False
     reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.basis is None:
+            return
+        searched = [param.per_size for param in self.params if param.name in self.basis.grid]
+        apart = any(searched) and not all(param.per_size for param in self.params)
+        if len(searched) != len(self.basis.grid) or not 1 <= len(searched) <= 2 or apart:
+            raise LawError(
+                f"law {self.name!r}: its basis searches {', '.join(self.basis.grid)}; it may search one or two of the law's "
+                "parameters, shared ones, or each size's own where every parameter is."
+            )
 
     def slopes(self, p: Values, N: Array, X: Array) -> dict[str, Array]:
         """Return the derivative of log10 L by each parameter at points, (n,) each."""

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from scalefit.laws.curves import curve_law, ends, param
-from scalefit.laws.law import Array, Curves, Values
+from scalefit.laws.curves import between, curve_law, from_loss, param
+from scalefit.laws.law import Array, Basis, Curves, Law, Values
 
 
-def _chinchilla(p: Values, N: Array, X: Array) -> Array:
-    return p["E"] + p["A"] * N ** -p["alpha"] + p["B"] * X[0] ** -p["beta"]
-
-
-def _chinchilla_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
+def _chinchilla(p: Values, N: Array, X: Array) -> dict[str, Array]:
     size, data = N ** -p["alpha"], X[0] ** -p["beta"]
-    one = np.ones_like(size * data)
+    return {"E": np.ones_like(size * data), "A": size, "B": data}
+
+
+def _chinchilla_bent(p: Values, N: Array, X: Array) -> dict[str, Array]:
     return {
-        "E": one,
-        "A": size * one,
-        "B": data * one,
-        "alpha": -p["A"] * size * np.log(N) * one,
-        "beta": -p["B"] * data * np.log(X[0]) * one,
+        "alpha": -p["A"] * N ** -p["alpha"] * np.log(N),
+        "beta": -p["B"] * X[0] ** -p["beta"] * np.log(X[0]),
     }
-
-
-def _chinchilla_start(curves: list[Curves]) -> dict[str, object]:
-    N = np.concatenate([np.full(c.loss.shape, c.params) for c in curves])
-    D = np.concatenate([c.resource[0] for c in curves])
-    L = np.concatenate([c.loss for c in curves])
-    best = (np.inf, {"E": float(L.min()), "A": 1.0, "B": 1.0, "alpha": 0.3, "beta": 0.3})
-    for alpha in np.linspace(0.1, 1.0, 10):
-        for beta in np.linspace(0.1, 1.0, 10):
-            design = np.stack([np.ones_like(N), N**-alpha, D**-beta], 1)
-            scale = np.linalg.norm(design, axis=0)
-            solution = np.linalg.lstsq(design / scale, L, rcond=None)[0] / scale
-            error = float(np.sum((design @ solution - L) ** 2))
-            if error < best[0] and (solution > 0).all():
-                best = (
-                    error,
-                    {"E": solution[0], "A": solution[1], "B": solution[2], "alpha": float(alpha), "beta": float(beta)},
-                )
-    return dict(best[1])
 
 
 def _decomposition(p: Values, N: Array, X: Array) -> Array:
@@ -63,8 +42,20 @@ def _decomposition_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
     }
 
 
+def _ends(curves: list[Curves]) -> tuple[Array, Array, Array]:
+    """Return each size's first loss, last loss (means of a tenth) and geometric middle of X."""
+    first, last, middle = [], [], []
+    for curve in curves:
+        order = np.argsort(curve.resource[0])
+        loss, tenth = curve.loss[order], max(len(order) // 10, 1)
+        first.append(loss[:tenth].mean())
+        last.append(loss[-tenth:].mean())
+        middle.append(np.exp(np.log(curve.resource[0]).mean()))
+    return np.array(first), np.array(last), np.array(middle)
+
+
 def _decomposition_start(curves: list[Curves]) -> dict[str, object]:
-    first, last, middle = ends(curves)
+    first, last, middle = _ends(curves)
     N = np.array([curve.params for curve in curves])
     best = (np.inf, 0.5 * float(last.min()), 1e-3, 0.5)
     for alpha in (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2):
@@ -87,33 +78,20 @@ def _decomposition_start(curves: list[Curves]) -> dict[str, object]:
     }
 
 
-def _joint(p: Values, N: Array, X: Array) -> Array:
+def _joint(p: Values, N: Array, X: Array) -> dict[str, Array]:
     share_C, share_D = N / (N + p["N0_C"]), N / (N + p["N0_D"])
-    return p["E"] - p["k_C"] * share_C * np.log10(X[0]) - p["k_D"] * share_D * np.log10(X[1])
+    return {"k_C": -share_C * np.log10(X[0]), "k_D": -share_D * np.log10(X[1]), "E": np.ones_like(X[0])}
 
 
-def _joint_by(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    C, D = np.log10(X[0]), np.log10(X[1])
-    share_C, share_D = N / (N + p["N0_C"]), N / (N + p["N0_D"])
+def _joint_bent(p: Values, N: Array, X: Array) -> dict[str, Array]:
     return {
-        "k_C": -share_C * C,
-        "N0_C": p["k_C"] * share_C / (N + p["N0_C"]) * C,
-        "k_D": -share_D * D,
-        "N0_D": p["k_D"] * share_D / (N + p["N0_D"]) * D,
-        "E": np.ones_like(C),
+        f"N0_{of}": p[f"k_{of}"] * N / (N + p[f"N0_{of}"]) ** 2 * np.log10(x) for of, x in zip("CD", X, strict=True)
     }
 
 
-def _joint_start(curves: list[Curves]) -> dict[str, object]:
-    N = np.array([curve.params for curve in curves])
-    log_C, log_D = (np.array([np.log10(curve.resource[q]).mean() for curve in curves]) for q in (0, 1))
-    level = np.array([np.log10(np.maximum(curve.loss, 1e-4)).mean() for curve in curves])
-    fall = [-np.polyfit(np.log10(c.resource[0]), np.log10(np.maximum(c.loss, 1e-4)), 1)[0] for c in curves]
-    middle = float(np.exp(np.log(N).mean()))
-    # Half of the slope each, and the level that goes with them.
-    half = float(np.clip(max(fall), 0.01, 1.5))
-    share = N / (N + middle)
-    return {"k_C": half, "N0_C": middle, "k_D": half, "N0_D": middle, "E": level + half * share * (log_C + log_D)}
+def _sizes(count: int) -> Callable[[Array, Array, Array], Array]:
+    shares = np.linspace(0, 1, count)[:, None, None]
+    return lambda N, low, high: N.min() / 30 * (900 * N.max() / N.min()) ** shares
 
 
 SURFACES = (
@@ -128,10 +106,9 @@ SURFACES = (
             param("alpha", "1", 1e-3, 5, per_size=False),
             param("beta", "1", 1e-3, 5, per_size=False),
         ),
-        (_chinchilla, _chinchilla_by),
-        _chinchilla_start,
+        Basis(_chinchilla, _chinchilla_bent, {"alpha": between(1e-3, 5, 20), "beta": between(1e-3, 5, 20)}),
     ),
-    curve_law(
+    Law(
         "decomposition",
         "L = L_inf + (N0/N)^alpha + lam(N)/(1 + (X/D0(N))^beta)",
         "Tan et al. 2025, arXiv:2509.25300, Table 7",
@@ -143,7 +120,7 @@ SURFACES = (
             param("D0", "resource", 1e-6, 1e40, "log"),
             param("beta", "1", 5e-2, 10, per_size=False),
         ),
-        (_decomposition, _decomposition_by),
+        *from_loss(_decomposition, _decomposition_by),
         _decomposition_start,
     ),
     curve_law(
@@ -157,10 +134,8 @@ SURFACES = (
             param("N0_D", "parameters", 1.0, 1e15, "log", False),
             param("E", "log10 loss", -40, 40),
         ),
-        (_joint, _joint_by),
-        _joint_start,
+        Basis(_joint, _joint_bent, {"N0_C": _sizes(13), "N0_D": _sizes(13)}, of_loss=False),
         resources=2,
-        of_loss=False,
     ),
 )
 __all__ = ["SURFACES"]
