@@ -75,7 +75,8 @@ def judge(
     converged = bool(solution.converged[0])
     notes: list[str] = []
     low, high = bounds
-    width = np.where(np.isfinite(high - low), high - low, 1.0)
+    # Wide bounds say nothing of how near is near.
+    width = np.where(np.isfinite(high - low), np.minimum(high - low, 10.0), 1.0)
     at = (theta - low < 1e-6 * width) | (high - theta < 1e-6 * width)
     size = np.sqrt(np.maximum(np.diag(normal), 0.0))
     dead = (size <= NOTHING * max(size.max(), 1e-300)) & ~at

@@ -27,7 +27,8 @@ from scalefit.numerics.mixtures import weights_of
 Array = NDArray[np.float64]
 FINE = np.linspace(-4, 4, 23)
 """Steps of the fine grid about an optimum, in its standard errors."""
-_SHARES = np.array([0.25, 0.25, 0.2, 0.15, 0.1, 0.05])
+_SHARES = np.array([0.5, 0.35, 0.15])
+"""Shares of the distribution of the scatter of levels, each of which one value stands for."""
 
 
 class _Form:
@@ -162,8 +163,12 @@ def _shared(form: _Form, lines: RunLines, slopes: Side, levels: Side, closed: bo
     log = prior + normal_cells(form.design(best[None]), target, variance, variance[middle]).log[:, 0]
     kept = np.flatnonzero(log > log.max() - UNLIKELY)
     cells, prior, target, variance = cells[:, kept], prior[kept], target[kept], variance[kept]
-    values, log_width, main = _grid(form, target, variance, int(np.argmax(log[kept])))
-    found = normal_cells(form.design(values), target, variance, variance[int(np.argmax(log[kept]))])
+    likeliest = int(np.argmax(log[kept]))
+    values, log_width, main = _grid(form, target, variance, likeliest)
+    design = form.design(values)
+    near = _likely(design, target, variance, likeliest)
+    values, log_width = values[near], log_width[near]
+    found = normal_cells(design[near], target, variance, variance[likeliest])
     log = found.log + prior[:, None] + log_width
     kept, weight = weights_of(log.ravel())
     n, g = np.divmod(kept, len(values))
@@ -240,10 +245,17 @@ def _grid(form: _Form, target: Array, variance: Array, best: int) -> tuple[Array
     return values, widths, grids
 
 
+def _likely(design: Array, target: Array, variance: Array, best: int) -> NDArray[np.intp]:
+    """Return which designs are not hopeless at the likeliest spread or at the largest."""
+    some = [best, int(np.argmax(variance.sum(1)))]
+    log = normal_cells(design, target[some], variance[some], variance[best]).log
+    return np.flatnonzero((log > log.max(1, keepdims=True) - UNLIKELY).any(0))
+
+
 def _profiles(form: _Form, values: Array, log: Array, grids: list[Array]) -> dict[str, tuple[Array, Array]]:
     """Return the values of each nonlinear parameter, and the largest log-likelihood (of G) at each."""
     return {
-        name: (grids[which], np.array([log[values[:, which] == value].max() for value in grids[which]]))
+        name: (grids[which], np.array([log[values[:, which] == value].max(initial=-np.inf) for value in grids[which]]))
         for which, name in enumerate(form.form.nonlinear)
     }
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 LEFT_OUT = 2e-4
 """Weight of all the parts together that are too light to be kept."""
+EXACT = 1e-6
+"""How near the share below a quantile is to the one asked for."""
 _TINY = 1e-300
 
 
@@ -49,25 +51,33 @@ class Mixture:
 
         Newton's steps within a bracket that shrinks, so that a flat stretch cannot throw it off.
         """
+        shape = (len(shares), self.mean.shape[1])
+        goal = np.broadcast_to(np.asarray(shares, float)[:, None], shape).ravel()
+        which = np.tile(np.arange(shape[1]), shape[0])
+        sd = np.maximum(self.sd, 1e-12 * np.abs(self.mean) + _TINY)
+        low, high = (self.mean - 9 * sd).min(0)[which], (self.mean + 9 * sd).max(0)[which]
+        at = np.clip(self.centre[which] + _normal_quantile(goal) * self.spread[which], low, high)
+        left = np.arange(len(goal))
+        for _ in range(60):
+            below, density = self._distribution(at[left], which[left], sd)
+            off = below - goal[left]
+            low[left], high[left] = np.where(off < 0, at[left], low[left]), np.where(off < 0, high[left], at[left])
+            new = at[left] - off / np.maximum(density, _TINY)
+            inside = (new > low[left]) & (new < high[left])
+            at[left] = np.where(inside, new, (low[left] + high[left]) / 2)
+            left = left[np.abs(off) > EXACT]
+            if not len(left):
+                break
+        return at.reshape(shape)
+
+    def _distribution(self, at: Array, which: NDArray[np.intp], sd: Array) -> tuple[Array, Array]:
+        """Return the share below and the density at values (m,) of quantities `which` (m,)."""
         from scipy.special import ndtr
 
-        goal = np.asarray(shares, float)[:, None]
-        mean, sd = self.mean[:, None], np.maximum(self.sd, 1e-12 * np.abs(self.mean) + _TINY)[:, None]
-        low = np.broadcast_to((mean - 9 * sd).min(0), (len(goal), self.mean.shape[1])).copy()
-        high = np.broadcast_to((mean + 9 * sd).max(0), low.shape).copy()
-        at = np.clip(self.centre + _normal_quantile(goal) * self.spread, low, high)
-        for _ in range(60):
-            z = (at - mean) / sd
-            off = np.tensordot(self.weight, ndtr(z), 1) - goal
-            slope = np.tensordot(self.weight, np.exp(-0.5 * z**2) / sd, 1) / np.sqrt(2 * np.pi)
-            low, high = np.where(off < 0, at, low), np.where(off < 0, high, at)
-            step = off / np.maximum(slope, _TINY)
-            new = at - step
-            inside = (new > low) & (new < high)
-            at = np.where(inside, new, (low + high) / 2)
-            if (np.abs(off) < 1e-7).all():
-                break
-        return np.asarray(at)
+        spread = sd[:, which]
+        z = (at - self.mean[:, which]) / spread
+        density = np.exp(-0.5 * z**2) / spread
+        return self.weight @ ndtr(z), self.weight @ density / np.sqrt(2 * np.pi)
 
     def interval(self, level: float) -> tuple[Array, Array]:
         """Return the ends of the central interval, two of shape (n,); infinite where a spread is."""
