@@ -316,27 +316,20 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     r2, cost = share_explained(fit)
     status, notes = _settle(fit)
     done = replace(fit, r2=r2, cost=cost, status=status, notes=notes)
-    done.__dict__.update(evidence=evidence, intervals=fit.intervals, bound=bound)
+    done.__dict__.update(evidence=evidence, bound=bound)
     return done
 
 
 def _settle(fit: Fit) -> tuple[str, tuple[str, ...]]:
-    """Return status and notes with what the intervals leave open: a fit of which one has no end has not converged."""
-    open_ends = {
-        name: ends
-        for name, ends in fit.intervals.items()
-        if not np.isfinite(ends).all() or (ends[0] == 0 and name == "N0")
-    }
-    if not open_ends or fit.status != "converged":
+    """Return status and notes with what the data leave open: a fit of which an interval has no end has not converged."""
+    if fit.status != "converged" or not isinstance(fit.evidence, Hierarchy):
         return fit.status, fit.notes
-    words = [f"{name} has {_open_words(*ends)}" for name, ends in open_ends.items()]
-    return "unidentified", (*fit.notes, f"in these data {' and '.join(words)}")
+    sides = {name: fit.evidence.is_open(name) for name in fit.evidence.profiles}
+    words = [f"{name} has {_OPEN[ends]}" for name, ends in sides.items() if any(ends)]
+    return ("unidentified", (*fit.notes, f"in these data {' and '.join(words)}")) if words else (fit.status, fit.notes)
 
 
-def _open_words(low: float, high: float) -> str:
-    if low in (0.0, -np.inf) and high == np.inf:
-        return "no bound on either side"
-    return "no upper bound" if high == np.inf else "no lower bound"
+_OPEN = {(True, True): "no bound on either side", (True, False): "no lower bound", (False, True): "no upper bound"}
 
 
 def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Hierarchy | Deviations:

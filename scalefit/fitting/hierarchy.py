@@ -32,7 +32,7 @@ MISFITS = 6
 """Values of a misfit that are integrated over, beside 0."""
 OPEN = 0.147
 """Likelihood at the end of a grid, as a share of the largest, above which the data do not end there (95 %)."""
-UNLIKELY = 12.0
+UNLIKELY = 9.0
 """Log-likelihood below the best from which a cell is not looked at."""
 
 

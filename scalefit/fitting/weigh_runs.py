@@ -25,7 +25,7 @@ from scalefit.numerics.linear import normal_cells
 from scalefit.numerics.mixtures import weights_of
 
 Array = NDArray[np.float64]
-FINE = np.linspace(-4, 4, 23)
+FINE = np.linspace(-3.6, 3.6, 13)
 """Steps of the fine grid about an optimum, in its standard errors."""
 _SHARES = np.array([0.5, 0.35, 0.15])
 """Shares of the distribution of the scatter of levels, each of which one value stands for."""

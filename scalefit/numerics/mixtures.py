@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-LEFT_OUT = 2e-4
-"""Weight of all the parts together that are too light to be kept."""
+MOST = 600
+"""Parts that a mixture is represented by."""
 EXACT = 1e-6
 """How near the share below a quantile is to the one asked for."""
 _TINY = 1e-300
@@ -105,9 +105,18 @@ def _normal_quantile(share: Array) -> Array:
 
 
 def weights_of(log_weight: Array) -> tuple[NDArray[np.intp], Array]:
-    """Return which parts weigh anything, and their weights, which sum to 1, from logarithms up to a constant."""
+    """Return which parts stand for all, at most `MOST` or so, and their weights, which sum to 1, from logarithms up to a constant.
+
+    A part that weighs more than its share stands for itself; the others are represented by some, evenly along their order.
+    """
     weight = np.exp(log_weight - log_weight.max())
-    order = np.argsort(weight)
-    light = np.cumsum(weight[order]) < LEFT_OUT * weight.sum()
-    kept = np.sort(order[~light])
-    return kept, weight[kept] / weight[kept].sum()
+    weight = weight / weight.sum()
+    heavy = weight > 1 / MOST
+    kept, light = np.flatnonzero(heavy), np.flatnonzero(~heavy)
+    if not len(light):
+        return kept, weight[kept]
+    below = np.cumsum(weight[light])
+    count = max(int(np.ceil(below[-1] * MOST)), 1)
+    picked, times = np.unique(np.searchsorted(below, (np.arange(count) + 0.5) / count * below[-1]), return_counts=True)
+    parts = np.concatenate([kept, light[picked]])
+    return parts, np.concatenate([weight[kept], times * (below[-1] / count)])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 NONE = 0.25
 """Prior chance that there is no spread. Chosen, as the prior's shape, on simulations of other laws than the paper's."""
-POINTS = 18
+POINTS = 13
 """Values of a spread that are integrated over, beside 0."""
 NO_SPREAD_GRID = (np.zeros(1), np.zeros(1))
 

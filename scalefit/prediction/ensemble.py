@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.bands import Bands, bands_of
-from scalefit.fitting.binding import law_resource
 from scalefit.fitting.fit import Fit, Specification, fit_data
-from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import runs_with_lines
 from scalefit.fitting.run_lines import fit_run_lines
-from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10, Law
 from scalefit.numerics.intervals import student
 from scalefit.numerics.mixtures import Mixture, join
+from scalefit.prediction.members import Member, make_member
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
@@ -59,8 +57,8 @@ class Ensemble:
 
     Attributes
     ----------
-    members : tuple of Hierarchy
-        What runs say of each closed-offset law.
+    members : tuple of Member
+        The closed-offset laws.
     weights : ndarray, shape (M,)
         Sum to 1.
     held_out : ndarray, shape (M,)
@@ -77,7 +75,7 @@ class Ensemble:
     """
 
     data: FitData
-    members: tuple[Hierarchy, ...]
+    members: tuple[Member, ...]
     weights: Array
     held_out: Array
     error: float
@@ -87,16 +85,15 @@ class Ensemble:
 
     def member_curves(self, params: float, resource: Array, anchor: Anchor | None = None) -> Array:
         """Return each member's log10 L at points, shape (M, n); anchored ones moved onto the anchor."""
-        return np.stack([_curve(self.data, one, params, resource, anchor) for one in self.members])
+        return np.stack([_curve(one, params, resource, anchor) for one in self.members])
 
     def mean_curve(self, params: float, resource: Array) -> tuple[Mixture, Array]:
         """Return what is known of the mean curve of a size, (G, n), and the variance of a new run's about it, (G, n)."""
-        x = _seen(self.data, self.members[0].law, params, resource)
-        own = [one.curve(params, x) for one in self.members]
-        between = np.concatenate([one.between_runs(params, x) for one in self.members])
+        own = [one.mean_curve(params, resource) for one in self.members]
+        between = np.concatenate([one.between_runs(params, resource) for one in self.members])
         # Few held-out sizes tell the error only roughly.
         unseen = self.error * student(0.95, self.folds) / student(0.95, np.inf)
-        return join(own, self.weights).widened(np.full(len(x), unseen**2)), between
+        return join(own, self.weights).widened(np.full(resource.shape[1], unseen**2)), between
 
     def predict(
         self, params: float, resource: Array, *, level: float = 0.95, anchor: Anchor | None = None
@@ -136,14 +133,10 @@ class Ensemble:
         return Bands(mean, mean - curve, mean + curve, mean - curve, mean + curve, mean - point, mean + point)
 
 
-def _seen(data: FitData, law: Law, params: float, resource: Array) -> Array:
-    return np.asarray(np.log10(law_resource(law, data, resource, np.full(resource.shape[1], params))[0]))
-
-
-def _curve(data: FitData, member: Hierarchy, params: float, resource: Array, anchor: Anchor | None) -> Array:
-    log = member.curve(params, _seen(data, member.law, params, resource)).centre
+def _curve(member: Member, params: float, resource: Array, anchor: Anchor | None) -> Array:
+    log = member.mean_curve(params, resource).centre
     if anchor is not None:
-        there = member.curve(params, _seen(data, member.law, params, anchor.resource)).centre
+        there = member.mean_curve(params, anchor.resource).centre
         # Log of the mean ratio: a least-squares level that a loss of 0 cannot throw off.
         log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
     return np.asarray(log)
@@ -181,9 +174,8 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     lines = fit_run_lines(forms[0], data.each.keep(rows), asked)
     folds = []
     for size, fitted in _occasions(data):
-        fold = _hold_out(
-            data, [weigh_runs(form, lines.keep(fitted(lines.params))) for form in forms], size, anchor_points
-        )
+        train, part = data.keep(fitted(data.params)), lines.keep(fitted(lines.params))
+        fold = _hold_out(data, [make_member(form, train, part) for form in forms], size, anchor_points)
         if fold is not None:
             folds.append(fold)
     if not folds:
@@ -195,7 +187,7 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     weights = weights / weights.sum()
     alone = fit_data("power", data)
     error = _unexplained(folds, weights, alone, bool(anchor_points))
-    members = tuple(weigh_runs(form, lines) for form in forms)
+    members = tuple(make_member(form, data, lines) for form in forms)
     return Ensemble(data, members, weights, np.sqrt(mean_square), error, len(folds), alone, anchor_points)
 
 
@@ -206,7 +198,7 @@ def _occasions(data: FitData) -> list[tuple[float, Callable[[Array], NDArray[np.
     return [*others, *((size, lambda N, out=size: out > N) for size in sizes[LEAST_SIZES:-1])]
 
 
-def _hold_out(data: FitData, members: list[Hierarchy], size: float, anchor_points: int) -> Fold | None:
+def _hold_out(data: FitData, members: list[Member], size: float, anchor_points: int) -> Fold | None:
     """Return how members predicted a size; None where nothing of it is left to score."""
     here = data.keep(data.params == size)
     anchor = first_points(data, size, anchor_points) if anchor_points else None
@@ -215,13 +207,12 @@ def _hold_out(data: FitData, members: list[Hierarchy], size: float, anchor_point
     if not present.any():
         return None
     resource, loss = here.resource[:, present], here.loss[present]
-    curves = np.stack([_curve(data, one, size, resource, anchor) for one in members])
-    x = _seen(data, members[0].law, size, resource)
+    curves = np.stack([_curve(one, size, resource, anchor) for one in members])
     equal = np.full(len(members), 1 / len(members))
-    known = join([one.curve(size, x) for one in members], equal)
+    known = join([one.mean_curve(size, resource) for one in members], equal)
     runs = max(int(np.sum(here.runs)), 1)
-    between = known.weight @ np.concatenate([one.between_runs(size, x) for one in members])
-    return Fold(size, curves, known.spread**2 + between / runs, loss, bool(size > members[0].sizes[-1]))
+    between = known.weight @ np.concatenate([one.between_runs(size, resource) for one in members])
+    return Fold(size, curves, known.spread**2 + between / runs, loss, bool(size > members[0].data.sizes[-1]))
 
 
 def _unexplained(folds: Sequence[Fold], weights: Array, alone: Fit, anchored: bool) -> float:

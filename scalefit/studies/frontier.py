@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.binding import own_unit
 from scalefit.prediction.ensemble import Ensemble
 from scalefit.table.prepare import FitData
 
@@ -42,8 +41,7 @@ def frontier(
     for member, count in zip(ensemble.members, counts, strict=True):
         if not count:
             continue
-        k, E = member.draw_lines(grid, int(count), rng)
-        log = E - k * (np.log10(flops) - own_unit(member.law, data, grid))
+        log = member.draw(grid, np.full((1, GRID), flops), int(count), rng)
         best.append(grid[np.argmin(log, axis=1)])
         loss.append(10.0 ** log.min(1))
     sizes, losses = np.concatenate(best), np.concatenate(loss)

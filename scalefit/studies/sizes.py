@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.fitting.binding import own_unit
 from scalefit.fitting.fit import fit_data
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble
@@ -83,18 +82,20 @@ def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble
                 f"size {format_quantity(size)} was not measured, and an unseen size needs {LEAST_SIZES} measured ones; "
                 f"choose among {', '.join(map(format_quantity, data.sizes))}."
             )
-        k[:, s], E[:, s] = _draw_unseen(ensemble, float(size), rng)
+        k[:, s], E[:, s] = _draw_unseen(ensemble, float(size), measured[s], rng)
     return Options(sizes, k, E, flops_a_sample(runs, data, sizes), measured, known)
 
 
-def _draw_unseen(ensemble: Ensemble, size: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return draws of k and E of a size that was not measured, with what the averaged offsets were wrong by, (B,) each."""
-    one, lines = np.array([size]), []
-    for member, count in zip(ensemble.members, rng.multinomial(DRAWS, ensemble.weights), strict=True):
-        k, E = member.draw_lines(one, int(count), rng)
-        lines.append(np.stack([k[:, 0], E[:, 0] + k[:, 0] * own_unit(member.law, ensemble.data, one)]))
-    k, E = rng.permutation(np.concatenate(lines, 1), axis=1)
-    return k, E + ensemble.error * rng.standard_t(ensemble.folds, DRAWS)
+def _draw_unseen(ensemble: Ensemble, size: float, ends: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return draws of k and E of a size that was not measured between two ends (2,), with what the average was wrong by, (B,) each."""
+    counts = rng.multinomial(DRAWS, ensemble.weights)
+    drawn = [
+        member.draw(np.full(2, size), ends[None], int(count), rng)
+        for member, count in zip(ensemble.members, counts, strict=True)
+    ]
+    line = rng.permutation(np.concatenate(drawn))
+    k = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
+    return k, line[:, 0] + k * np.log10(ends[0]) + ensemble.error * rng.standard_t(ensemble.folds, DRAWS)
 
 
 def crossovers(options: Options) -> list[dict[str, Any]]:
