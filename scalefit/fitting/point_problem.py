@@ -15,6 +15,8 @@ from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
 LIMITS = Limits(iterations=1000, tolerance=1e-14, patient=True)
+SEARCHED = Limits(iterations=150, tolerance=1e-14, patient=True)
+"""Where a search found the start: what so many steps do not end, more of them do not either."""
 FEW = 20
 """Sizes up to which their parameters are solved for at once rather than each size's by itself."""
 EXACT = 4e-16
@@ -172,7 +174,7 @@ class PointProblem(Problem):
 
     def solve(self, start: Array, *, limits: Limits | None = None) -> Solution:
         """Minimise from `start` (B, P); a law whose parameters are all per size is so many problems of one size."""
-        limits = limits or LIMITS
+        limits = limits or (LIMITS if self.law.basis is None else SEARCHED)
         if len(start) == 1:
             start = self._projected(start[0])[None]
         low, high = self.bound.bounds
