@@ -24,7 +24,7 @@ def held_out_72b(runs, series, x, points):
     resource, loss = here.resource[:, unseen], here.loss[unseen]
     anchor = first_points(data, 72e9, points) if points else None
     ensemble = average_offsets(train, anchor_points=points)
-    found = ensemble.predict(72e9, resource, anchor=anchor, eval_size=500)
+    found = ensemble.predict(72e9, resource, anchor=anchor)
     return score(found["loss"], loss, {"cover95": (found["eval_low"], found["eval_high"])})
 
 

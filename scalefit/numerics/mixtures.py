@@ -61,13 +61,14 @@ class Mixture:
         for _ in range(60):
             below, density = self._distribution(at[left], which[left], sd)
             off = below - goal[left]
+            wrong = np.abs(off) > EXACT
+            left, off, density = left[wrong], off[wrong], density[wrong]
+            if not len(left):
+                break
             low[left], high[left] = np.where(off < 0, at[left], low[left]), np.where(off < 0, high[left], at[left])
             new = at[left] - off / np.maximum(density, _TINY)
             inside = (new > low[left]) & (new < high[left])
             at[left] = np.where(inside, new, (low[left] + high[left]) / 2)
-            left = left[np.abs(off) > EXACT]
-            if not len(left):
-                break
         return at.reshape(shape)
 
     def _distribution(self, at: Array, which: NDArray[np.intp], sd: Array) -> tuple[Array, Array]:
