@@ -140,8 +140,17 @@ class Answers(Sequence[Kind], Generic[Kind]):
         return "".join(one._repr_html_() for one in self) + html_list(self.open)
 
 
-def answer_each(questions: Mapping[str, Callable[[], Kind]]) -> Answers[Kind]:
+def answer_each(
+    questions: Mapping[str, Callable[[], Kind]], unanswered: Mapping[str, str] | None = None
+) -> Answers[Kind]:
     """Ask each question, by its name; what cannot be answered is named with its reason and does not refuse the rest.
+
+    Parameters
+    ----------
+    questions : mapping
+        Name to what answers it or raises FitError.
+    unanswered : mapping, optional
+        What could not even be asked, with its reason.
 
     Raises
     ------
@@ -156,7 +165,7 @@ def answer_each(questions: Mapping[str, Callable[[], Kind]]) -> Answers[Kind]:
             errors[name] = error
     if errors and not answers:
         raise next(iter(errors.values()))
-    return Answers(answers, {name: str(error) for name, error in errors.items()})
+    return Answers(answers, {**{name: str(error) for name, error in errors.items()}, **(unanswered or {})})
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ import scalefit as sf
 from scalefit.errors import TableError, UsageError
 from scalefit.provenance import sha256_of_file
 from scalefit.table.prepare import prepare
-from tests.conftest import PAPER, RUNS
+from tests.conftest import PAPER, RUNS, scalefit
 
 
 def small(**changes):
@@ -235,3 +235,48 @@ def test_runs_unmerged_are_curves_in_the_order_of_their_set_up():
     assert data.params.tolist() == [1e9, 1e9, 2e9, 2e9]
     np.testing.assert_allclose(data.loss[:, 0], [0.1, 0.2, 0.9, 0.3])
     assert data.run_loss is data.loss
+
+
+def test_what_has_nothing_to_fit_is_named():
+    runs = many({}, {"params": 2e9, "samples": 0.0}, {"series": "t", "samples": 0.0}, {"series": "u", "step": range(6)})
+    found = prepare(runs)
+    assert [data.series for data in found] == ["s", "u"]
+    assert found.unanswered == {"t on e": "run 'r2', all of the series, without samples > 0"}
+    assert found[0].caveats == ["left out: run 'r1' without samples > 0"]
+    assert found[1].caveats == []
+    # Rows before the start are no run that is left out.
+    (data,) = prepare(sf.as_runs(small(samples=[0.0, 64, 128, 192, 256, 320])))
+    assert data.caveats == []
+    few = prepare(many({}, {"series": "t", "step": range(6)}), clip=5)
+    assert few.unanswered == {"t on e": "run 'r1', all of the series, without samples > 0 and step > 5"}
+
+
+def test_a_series_without_a_resource_is_told_by_every_command(tmp_path):
+    sizes, at = (1e9, 2e9, 4e9, 8e9), np.arange(1, 7)
+    frames = [small(run_id=f"r{n}", params=n, loss=0.9 * at ** (-0.05 * n**0.1)) for n in sizes]
+    runs = pd.concat([*frames, *(one.assign(series="zero", samples=0.0, run_id="z" + one["run_id"]) for one in frames)])
+    sf.write_runs(sf.as_runs(runs.reset_index(drop=True)), tmp_path / "t.parquet")
+    words = "zero on e: not answered: 4 runs (zr1000000000.0, zr2000000000.0, zr4000000000.0, ...), all of the series"
+    for command in (["fit"], ["crossval", "--law", "saturating-linear"], ["compare", "--law", "saturating-linear"]):
+        found = scalefit(command[0], "t.parquet", *command[1:], cwd=tmp_path)
+        assert found.returncode == 0, found.stderr
+        assert words in found.stdout, command
+
+
+def test_runs_of_unequal_length_and_spacing_make_one_law():
+    """Each run has its own evaluations; without noise the law comes back as it was."""
+    theta = {"k_max": 0.14, "N0": 1.3e10, "E0": -0.02, "x0": 1.2}
+    grids = {
+        1e9: np.arange(1, 30) * 64.0,
+        3e9: np.geomspace(100, 9e3, 8),
+        8e9: [50.0, 4000, 4100, 2e4],
+        2e10: [300.0, 7e3],
+    }
+    frames = [sf.simulate("saturating-affine", theta, params=[N], samples=x).frame for N, x in grids.items()]
+    runs = sf.as_runs(pd.concat(frames, ignore_index=True))
+    (data,) = prepare(runs)
+    assert data.present.sum(1).tolist() == [29, 8, 4, 2]
+    fit = sf.fit(runs, "saturating-affine")
+    assert fit.params["k_max"].value == pytest.approx(0.14, rel=1e-4)
+    assert fit.params["N0"].value == pytest.approx(1.3e10, rel=1e-4)
+    assert fit.k(8e9).value == pytest.approx(0.14 * 8 / 21, rel=1e-5)

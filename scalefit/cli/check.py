@@ -43,6 +43,8 @@ def check(runs: Runs, as_json: Json = False) -> None:
             ]
         )
     print_table(rows)
+    if found["single"]:
+        print("  one evaluation a run: nothing here tells the noise of an evaluation from the scatter of runs")
     units = [f"{name} [{unit}]" if unit else name for name, unit in found["resources"].items()]
     print(f"  grow along its runs, so that a law can be in them: {', '.join(units) or 'no column'}")
     for name, value in found["metadata"].items():

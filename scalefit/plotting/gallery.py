@@ -60,7 +60,9 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         if resource not in frame or frame[resource].isna().all():
             gallery.skipped[f"law by {resource}"] = f"the table has no {resource}"
             continue
-        for data in prepare(runs, resource, where):
+        prepared = prepare(runs, resource, where)
+        gallery.skipped.update({f"law of {name} by {resource}": why for name, why in prepared.unanswered.items()})
+        for data in prepared:
             _draw_law(gallery, data, labels[data.series, str(data.record["eval"])], out)
     for (series, held), rows in frame.groupby(["series", "eval"]):
         label = labels[str(series), str(held)]

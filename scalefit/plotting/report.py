@@ -87,7 +87,8 @@ def _fits(runs: RunTable, x: str | None, where: Mapping[str, Any] | None) -> tup
     """Fit every series, one of a single size by that size's own line; return them and what could not be fitted."""
     found: list[Fit] = []
     refused: dict[str, str] = {}
-    for data in prepare(runs, x, where):
+    prepared = prepare(runs, x, where)
+    for data in prepared:
         held = str(data.record["eval"])
         mine = {**(where or {}), "series": data.series, "eval": held}
         try:
@@ -96,7 +97,7 @@ def _fits(runs: RunTable, x: str | None, where: Mapping[str, Any] | None) -> tup
             refused[f"{data.series} on {held}"] = str(error)
     if not found:
         raise FitError("nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in refused.items()))
-    return found, refused
+    return found, {**refused, **prepared.unanswered}
 
 
 def _question(fits: Sequence[Fit]) -> str:

@@ -6,7 +6,7 @@ offset and are not scored), `prefix` (the first part of every run is fitted, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from scalefit.laws.law import Law
 from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
 from scalefit.table.io import RunTable, as_runs
-from scalefit.table.prepare import FitData, prepare
+from scalefit.table.prepare import FitData, Prepared, prepare
 
 Array = NDArray[np.float64]
 MODES = ("zero-shot", "anchored", "prefix")
@@ -193,6 +193,11 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
                 **row,
             }
         )
+    if not rows:
+        raise FitError(
+            f"series {data.series!r}: no run has three evaluations after its first {share:.0%}, so that there is nothing to "
+            "predict; --mode zero-shot holds out whole sizes."
+        )
     return pd.DataFrame(rows)
 
 
@@ -245,7 +250,7 @@ def compare_series(
     return _each(prepare(runs, x, where), lambda data: compare_laws(data, laws))
 
 
-def _each(prepared: Sequence[FitData], ask: Callable[[FitData], pd.DataFrame]) -> pd.DataFrame:
+def _each(prepared: Prepared, ask: Callable[[FitData], pd.DataFrame]) -> pd.DataFrame:
     """Ask each series; what cannot be answered is named with its reason and does not refuse the rest."""
     tables, errors = [], {}
     for data in prepared:
@@ -260,7 +265,7 @@ def _each(prepared: Sequence[FitData], ask: Callable[[FitData], pd.DataFrame]) -
     if not tables:
         raise next(iter(errors.values()))
     found = pd.concat(tables, ignore_index=True)
-    found.attrs["unanswered"] = {name: str(error) for name, error in errors.items()}
+    found.attrs["unanswered"] = {**{name: str(error) for name, error in errors.items()}, **prepared.unanswered}
     return found
 
 

@@ -193,7 +193,7 @@ def _choose(runs: RunTable, run: str, x: str | None, evaluation: str | None) -> 
     if evaluation is not None and evaluation not in evaluations:
         raise UsageError(f"--eval {evaluation}: run {run} has no such evaluation; {nearest(evaluation, evaluations)}")
     evaluation = evaluation or evaluations[0]
-    resource = choose_resource(select(runs, {"run_id": run}), x)
+    resource = choose_resource(select(runs, {"run_id": run}) if len(mine) > 1 else runs, x)
     seen = int((mine[mine["eval"] == evaluation][resource] > 0).sum())
     if seen < LEAST_POINTS:
         raise FitError(

@@ -252,7 +252,7 @@ def fit_series(
     """
     prepared = prepare(runs, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
     asked = Specification(objective, noise, huber)
-    return answer_each({_name(data): partial(_fit_one, law, data, asked) for data in prepared})
+    return answer_each({_name(data): partial(_fit_one, law, data, asked) for data in prepared}, prepared.unanswered)
 
 
 def _name(data: FitData) -> str:

@@ -146,6 +146,25 @@ def _ascend(keys: Sequence[NDArray[np.generic]]) -> bool:
     return True
 
 
+def find_lost(
+    frame: pd.DataFrame, kept: NDArray[np.bool_], left: NDArray[np.bool_]
+) -> dict[tuple[str, str], list[str]]:
+    """Return the runs that have rows among those kept and none among those left, by series and evaluation."""
+    if (kept == left).all():
+        return {}
+    names = [frame[name].astype("category").cat for name in ("series", "eval", "run_id")]
+    code = np.zeros(len(frame), np.int64)
+    for name in names:
+        code = code * len(name.categories) + name.codes.to_numpy()
+    lost: dict[tuple[str, str], list[str]] = {}
+    for one in np.setdiff1d(pd.unique(code[kept]), pd.unique(code[left])).tolist():
+        rest, run = divmod(one, len(names[2].categories))
+        series, evaluation = divmod(rest, len(names[1].categories))
+        key = str(names[0].categories[series]), str(names[1].categories[evaluation])
+        lost.setdefault(key, []).append(str(names[2].categories[run]))
+    return lost
+
+
 def one_run_a_curve(setup: Sequence[Array]) -> Seeds:
     """Return every run as a curve of its own, by set-up, what is named first before what is named later."""
     order = np.lexsort(setup[::-1])

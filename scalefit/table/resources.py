@@ -94,7 +94,7 @@ def _other(runs: RunTable, kept: NDArray[np.bool_]) -> str:
         raise FitError(f"{runs.path}: {', '.join(growing)} grow along its runs; say with --x which the law is in.")
     raise FitError(
         f"{runs.path}: no column grows along its runs; a law needs a resource that does ({', '.join(RESOURCES)} or one "
-        "of your own), or the steps: --x step."
+        f"of your own){', or the steps: --x step' if _varies(runs.frame['step'], kept) else ''}."
     )
 
 

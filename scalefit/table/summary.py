@@ -27,6 +27,7 @@ def summarise(runs: RunTable) -> dict[str, Any]:
         "rows": len(frame),
         "columns": [str(name) for name in frame.columns],
         "seeds": sorted({int(seed) for seed in frame["seed"].dropna().unique()}) if "seed" in frame else [],
+        "single": not frame.duplicated(["run_id", "eval"]).any(),
         "metadata": runs.metadata,
         "resources": {name: unit_of(name, runs.metadata) for name in resources},
         "groups": groups,
