@@ -23,11 +23,13 @@ class Part:
     Attributes
     ----------
     starts : ndarray, shape (M,)
-        First row of each run, as `Ordered` counts rows.
+        First row of each run among the part's.
     lengths : ndarray, shape (M,)
         Evaluations of each run.
     """
 
+    table: Ordered
+    begin: int
     series: str
     evaluation: str
     starts: Index
@@ -37,12 +39,19 @@ class Part:
     def places(self) -> tuple[Index, Index]:
         """Run and evaluation of each row, both (rows,)."""
         run = np.repeat(np.arange(len(self.starts)), self.lengths)
-        return run, np.arange(len(run)) - (self.starts - self.starts[0])[run]
+        return run, np.arange(len(run)) - self.starts[run]
 
-    def matrix(self, column: Array, fill: float) -> Array:
-        """Return a whole column as one row a run, (M, T), filled up where a run has ended; to be read only."""
-        shape = (len(self.starts), int(self.lengths.max()))
-        values = column[self.starts[0] : self.starts[-1] + self.lengths[-1]]
+    def __contains__(self, name: str) -> bool:
+        """Whether the table has a column."""
+        return name in self.table.frame
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a column's rows of these runs, in order."""
+        return self.table.rows_of(name, slice(self.begin, self.begin + int(self.lengths.sum())))
+
+    def matrix(self, name: str, fill: float) -> Array:
+        """Return a column as one row a run, (M, T), filled up where a run has ended; to be read only."""
+        shape, values = (len(self.starts), int(self.lengths.max())), self[name]
         if len(values) == shape[0] * shape[1]:
             return values.reshape(shape)
         out = np.full(shape, fill)
@@ -108,8 +117,16 @@ class Ordered:
 
     def __getitem__(self, name: str) -> Array:
         """Return a column as floats, in order."""
-        values = self.frame[name].to_numpy(float, na_value=np.nan)
-        return values if self.rows is None else values[self.rows]
+        return self.rows_of(name, slice(None))
+
+    def rows_of(self, name: str, some: slice) -> Array:
+        """Return some rows of a column as floats, in order."""
+        column = self.frame[name]
+        if self.rows is not None:
+            return (
+                column.to_numpy()[self.rows[some]].astype(float) if _plain(column) else _floats(column)[self.rows[some]]
+            )
+        return column.to_numpy()[some].astype(float, copy=False) if _plain(column) else _floats(column)[some]
 
     @cached_property
     def continues(self) -> NDArray[np.bool_]:
@@ -129,7 +146,15 @@ class Ordered:
         begins = np.flatnonzero(_changes(series) | _changes(evaluation)) + 1
         for begin, end in zip([0, *begins.tolist()], [*begins.tolist(), len(starts)], strict=True):
             names = str(self._series[series[begin]]), str(self._evaluations[evaluation[begin]])
-            yield Part(*names, starts[begin:end], lengths[begin:end])
+            yield Part(self, int(starts[begin]), *names, starts[begin:end] - starts[begin], lengths[begin:end])
+
+
+def _plain(column: pd.Series) -> bool:
+    return isinstance(column.dtype, np.dtype)
+
+
+def _floats(column: pd.Series) -> Array:
+    return np.asarray(column.to_numpy(float, na_value=np.nan))
 
 
 def _changes(key: NDArray[np.generic]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from scalefit.table.fit_data import FitData, equal_per_size
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.ordered import Ordered, Part, Seeds, find_lost, find_seeds, one_run_a_curve
 from scalefit.table.resources import choose_resource, unit_of
-from scalefit.table.schema import RESOURCES, USUAL
+from scalefit.table.schema import RESOURCES
 from scalefit.table.select import Source, Where, find_rows
 
 Array = NDArray[np.float64]
@@ -95,15 +95,12 @@ def prepare(
     if "loss_convention" in runs.metadata:
         record["loss_convention"] = str(runs.metadata["loss_convention"])
     rows = Ordered(runs.frame, spent)
-    columns = {
-        name: rows[name] for name in (*SETUP, *USUAL, *resources, "step", "eval_size", "loss") if name in runs.frame
-    }
     why = f"{' and '.join(resources)} > 0" + (f" and step > {clip}" if clip else "")
     prepared = Prepared()
     for part in rows.parts():
         without = lost.pop((part.series, part.evaluation), [])
         said = {"left_out": f"{_counted(without)} without {why}"} if without else {}
-        prepared.append(_curves(columns, part, resources, weights, {**record, **said}))
+        prepared.append(_curves(part, resources, weights, {**record, **said}))
     for (series, evaluation), names in lost.items():
         prepared.unanswered[f"{series} on {evaluation}"] = f"{_counted(names)}, all of the series, without {why}"
     return prepared
@@ -133,25 +130,23 @@ def _spent(runs: RunTable, kept: NDArray[np.bool_], resources: tuple[str, ...], 
     return kept
 
 
-def _curves(
-    columns: Mapping[str, Array], part: Part, resources: tuple[str, ...], weights: str, record: Mapping[str, Any]
-) -> FitData:
+def _curves(part: Part, resources: tuple[str, ...], weights: str, record: Mapping[str, Any]) -> FitData:
     """Pad the runs of a series to one length, and merge seeds: same size and set-up, same whole grid."""
-    known = {name: columns[name][part.starts] for name in SETUP if name in columns}
+    known = {name: part[name][part.starts] for name in SETUP if name in part}
     known = {name: values for name, values in known.items() if not np.isnan(values).any()}
     setup = list(known.values())
-    grids = [part.matrix(columns[name], 1.0) for name in resources]
+    grids = [part.matrix(name, 1.0) for name in resources]
     if record["merge"]:
-        seeds = find_seeds(setup, [part.matrix(columns["step"], 1.0), *grids], part.lengths)
+        seeds = find_seeds(setup, [part.matrix("step", 1.0), *grids], part.lengths)
     else:
         seeds = one_run_a_curve(setup)
     params, counts = setup[0][seeds.heads], seeds.counts
-    run_loss = part.matrix(columns["loss"], 0.5)[seeds.order]
+    run_loss = part.matrix("loss", 0.5)[seeds.order]
     loss = seeds.mean(run_loss)
     present = np.arange(loss.shape[1]) < part.lengths[seeds.heads][:, None]
     size = np.full(len(params), np.nan)
-    if "eval_size" in columns:
-        size = _problems(columns["eval_size"][part.starts][seeds.order], seeds.curve)
+    if "eval_size" in part:
+        size = _problems(part["eval_size"][part.starts][seeds.order], seeds.curve)
     return FitData(
         series=part.series,
         resources=resources,
@@ -162,7 +157,7 @@ def _curves(
         eval_size=size,
         runs=tuple(counts.tolist()),
         record={**record, "eval": part.evaluation, **_pooled(known)},
-        flops_per_sample=_flops_per_sample(columns, part, seeds),
+        flops_per_sample=_flops_per_sample(part, seeds),
         run_loss=run_loss,
         run_curve=seeds.curve,
     )
@@ -170,12 +165,13 @@ def _curves(
 
 def _pooled(setup: Mapping[str, Array]) -> dict[str, list[str]]:
     """Return for the record what differs between runs of one size, if anything."""
-    sizes = len(np.unique(setup["params"]))
-    found = [
-        name
-        for name, values in setup.items()
-        if name != "params" and len(np.unique(np.stack([setup["params"], values]), axis=1).T) > sizes
-    ]
+    found = []
+    for name in setup.keys() - {"params"}:
+        order = np.lexsort((setup[name], setup["params"]))
+        size, value = setup["params"][order], setup[name][order]
+        if ((size[1:] == size[:-1]) & (value[1:] != value[:-1])).any():
+            found.append(name)
+    found.sort()
     return {"pooled": found} if found else {}
 
 
@@ -201,12 +197,12 @@ def _weigh(weights: str, present: NDArray[np.bool_], params: Array, loss: Array,
     return np.asarray(weight / weight[present].mean())
 
 
-def _flops_per_sample(columns: Mapping[str, Array], part: Part, seeds: Seeds) -> float:
-    if "flops" not in columns or "samples" not in columns:
+def _flops_per_sample(part: Part, seeds: Seeds) -> float:
+    if "flops" not in part or "samples" not in part:
         return 1.0
-    flops, samples = (seeds.mean(part.matrix(columns[name], 0.0)[seeds.order]) for name in ("flops", "samples"))
+    flops, samples = (seeds.mean(part.matrix(name, 0.0)[seeds.order]) for name in ("flops", "samples"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = flops / (columns["params"][part.starts][seeds.heads][:, None] * samples)
+        ratio = flops / (part["params"][part.starts][seeds.heads][:, None] * samples)
     ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
     return float(np.median(ratio)) if len(ratio) else 1.0
 
