@@ -214,3 +214,9 @@ def test_set_ups_that_share_a_law_are_told(simulated):
     # Where each size has its own there is nothing to choose.
     own = simulated.frame.assign(group_size=simulated.frame["params"].rank(method="dense").astype(int), reuse=2.0)
     assert sf.fit(sf.as_runs(own)).warnings == []
+
+
+def test_a_slip_in_a_name_is_told_with_columns_that_a_fit_does_not_read(simulated, tmp_path):
+    sf.write_runs(sf.as_runs(simulated.frame.assign(energy=simulated.frame["samples"])), tmp_path / "t.parquet")
+    said = scalefit("fit", "t.parquet", "--x", "enrgy", cwd=tmp_path).stderr
+    assert "did you mean 'energy'? along its runs grow: energy, samples." in said
