@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import runner
-from run import median, processor
+from fitting import median
+from run import processor
 
 from scalefit.output import write_text
 from scalefit.provenance import versions

@@ -30,7 +30,7 @@ from scalefit.prediction.ensemble import average_offsets
 from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.prediction.siblings import among_siblings, band
 from scalefit.provenance import versions
-from scalefit.studies.frontier import BEYOND, curves_at, frontier
+from scalefit.studies.frontier import BEYOND, frontier
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 
@@ -98,7 +98,7 @@ def frontiers(law: str, simulations: int, flops: float = 2e19) -> dict[str, floa
     (data,) = prepare(sf.read_runs(RUNS), "flops", {"series": "base"})
     truth = fit_data(law, data)
     grid = np.geomspace(float(data.sizes[0]), BEYOND * float(data.sizes[-1]), 4001)
-    optimum = float(grid[np.argmin(curves_at(truth, truth.theta[None], grid, flops)[0])])
+    optimum = float(grid[np.argmin(truth.log_curve(grid, np.full((1, len(grid)), flops))[0])])
     held, width = [], []
     for seed in range(simulations):
         (drawn,) = prepare(simulated(truth, seed), "flops")

@@ -23,7 +23,20 @@ def by_scipy(problem: Any, start: Any, **options: Any) -> float:
     low, high = problem.bound.bounds
     start = np.clip(start, low + 1e-9, high - 1e-9)
     options |= {"bounds": (low, high), "x_scale": "jac"}
-    return float(least_squares(problem.whitened, start, jac=problem.whitened_jacobian, **options).cost)
+    return float(least_squares(problem.whitened, start, jac=_jacobian(problem), **options).cost)
+
+
+def _jacobian(problem: Any) -> Any:
+    """Return the derivative of the whitened residuals, (n, P), from each curve's own parameters."""
+
+    def jac(theta: Any) -> Any:
+        slopes = problem.whiten(problem.by_curve(theta), rows=True)
+        out = np.zeros((*problem.present.shape, len(theta)))
+        for row, at in enumerate(problem.bound.flat_index[problem.size_of_curve]):
+            out[row][:, at] = -slopes[row].T
+        return out[problem.present]
+
+    return jac
 
 
 def by_cma(problem: Any, seed: int, quick: bool) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
@@ -160,3 +161,16 @@ def pytest_terminal_summary(terminalreporter):
         missing.append("a browser (Debian's chromium)")
     if missing:
         terminalreporter.write_line(f"engines not installed here, their tests did not run: {', '.join(missing)}")
+
+
+def whitened_jacobian(problem):
+    """Derivative of the whitened residuals, (n, P), from each curve's own parameters."""
+
+    def jac(theta):
+        slopes = problem.whiten(problem.by_curve(theta), rows=True)
+        out = np.zeros((*problem.present.shape, len(theta)))
+        for row, at in enumerate(problem.bound.flat_index[problem.size_of_curve]):
+            out[row][:, at] = -slopes[row].T
+        return out[problem.present]
+
+    return jac

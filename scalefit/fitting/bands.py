@@ -6,7 +6,7 @@ Shapes: n points, G cells of a mixture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,29 @@ class Bands:
             wide = np.maximum(mean, width)
             for prefix in BANDS:
                 rest = sign * (getattr(self, prefix + end) - self.log)
-                out[prefix + end] = self.log + sign * np.sqrt(np.maximum(rest**2 - mean**2, 0) + wide**2)
+                out[prefix + end] = self.log + sign * np.hypot(_beyond(rest, mean), wide)
         return Bands(self.log, **out)
+
+    def runs_at_least(self, width: Array) -> Bands:
+        """Return bands of which that of a new run has at least a half width [log10 loss], and that of an evaluation with it."""
+        out = {}
+        for end, sign in (("low", -1.0), ("high", 1.0)):
+            run, point = (sign * (getattr(self, prefix + end) - self.log) for prefix in ("run_", "eval_"))
+            wide = np.maximum(run, width)
+            out[f"run_{end}"] = self.log + sign * wide
+            out[f"eval_{end}"] = self.log + sign * np.hypot(_beyond(point, run), wide)
+        return replace(self, **out)
 
     def columns(self) -> dict[str, Array]:
         """Return loss, low, high, run_low, run_high, eval_low, eval_high as losses, at most 1 each."""
         ends = {prefix + end: getattr(self, prefix + end) for prefix in BANDS for end in ("low", "high")}
         return {name: 10.0 ** np.minimum(log, 0.0) for name, log in {"loss": self.log, **ends}.items()}
+
+
+def _beyond(outer: Array, inner: Array) -> Array:
+    """Return what an outer half width has beyond an inner one, their squares being variances; 0 where the inner is endless."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(inner), np.sqrt(np.maximum(outer**2 - inner**2, 0)), 0.0)
 
 
 def bands_of(log: Array, mean: Mixture, between: Array, noise: Array, level: float) -> Bands:

@@ -15,8 +15,7 @@ from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
-from scalefit.fitting.point_fit import fit_points, weigh_points
-from scalefit.fitting.point_problem import PointProblem
+from scalefit.fitting.point_fit import fit_points, make_problem, weigh_points
 from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.status import DRIFT_WORDS, refuse_hopeless, rests_on_split
@@ -65,7 +64,7 @@ class Fit:
     notes : tuple of str
         Why the status is what it is.
     cost : float
-        Half the weighted sum of squares of the points about the law.
+        Half the weighted sum of squares of the points about the law, or Huber's.
     dof : float
         Slopes and levels of runs beyond the parameters; of laws that are no lines, evaluations.
     """
@@ -261,13 +260,13 @@ class Fit:
 
 
 def share_explained(fit: Fit) -> tuple[float, float]:
-    """Return R² on the objective's scale, points weighed as the data say, and half the weighted sum of squares."""
-    problem = PointProblem(fit.bound, fit.data, fit.specification.objective)
+    """Return R² on the objective's scale, points weighed as the data say, and what least squares (or Huber's) would make least."""
+    problem = make_problem(fit.bound, fit.data, fit.specification)
     weight = problem.data.weight
     centre = np.average(problem.y, weights=weight)
     total = float(np.sum(weight * (problem.y - centre) ** 2))
     rest = float(np.sum(weight * problem.residual(fit.theta) ** 2))
-    return 1 - rest / total, 0.5 * rest
+    return 1 - rest / total, float(problem.normal(fit.theta[None])[0][0])
 
 
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:

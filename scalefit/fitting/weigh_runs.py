@@ -5,6 +5,8 @@ Shapes as in `scalefit.fitting.hierarchy`; `rows` are the slopes of S sizes and,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -144,112 +146,104 @@ def _scale(form: _Form, lines: RunLines, levels: Side | None, first: NDArray[np.
     return found
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """Pairs of spread and misfit of each side, (2 or 4, n): their log prior (n,), the rows they explain and the variances (n, rows)."""
+
+    at: NDArray[np.intp]
+    prior: Array
+    target: Array
+    variance: Array
+    best: int
+    """The likeliest."""
+
+
+def _likely_cells(form: _Form, sides: list[Side]) -> _Cells:
+    """Return the cells of spreads that are not hopeless at the optimum of the likeliest."""
+    axes = [np.arange(n) for side in sides for n in side.log_prior.shape]
+    at = np.stack([one.ravel() for one in np.meshgrid(*axes, indexing="ij")])
+    pairs = [(side, at[2 * i], at[2 * i + 1]) for i, side in enumerate(sides)]
+    prior = np.sum([side.log_prior[spread, misfit] for side, spread, misfit in pairs], axis=0)
+    target = np.concatenate([side.groups.mean[spread] for side, spread, _ in pairs], 1)
+    variance = np.concatenate([side.variance(spread, misfit) for side, spread, misfit in pairs], 1)
+    best = len(target) // 2
+    for _ in range(2):
+        values, _ = form.best(target[best], variance[best])
+        log = prior + normal_cells(form.design(values[None]), target, variance, variance[best]).log[:, 0]
+        best = int(np.argmax(log))
+    kept = np.flatnonzero(log > log.max() - UNLIKELY)
+    return _Cells(at[:, kept], prior[kept], target[kept], variance[kept], int(np.argmax(log[kept])))
+
+
 def _shared(form: _Form, lines: RunLines, slopes: Side, levels: Side, closed: bool) -> Hierarchy:
     """Integrate over the cells of a law whose slopes depend on size by shared parameters."""
-    sides = [slopes, levels] if closed else [slopes]
-    axes = [np.arange(n) for side in sides for n in side.log_prior.shape]
-    cells = np.stack([one.ravel() for one in np.meshgrid(*axes, indexing="ij")])
-    prior = sum(side.log_prior[cells[2 * i], cells[2 * i + 1]] for i, side in enumerate(sides))
-    target = np.concatenate([side.groups.mean[cells[2 * i]] for i, side in enumerate(sides)], 1)
-    variance = np.concatenate([side.variance(cells[2 * i], cells[2 * i + 1]) for i, side in enumerate(sides)], 1)
-    # The likeliest spreads at the optimum of a middling one; what is hopeless there is hopeless everywhere.
-    middle = int(
-        np.argmax(
-            prior
-            + normal_cells(form.design(_start_values(form, target, variance)), target, variance, variance[0]).log[:, 0]
-        )
-    )
-    best, _ = form.best(target[middle], variance[middle])
-    log = prior + normal_cells(form.design(best[None]), target, variance, variance[middle]).log[:, 0]
-    kept = np.flatnonzero(log > log.max() - UNLIKELY)
-    cells, prior, target, variance = cells[:, kept], prior[kept], target[kept], variance[kept]
-    likeliest = int(np.argmax(log[kept]))
-    values, log_width, main = _grid(form, target, variance, likeliest)
-    design = form.design(values)
-    near = _likely(design, target, variance, likeliest)
-    values, log_width = values[near], log_width[near]
-    found = normal_cells(design[near], target, variance, variance[likeliest])
-    log = found.log + prior[:, None] + log_width
-    kept, weight = weights_of(log.ravel())
+    cells = _likely_cells(form, [slopes, levels] if closed else [slopes])
+    values, log_width, grids = _grid(form, cells)
+    found = normal_cells(form.design(values), cells.target, cells.variance, cells.variance[cells.best])
+    log = found.log + cells.prior[:, None]
+    likelihood = np.logaddexp.reduce(log, 0)
+    kept, weight = weights_of((log + log_width).ravel())
     n, g = np.divmod(kept, len(values))
-    likelihood = np.logaddexp.reduce(found.log + prior[:, None], 0)
-    profiles = _profiles(form, values, likelihood, main)
     spreads = np.zeros((4, len(kept)))
-    spreads[0], spreads[2] = slopes.spread[cells[0, n]], slopes.misfit[cells[1, n]]
+    spreads[0], spreads[2] = slopes.spread[cells.at[0, n]], slopes.misfit[cells.at[1, n]]
+    share = np.bincount(n, weight, len(cells.prior))
+    precision = share @ (1 / cells.variance)
+    means = (share @ (cells.target / cells.variance)) / precision
+    own, crossed = None, np.arange(len(kept))
     if closed:
-        spreads[1], spreads[3] = levels.spread[cells[2, n]], levels.misfit[cells[3, n]]
-    own = None
-    parts = (weight, values[g], found.mean[n, g], found.covariance[n, g], n)
-    if not closed:
-        own, spreads, parts = _with_levels(form, levels, spreads, parts)
-    weight, at, mean, covariance, n = parts
-    S = len(form.sizes)
-    precision, means = _pool(weight, n, target, variance)
-    if own is not None:
-        low = own[1]
-        precision = np.stack([precision, weight @ (1 / low)])
-        means = np.stack([means, (weight @ (own[0] / low)) / precision[1]])
+        spreads[1], spreads[3] = levels.spread[cells.at[2, n]], levels.misfit[cells.at[3, n]]
     else:
-        precision, means = precision.reshape(2, S), means.reshape(2, S)
+        own, at = _levels_of(form, levels, len(kept))
+        crossed = np.repeat(crossed, len(at))
+        weight = weight[crossed] * np.tile(_SHARES, len(kept))
+        spreads = spreads[:, crossed]
+        spreads[1] = np.tile(levels.spread[at], len(kept))
+        known = weight @ (1 / own[1])
+        precision, means = np.stack([precision, known]), np.stack([means, (weight @ (own[0] / own[1])) / known])
     return Hierarchy(
-        form.law,
-        lines,
-        form.sizes,
-        form.centre,
-        weight,
-        at,
-        mean,
-        covariance,
-        None,
-        own,
-        spreads,
-        precision,
-        means,
-        len(lines.params) - S,
-        float(likelihood.max()),
-        profiles,
+        law=form.law,
+        lines=lines,
+        sizes=form.sizes,
+        centre=form.centre,
+        weight=weight,
+        values=values[g][crossed],
+        coefficients=found.mean[n, g][crossed],
+        covariance=found.covariance[n, g][crossed],
+        slope=None,
+        level=own,
+        spreads=spreads,
+        precision=precision.reshape(2, -1),
+        means=means.reshape(2, -1),
+        repeats=len(lines.params) - len(form.sizes),
+        log_likelihood=float(likelihood.max()),
+        profiles=_profiles(form, values, likelihood, grids),
     )
 
 
-def _start_values(form: _Form, target: Array, variance: Array) -> Array:
-    """Return the nonlinear parameters of the optimum at a middling spread, (1, q)."""
-    at = len(target) // 2
-    return form.best(target[at], variance[at])[0][None]
-
-
-def _pool(weight: Array, n: NDArray[np.intp], target: Array, variance: Array) -> tuple[Array, Array]:
-    """Return the mean precision of rows over cells, and their mean so weighed, two of shape (rows,)."""
-    share = np.bincount(n, weight, len(target))
-    precision = share @ (1 / variance)
-    return precision, (share @ (target / variance)) / precision
-
-
-def _grid(form: _Form, target: Array, variance: Array, best: int) -> tuple[Array, Array, list[Array]]:
+def _grid(form: _Form, cells: _Cells) -> tuple[Array, Array, list[Array]]:
     """Return values of the nonlinear parameters (G, q), the logarithm of their cells' widths (G,), and each one's grid.
 
-    Each grid is coarse over its whole reach and fine about the optima of the least, the likeliest and the largest spread.
+    Each grid is coarse over its whole reach, and that of the first fine about the optima of the least, the likeliest and the
+    largest spread. Values that are hopeless at the likeliest and at the largest spread are left out.
     """
     grids = list(form.grids)
-    order = np.argsort(variance.sum(1))
-    centres = [form.best(target[at], variance[at])[0] for at in dict.fromkeys((order[0], best, order[-1]))]
-    for which, grid in enumerate(grids):
-        if which:
-            continue
-        fine = [grid]
-        for at, values in zip(dict.fromkeys((order[0], best, order[-1])), centres, strict=True):
-            fine.append(values[which] + FINE * form.width(values, which, target[at], variance[at]))
-        some = np.concatenate(fine)
-        grids[which] = np.unique(some[(some >= grid[0]) & (some <= grid[-1])])
+    if not grids:
+        return np.zeros((1, 0)), np.zeros(1), grids
+    order = np.argsort(cells.variance.sum(1))
+    fine = [grids[0]]
+    for at in dict.fromkeys((order[0], cells.best, order[-1])):
+        target, variance = cells.target[at], cells.variance[at]
+        optimum, _ = form.best(target, variance)
+        fine.append(optimum[0] + FINE * form.width(optimum, 0, target, variance))
+    some = np.concatenate(fine)
+    grids[0] = np.unique(some[(some >= grids[0][0]) & (some <= grids[0][-1])])
     values = form.product(grids)
-    widths = form.product([np.log(np.gradient(grid)) for grid in grids]).sum(1) if grids else np.zeros(1)
-    return values, widths, grids
-
-
-def _likely(design: Array, target: Array, variance: Array, best: int) -> NDArray[np.intp]:
-    """Return which designs are not hopeless at the likeliest spread or at the largest."""
-    some = [best, int(np.argmax(variance.sum(1)))]
-    log = normal_cells(design, target[some], variance[some], variance[best]).log
-    return np.flatnonzero((log > log.max(1, keepdims=True) - UNLIKELY).any(0))
+    widths = form.product([np.log(np.gradient(grid)) for grid in grids]).sum(1)
+    extremes = [cells.best, order[-1]]
+    reference = cells.variance[cells.best]
+    log = normal_cells(form.design(values), cells.target[extremes], cells.variance[extremes], reference).log
+    near = np.flatnonzero((log > log.max(1, keepdims=True) - UNLIKELY).any(0))
+    return values[near], widths[near], grids
 
 
 def _profiles(form: _Form, values: Array, log: Array, grids: list[Array]) -> dict[str, tuple[Array, Array]]:
@@ -260,27 +254,13 @@ def _profiles(form: _Form, values: Array, log: Array, grids: list[Array]) -> dic
     }
 
 
-def _with_levels(
-    form: _Form, levels: Side, spreads: Array, parts: tuple[Array, Array, Array, Array, NDArray[np.intp]]
-) -> tuple[tuple[Array, Array], Array, tuple[Array, Array, Array, Array, NDArray[np.intp]]]:
-    """Cross the cells with those of the levels, which each size has for itself, and which say nothing of slopes."""
+def _levels_of(form: _Form, levels: Side, count: int) -> tuple[tuple[Array, Array], NDArray[np.intp]]:
+    """Return mean and variance of levels that each size has for itself, `count` times, and which values of their scatter."""
     log = levels.log_prior[:, 0] + (0.0 if levels.known else _smooth(form.sizes, levels))
     share = np.exp(log - log.max())
     below = np.cumsum(share / share.sum())
-    ends = np.cumsum(_SHARES)
-    at = np.searchsorted(below, ends - _SHARES / 2).clip(0, len(below) - 1)
-    G, E = len(parts[0]), len(at)
-    crossed = (
-        np.repeat(parts[0], E) * np.tile(_SHARES, G),
-        np.repeat(parts[1], E, 0),
-        np.repeat(parts[2], E, 0),
-        np.repeat(parts[3], E, 0),
-        np.repeat(parts[4], E),
-    )
-    spreads = np.repeat(spreads, E, 1)
-    spreads[1] = np.tile(levels.spread[at], G)
-    own = np.tile(levels.groups.mean[at], (G, 1)), np.tile(levels.groups.variance[at], (G, 1))
-    return own, spreads, crossed
+    at = np.searchsorted(below, np.cumsum(_SHARES) - _SHARES / 2).clip(0, len(below) - 1)
+    return (np.tile(levels.groups.mean[at], (count, 1)), np.tile(levels.groups.variance[at], (count, 1))), at
 
 
 def _smooth(sizes: Array, levels: Side) -> Array:
@@ -321,20 +301,20 @@ def _each_size(law: Law, lines: RunLines, sizes: tuple[Array, Array, NDArray[np.
     means = np.stack([weight @ (mean / variance) for mean, variance in own]) / precision
     none = np.zeros((len(kept), 0))
     return Hierarchy(
-        law,
-        lines,
-        size,
-        centre,
-        weight,
-        none,
-        none,
-        np.zeros((len(kept), 0, 0)),
-        own[0],
-        own[1],
-        spreads,
-        precision,
-        means,
-        len(lines.params) - len(size),
-        float(np.logaddexp.reduce(log.ravel())),
-        {},
+        law=law,
+        lines=lines,
+        sizes=size,
+        centre=centre,
+        weight=weight,
+        values=none,
+        coefficients=none,
+        covariance=np.zeros((len(kept), 0, 0)),
+        slope=own[0],
+        level=own[1],
+        spreads=spreads,
+        precision=precision,
+        means=means,
+        repeats=len(lines.params) - len(size),
+        log_likelihood=float(np.logaddexp.reduce(log.ravel())),
+        profiles={},
     )

@@ -129,16 +129,20 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
     data, warnings = fit.data, []
     limit = range_end(data, params)
     beyond = score_beyond(fit, ratio) if ratio > 1.001 and len(data.resources) == 1 else None
-    unseen, folds = (0.0, 1) if is_fitted(fit, params) else leave_size_out(fit, params)
-    if not np.isfinite(unseen):
+    unseen = None if is_fitted(fit, params) else leave_size_out(fit, params)
+    if unseen is not None and not np.isfinite(unseen.error):
         warnings.append(
             f"{format_quantity(params)} was not fitted, and there are too few sizes to leave one out: how wrong the law is there is not known, and its band says nothing"
         )
 
     def columns(resource: Array) -> Columns:
-        # Few held-out sizes tell the error only roughly.
-        misfit = unseen * student(0.95, folds) / student(0.95, np.inf)
-        bands = fit.bands(params, resource, level, misfit=misfit)
+        if unseen is None:
+            bands = fit.bands(params, resource, level)
+        else:
+            # Few held-out sizes tell the error only roughly; that of a whole size is that of a new run.
+            misfit = unseen.misfit * student(0.95, unseen.folds) / student(0.95, np.inf)
+            bands = fit.bands(params, resource, level, misfit=misfit)
+            bands = bands.runs_at_least(np.full(len(bands.log), student(level, unseen.folds) * unseen.error))
         if beyond is not None:
             bands = bands.at_least(student(level, beyond.dof) * beyond.error(resource[0] / limit))
         return bands.columns()
@@ -147,29 +151,47 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
     return Road(BY_LAW, columns, warnings=warnings, beyond=words)
 
 
-def leave_size_out(fit: Fit, params: float) -> tuple[float, int]:
-    """Return a closed law's misfit at sizes that it has not seen [log10 loss], and how many predictions it rests on.
+@dataclass(frozen=True)
+class Unseen:
+    """How wrong a closed law was at sizes that it had not seen [log10 loss].
 
-    It is the root mean square of the error of a size's whole curve, each size left out in turn, beyond what the law says of
-    its own uncertainty there and of the scatter of runs. For a size beyond those fitted it is no less than on sizes that
-    were predicted from the smaller ones alone (the larger ones, for a size below): what holds between sizes may not hold
-    beyond them, and only those predictions count there. Infinite where there are too few sizes.
+    Attributes
+    ----------
+    error : float
+        Of a size's whole curve, root mean square.
+    misfit : float
+        Of it what is beyond the law's own uncertainty there and the scatter of runs.
+    folds : int
+        Predictions that it rests on.
+    """
+
+    error: float
+    misfit: float
+    folds: int
+
+
+def leave_size_out(fit: Fit, params: float) -> Unseen:
+    """Return how wrong a closed law is at sizes that it has not seen, each size left out in turn.
+
+    For a size beyond those fitted it is no less than on sizes that were predicted from the smaller ones alone (the larger
+    ones, for a size below): what holds between sizes may not hold beyond them, and only those predictions count there.
+    Infinite where there are too few sizes.
     """
     data, sizes = fit.data, fit.data.sizes
     if len(sizes) <= LEAST_SIZES:
-        return float("inf"), 1
+        return Unseen(float("inf"), float("inf"), 1)
     squares = [_left_out(fit, size, data.params != size) for size in sizes]
     outward = []
     if params > sizes[-1]:
         outward = [*(_left_out(fit, size, data.params < size) for size in sizes[LEAST_SIZES:-1]), squares[-1]]
     elif params < sizes[0]:
         outward = [squares[0], *(_left_out(fit, size, data.params > size) for size in sizes[1:-LEAST_SIZES])]
-    square = max(float(np.mean(some)) for some in (squares, outward) if some)
-    return float(np.sqrt(max(square, 0.0))), len(outward or squares)
+    error, misfit = np.max([np.mean(some, axis=0) for some in (squares, outward) if some], axis=0)
+    return Unseen(float(np.sqrt(error)), float(np.sqrt(max(misfit, 0.0))), len(outward or squares))
 
 
-def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> float:
-    """Return the squared error of a size's mean loss [log10 loss] beyond its variance by the law, fitted to some rows.
+def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the squared error of a size's mean loss [log10 loss] by the law fitted to some rows, and what is beyond its variance.
 
     Infinite where the law cannot be fitted to them.
     """
@@ -178,13 +200,13 @@ def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> float:
     try:
         without = fit_data(begun(fit), data.keep(rows), fit.specification)
     except FitError:
-        return float("inf")
+        return float("inf"), float("inf")
     resource = here.resource[:, here.present]
     log, known = without.mean_curve(size, resource)
     between = known.weight @ without.between_runs(size, resource)
     variance = float(np.mean(known.spread**2 + between / max(int(np.sum(here.runs)), 1)))
     off = float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)))
-    return off**2 - variance if np.isfinite(variance) else float("inf")
+    return off**2, off**2 - variance if np.isfinite(variance) else float("inf")
 
 
 def _beyond_words(reach: float, ratio: float) -> str:
