@@ -1,4 +1,4 @@
-"""Does k(N) saturate? Each size left out in turn, the profile of N0, and rivals without saturation."""
+"""Does k(N) saturate? Each size left out in turn, the interval of N0, and rivals without saturation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import asdict
 from record import RESOURCES, SERIES, paper_runs, save
 
 from scalefit.fitting.fit import Specification, fit_data
-from scalefit.fitting.profile import profile_interval
 from scalefit.prediction.saturation import weigh_saturation
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
@@ -16,16 +15,16 @@ OLS = Specification(noise="independent")
 
 
 def estimate(data: FitData) -> dict[str, object]:
-    """Return k_max and N0: by least squares as published, and by GLS with profile intervals."""
+    """Return k_max and N0: by least squares as published, and by the lines of runs with intervals that allow for their scatter."""
     plain, fit = fit_data("saturating", data, OLS), fit_data("saturating", data)
     found: dict[str, object] = {"status": fit.status}
     for name in ("k_max", "N0"):
-        low, high = profile_interval(fit, name)
+        own = fit.params[name]
         found[name] = {
             "least_squares": plain.params[name].value,
-            "value": fit.params[name].value,
-            "low": low,
-            "high": high,
+            "value": own.value,
+            "low": own.low,
+            "high": own.high,
         }
     return found
 

@@ -45,6 +45,8 @@ class Deviations:
         Where a run's level is, log10 X; the fitted curve's slope there; the run's size.
     repeats : int
         Runs beyond one a size.
+    known : bool
+        Whether runs say anything of their scatter; else the law has as much freedom as they have.
     """
 
     weight: Array
@@ -57,6 +59,7 @@ class Deviations:
     slope: Array
     params: Array
     repeats: int
+    known: bool
 
     def curve(self, log: Array, slopes: Array) -> Mixture:
         """Return the law's mean curve, of values (n,) and derivatives by the parameters (n, P)."""
@@ -133,11 +136,11 @@ def weigh_deviations(problem: Problem, theta: Array, normal: Array, noise: Noise
         base, error = bread * unit, unit / np.stack([slope, level])
     base = base * inflate
     departures = _Departures(own, error * inflate, np.stack([bends / slope[:, None], rises / level[:, None]]), steep)
-    weight, spreads, repeats = _weigh(problem, departures, counts)
-    if repeats == 0 and all(param.per_size for param in problem.law.params):
-        # With one run a size nothing is known of another: the size's curve is that of its run.
+    weight, spreads, repeats, known = _weigh(problem, departures, counts)
+    if not known:
+        # Nothing is known of another run: the law's curves are those of these.
         pull = 0.0 * pull
-    return Deviations(weight, spreads, base, pull, own, error, x, steep, problem.data.params, repeats)
+    return Deviations(weight, spreads, base, pull, own, error, x, steep, problem.data.params, repeats, known)
 
 
 @dataclass(frozen=True)
@@ -191,48 +194,62 @@ def _drifting(
     return bread @ meat @ bread, (pulled[:, p:] ** 2).sum(2).T
 
 
-def _weigh(problem: Problem, runs: _Departures, counts: NDArray[np.intp]) -> tuple[Array, Array, int]:
-    """Return weights and spreads of the cells, and how many runs there are beyond one a size."""
+def _weigh(problem: Problem, runs: _Departures, counts: NDArray[np.intp]) -> tuple[Array, Array, int, bool]:
+    """Return weights and spreads of the cells, how many runs there are beyond one a size, and whether they say anything."""
     use = counts >= LEAST
     params = problem.data.params[use]
     sizes, first = np.unique(params, return_index=True)
     repeats = int(use.sum() - len(sizes))
     if not use.any():
-        return np.ones(1), np.zeros((4, 1)), 0
-    own, variance = runs.own[:, use], runs.variance[:, use]
-    steep = runs.steep[use]
+        return np.ones(1), np.zeros((4, 1)), 0, False
+    own, variance, steep = runs.own[:, use], runs.variance[:, use], runs.steep[use]
     if all(param.per_size for param in problem.law.params):
         # Each size's curve goes through the middle of its runs; what is left is how they differ.
         sides = [
             make_side(own[0], variance[0], first, steep, SLOPES),
             make_side(own[1], variance[1], first, np.ones_like(steep), LEVELS),
         ]
-        log = sides[0].log_prior[:, :1] + sides[1].log_prior[:, 0]
+        log, known = sides[0].log_prior[:, :1] + sides[1].log_prior[:, 0], repeats > 0
         slopes, levels = sides[0].spread, sides[1].spread
     else:
         slopes, slope_mass = spread_prior(SLOPES, float(np.median(np.sqrt(variance[0]) / steep)))
         levels, level_mass = spread_prior(LEVELS, float(np.median(np.sqrt(variance[1]))))
-        log = slope_mass[:, None] + level_mass + _likelihood(problem, runs, use, (slopes, levels))
+        likelihood = _likelihood(problem, runs, use, (slopes, levels))
+        log, known = slope_mass[:, None] + level_mass, likelihood is not None
+        log = log if likelihood is None else log + likelihood
     kept, weight = weights_of(log.ravel())
     a, e = np.divmod(kept, len(levels))
     spreads = np.zeros((4, len(kept)))
     spreads[0], spreads[1] = slopes[a], levels[e]
-    return weight, spreads, repeats
+    return weight, spreads, repeats, known
 
 
-def _likelihood(problem: Problem, runs: _Departures, use: NDArray[np.bool_], grids: tuple[Array, Array]) -> Array:
-    """Return the restricted log-likelihood of the departures at every pair of spreads, (A, E)."""
+def _likelihood(
+    problem: Problem, runs: _Departures, use: NDArray[np.bool_], grids: tuple[Array, Array]
+) -> Array | None:
+    """Return the restricted log-likelihood of the departures at every pair of spreads, (A, E); None where it is the same."""
     slopes, levels = grids
-    P = runs.design.shape[2]
-    free = np.concatenate([np.full(problem.bound.width(p.name), p.per_size) for p in problem.law.params])
-    kept = np.ones(P, bool) if P <= MOST else ~free
     by_slope = runs.variance[0, use] + (slopes[:, None] * runs.steep[use]) ** 2
     by_level = runs.variance[1, use] + levels[:, None] ** 2
-    if P > MOST:
-        parts = (runs.design[0, use][:, kept], runs.own[0, use], by_slope)
-        return np.repeat(normal_cells(parts[0][None], parts[1][None], parts[2], parts[2][0]).log, len(levels), 1)
-    design = np.concatenate([runs.design[0, use], runs.design[1, use]])[None]
-    design = design[:, :, (design[0] != 0).any(0)]
-    target = np.concatenate([runs.own[0, use], runs.own[1, use]])[None]
+    free = np.concatenate([np.full(problem.bound.width(p.name), p.per_size) for p in problem.law.params])
+    if len(free) > MOST:
+        # Of so many sizes each takes its level; the slopes say enough.
+        design = _independent(runs.design[0, use][:, ~free], by_slope[0])
+        if design is None:
+            return None
+        log = normal_cells(design[None], runs.own[0, use][None], by_slope, by_slope[0]).log
+        return np.repeat(log, len(levels), 1)
     both = np.concatenate([np.repeat(by_slope, len(levels), 0), np.tile(by_level, (len(slopes), 1))], 1)
-    return normal_cells(design, target, both, both[0]).log.reshape(len(slopes), len(levels))
+    design = _independent(np.concatenate([runs.design[0, use], runs.design[1, use]]), both[0])
+    if design is None:
+        return None
+    target = np.concatenate([runs.own[0, use], runs.own[1, use]])[None]
+    return normal_cells(design[None], target, both, both[0]).log.reshape(len(slopes), len(levels))
+
+
+def _independent(design: Array, variance: Array) -> Array | None:
+    """Return columns that span those of a design (rows, P); None where they leave nothing of the rows."""
+    root = np.sqrt(variance)[:, None]
+    columns, size, _ = np.linalg.svd(design / root, full_matrices=False)
+    columns = columns[:, size > 1e-9 * max(size.max(initial=0.0), 1e-300)]
+    return None if columns.shape[1] >= len(design) else columns * root

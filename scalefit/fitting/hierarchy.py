@@ -113,6 +113,12 @@ class Hierarchy:
         assert slopes is not None
         return slopes[:, 0], None if offsets is None else offsets[:, 0]
 
+    @property
+    def known(self) -> bool:
+        """Whether runs say anything of their scatter; else the law has as much freedom as they have."""
+        shared = self.coefficients.shape[1] + self.values.shape[1]
+        return self.repeats > 0 if self.slope is not None else len(self.lines.params) > shared
+
     @cached_property
     def outer(self) -> Array:
         """The nonlinear parameters as the law takes them, (G, q)."""

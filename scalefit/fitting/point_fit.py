@@ -58,7 +58,8 @@ def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
             (problem, solution), whitened = plain, False
     theta = solution.theta[0]
     deviations = _weigh(bound, data, spec, theta, (noise, whitened))
-    found = judge(bound, np.arange(len(theta)), solution, bound.bounds)
+    scale = 1.0 if whitened else float(np.mean(noise.sigma**2))
+    found = judge(bound, np.arange(len(theta)), solution, bound.bounds, scale)
     if bound.law.resources == 2:
         found = judge_split(found, data)
     covariance = deviations.covariance()

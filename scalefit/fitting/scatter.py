@@ -45,11 +45,10 @@ def describe_scatter(fit: Fit) -> Scatter:
             "each run has one or two evaluations: their noise and the scatter between runs are one, and told together"
         )
         return Scatter(None, None, None, None, found.repeats, said)
-    alone = found.repeats == 0 and all(param.per_size for param in fit.law.params)
-    if alone:
+    if not found.known:
         said = (
-            "one run a size: the intervals are of these runs; how far another run would lie from them the data do not say, "
-            "and the bands of a new run assume what runs elsewhere do"
+            "the intervals are of these runs: the law has as much freedom as they have, so how far another run would lie from "
+            "them the data do not say, and the bands of a new run assume what runs elsewhere do"
         )
         return Scatter(None, None, None, None, 0, said)
     slope, level, slope_misfit, level_misfit = (_ends(found.weight, spread) for spread in found.spreads)
