@@ -102,8 +102,6 @@ class Hierarchy:
     means: Array
     repeats: int
     """Runs beyond one a size."""
-    log_likelihood: float
-    """Of the best values of the nonlinear parameters, spreads and coefficients being integrated over."""
     profiles: dict[str, tuple[Array, Array]]
     """Of each nonlinear parameter, values on its fitted scale and their log-likelihood."""
 

@@ -21,7 +21,7 @@ from scalefit.numerics.least_squares import Limits, minimise
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
-LIMITS = Limits(iterations=200, tolerance=1e-13, patient=True)
+LIMITS = Limits(iterations=200, tolerance=1e-13)
 QUICK = Limits(iterations=30, tolerance=1e-6)
 
 

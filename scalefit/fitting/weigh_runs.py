@@ -17,12 +17,11 @@ from scalefit.fitting.hierarchy import (
     UNLIKELY,
     Hierarchy,
     Side,
-    log_scaled,
     make_side,
     outer_values,
 )
 from scalefit.fitting.run_lines import RunLines
-from scalefit.laws.law import Law, LinearForm
+from scalefit.laws.law import Law
 from scalefit.numerics.linear import normal_cells
 from scalefit.numerics.mixtures import weights_of
 
@@ -31,75 +30,6 @@ FINE = np.linspace(-3.6, 3.6, 13)
 """Steps of the fine grid about an optimum, in its standard errors."""
 _SHARES = np.array([0.5, 0.35, 0.15])
 """Shares of the distribution of the scatter of levels, each of which one value stands for."""
-
-
-class _Form:
-    """The law's linear form on the sizes of a table."""
-
-    def __init__(self, law: Law, form: LinearForm, sizes: Array, centre: Array) -> None:
-        self.law, self.form, self.sizes, self.centre = law, form, sizes, centre
-        self.logs = log_scaled(law)
-        grids = form.grids(sizes)
-        self.grids = [np.log(grid) if log else grid for grid, log in zip(grids, self.logs, strict=True)]
-
-    def design(self, values: Array) -> Array:
-        """Return what slopes and (closed offsets) levels are linear in, (G, rows, c)."""
-        slopes, offsets = self.form.columns(self.sizes, outer_values(self.law, values))
-        assert slopes is not None
-        return slopes if offsets is None else np.concatenate([slopes, offsets - slopes * self.centre[:, None]], 1)
-
-    def product(self, grids: list[Array]) -> Array:
-        """Return all combinations of values of the nonlinear parameters, (G, q)."""
-        if not grids:
-            return np.zeros((1, 0))
-        return np.stack([one.ravel() for one in np.meshgrid(*grids, indexing="ij")], -1)
-
-    def best(self, target: Array, variance: Array) -> tuple[Array, Array]:
-        """Return the nonlinear parameters (q,) of least squares, and its slopes (S,)."""
-        values = self.product(self.grids)
-        design = self.design(values)
-        at = int(np.argmax(self._fit(design, target, variance)))
-        values = values[at]
-        for which in range(len(values)):
-            values = self._refine(values, which, target, variance)
-        design = self.design(values[None])
-        mean = normal_cells(design, target[None], variance[None], variance).mean[0, 0]
-        return values, (design[0] @ mean)[: len(self.sizes)]
-
-    def _fit(self, design: Array, target: Array, variance: Array) -> Array:
-        """Return minus half the weighted sum of squares that each design leaves, (G,)."""
-        weight = 1 / variance
-        found = normal_cells(design, target[None], variance[None], variance)
-        rest = target - (design @ found.mean[0][..., None])[..., 0]
-        return np.asarray(-0.5 * (weight * rest**2).sum(1))
-
-    def _line(self, values: Array, which: int, at: Array) -> Array:
-        some = np.repeat(values[None], len(at), 0)
-        some[:, which] = at
-        return some
-
-    def _refine(self, values: Array, which: int, target: Array, variance: Array) -> Array:
-        """Return the values with one of them at its optimum, the cell of the grid being narrowed."""
-        grid = self.grids[which]
-        near = int(np.argmin(np.abs(grid - values[which])))
-        low, high = grid[max(near - 1, 0)], grid[min(near + 1, len(grid) - 1)]
-        for _ in range(4):
-            some = np.linspace(low, high, 9)
-            fit = self._fit(self.design(self._line(values, which, some)), target, variance)
-            top = int(np.argmax(fit))
-            low, high = some[max(top - 1, 0)], some[min(top + 1, 8)]
-        return self._line(values, which, some[[top]])[0]
-
-    def width(self, values: Array, which: int, target: Array, variance: Array) -> float:
-        """Return the standard error of a nonlinear parameter by the curvature at its optimum, no wider than its grid."""
-        grid = self.grids[which]
-        step = 0.02 * (grid[1] - grid[0])
-        fit = self._fit(
-            self.design(self._line(values, which, values[which] + step * np.arange(-1, 2))), target, variance
-        )
-        curvature = -(fit[0] - 2 * fit[1] + fit[2]) / step**2
-        most = (grid[-1] - grid[0]) / 8
-        return float(min(1 / np.sqrt(curvature), most)) if curvature > 1 / most**2 else float(most)
 
 
 def weigh_runs(law: Law, lines: RunLines) -> Hierarchy:
@@ -112,25 +42,81 @@ def weigh_runs(law: Law, lines: RunLines) -> Hierarchy:
     lines : RunLines
         By size, ascending.
     """
-    assert law.linear is not None
-    sizes, first = np.unique(lines.params, return_index=True)
-    counts = np.diff(np.append(first, len(lines.params)))
-    centre = np.add.reduceat(lines.centre, first) / counts
-    rough = np.repeat(np.add.reduceat(lines.slope, first) / counts, counts)
-    # A run's level is moved to its size's centre; how wrong the slope is with which it moves is added.
-    off = lines.centre - np.repeat(centre, counts)
-    level, level_variance = lines.level - rough * off, lines.level_variance + off**2 * lines.slope_variance
-    levels = make_side(level, level_variance, first, np.ones(len(level)), LEVELS)
-    slopes, offsets = law.linear.columns(sizes[:1], np.ones((1, len(law.linear.nonlinear))))
-    if slopes is None:
-        return _each_size(law, lines, (sizes, centre, first), levels)
-    form = _Form(law, law.linear, sizes, centre)
-    closed = offsets is not None
-    scale = np.repeat(_scale(form, lines, levels if closed else None, first), counts)
-    return _shared(form, lines, make_side(lines.slope, lines.slope_variance, first, scale, SLOPES), levels, closed)
+    sides = _Sides(law, lines)
+    if sides.form is None:
+        return _each_size(law, lines, sides)
+    return _shared(sides.form, lines, sides)
 
 
-def _scale(form: _Form, lines: RunLines, levels: Side | None, first: NDArray[np.intp]) -> Array:
+@dataclass(frozen=True)
+class Likeliest:
+    """A law at its best, the scatter of runs being integrated over only for its likelihood.
+
+    Attributes
+    ----------
+    values, coefficients : ndarray, shape (q,) and (c,)
+        Nonlinear parameters as the law takes them, and what it is linear in.
+    log_likelihood : float
+    """
+
+    law: Law
+    values: Array
+    coefficients: Array
+    log_likelihood: float
+
+    def curve(self, params: float, x: Array) -> Array:
+        """Return log10 L of a size at log10 X (n,), for a closed offset."""
+        assert self.law.linear is not None
+        slopes, offsets = self.law.linear.columns(np.array([params]), self.values[None])
+        assert slopes is not None
+        assert offsets is not None
+        return np.asarray(offsets[0, 0] @ self.coefficients - (slopes[0, 0] @ self.coefficients) * x)
+
+
+def find_likeliest(law: Law, lines: RunLines) -> Likeliest:
+    """Return a law whose slopes depend on size at its best for lines of runs, without what `weigh_runs` says beside."""
+    sides = _Sides(law, lines)
+    form = sides.form
+    assert form is not None
+    cells = _likely_cells(form, sides.rows)
+    target, variance = cells.target[[cells.best]], cells.variance[[cells.best]]
+    values = form.best(target[0], variance[0])
+    design = form.design(values[None])
+    found = normal_cells(design, cells.target, cells.variance, variance[0])
+    log = float(np.logaddexp.reduce(found.log[:, 0] + cells.prior))
+    return Likeliest(law, outer_values(law, values), found.mean[cells.best, 0], log)
+
+
+class _Sides:
+    """Slopes and levels of runs by size, and the law's form where it has one for the slopes of all sizes."""
+
+    def __init__(self, law: Law, lines: RunLines) -> None:
+        assert law.linear is not None
+        self.sizes, self.first = np.unique(lines.params, return_index=True)
+        counts = np.diff(np.append(self.first, len(lines.params)))
+        self.centre = np.add.reduceat(lines.centre, self.first) / counts
+        rough = np.repeat(np.add.reduceat(lines.slope, self.first) / counts, counts)
+        # A run's level is moved to its size's centre; how wrong the slope is with which it moves is added.
+        off = lines.centre - np.repeat(self.centre, counts)
+        level, variance = lines.level - rough * off, lines.level_variance + off**2 * lines.slope_variance
+        self.levels = make_side(level, variance, self.first, np.ones(len(level)), LEVELS)
+        slopes, offsets = law.linear.columns(self.sizes[:1], np.ones((1, len(law.linear.nonlinear))))
+        self.closed = offsets is not None
+        self.form = None if slopes is None else LinearRows(law, law.linear, self.sizes, self.centre)
+        if self.form is None:
+            scale = np.abs(np.add.reduceat(lines.slope, self.first) / counts)
+            scale = np.maximum(scale, 0.05 * scale.max() + 1e-12)
+        else:
+            scale = _scale(self.form, lines, self.levels if self.closed else None, self.first)
+        self.slopes = make_side(lines.slope, lines.slope_variance, self.first, np.repeat(scale, counts), SLOPES)
+
+    @property
+    def rows(self) -> list[Side]:
+        """What the form explains."""
+        return [self.slopes, self.levels] if self.closed else [self.slopes]
+
+
+def _scale(form: LinearRows, lines: RunLines, levels: Side | None, first: NDArray[np.intp]) -> Array:
     """Return the law's slope at each size, to which the scatter of slopes is relative; at least a 20th of the largest."""
     counts = np.diff(np.append(first, len(lines.params)))
     target = np.add.reduceat(lines.slope, first) / counts
@@ -141,7 +127,7 @@ def _scale(form: _Form, lines: RunLines, levels: Side | None, first: NDArray[np.
         y, V = target, variance + (REFERENCE * found) ** 2 / counts
         if levels is not None:
             y, V = np.append(y, levels.groups.mean[more]), np.append(V, levels.groups.variance[more])
-        _, slope = form.best(y, V)
+        slope = form.slopes(form.near(y, V), y, V)
         found = np.maximum(np.abs(slope), 0.05 * np.abs(slope).max() + 1e-12)
     return found
 
@@ -158,7 +144,7 @@ class _Cells:
     """The likeliest."""
 
 
-def _likely_cells(form: _Form, sides: list[Side]) -> _Cells:
+def _likely_cells(form: LinearRows, sides: list[Side]) -> _Cells:
     """Return the cells of spreads that are not hopeless at the optimum of the likeliest."""
     axes = [np.arange(n) for side in sides for n in side.log_prior.shape]
     at = np.stack([one.ravel() for one in np.meshgrid(*axes, indexing="ij")])
@@ -168,16 +154,16 @@ def _likely_cells(form: _Form, sides: list[Side]) -> _Cells:
     variance = np.concatenate([side.variance(spread, misfit) for side, spread, misfit in pairs], 1)
     best = len(target) // 2
     for _ in range(2):
-        values, _ = form.best(target[best], variance[best])
+        values = form.near(target[best], variance[best])
         log = prior + normal_cells(form.design(values[None]), target, variance, variance[best]).log[:, 0]
         best = int(np.argmax(log))
     kept = np.flatnonzero(log > log.max() - UNLIKELY)
     return _Cells(at[:, kept], prior[kept], target[kept], variance[kept], int(np.argmax(log[kept])))
 
 
-def _shared(form: _Form, lines: RunLines, slopes: Side, levels: Side, closed: bool) -> Hierarchy:
+def _shared(form: LinearRows, lines: RunLines, sides: _Sides) -> Hierarchy:
     """Integrate over the cells of a law whose slopes depend on size by shared parameters."""
-    cells = _likely_cells(form, [slopes, levels] if closed else [slopes])
+    slopes, levels, cells = sides.slopes, sides.levels, _likely_cells(form, sides.rows)
     values, log_width, grids = _grid(form, cells)
     found = normal_cells(form.design(values), cells.target, cells.variance, cells.variance[cells.best])
     log = found.log + cells.prior[:, None]
@@ -190,7 +176,7 @@ def _shared(form: _Form, lines: RunLines, slopes: Side, levels: Side, closed: bo
     precision = share @ (1 / cells.variance)
     means = (share @ (cells.target / cells.variance)) / precision
     own, crossed = None, np.arange(len(kept))
-    if closed:
+    if sides.closed:
         spreads[1], spreads[3] = levels.spread[cells.at[2, n]], levels.misfit[cells.at[3, n]]
     else:
         own, at = _levels_of(form, levels, len(kept))
@@ -215,12 +201,11 @@ def _shared(form: _Form, lines: RunLines, slopes: Side, levels: Side, closed: bo
         precision=precision.reshape(2, -1),
         means=means.reshape(2, -1),
         repeats=len(lines.params) - len(form.sizes),
-        log_likelihood=float(likelihood.max()),
         profiles=_profiles(form, values, likelihood, grids),
     )
 
 
-def _grid(form: _Form, cells: _Cells) -> tuple[Array, Array, list[Array]]:
+def _grid(form: LinearRows, cells: _Cells) -> tuple[Array, Array, list[Array]]:
     """Return values of the nonlinear parameters (G, q), the logarithm of their cells' widths (G,), and each one's grid.
 
     Each grid is coarse over its whole reach, and that of the first fine about the optima of the least, the likeliest and the
@@ -233,7 +218,7 @@ def _grid(form: _Form, cells: _Cells) -> tuple[Array, Array, list[Array]]:
     fine = [grids[0]]
     for at in dict.fromkeys((order[0], cells.best, order[-1])):
         target, variance = cells.target[at], cells.variance[at]
-        optimum, _ = form.best(target, variance)
+        optimum = form.best(target, variance)
         fine.append(optimum[0] + FINE * form.width(optimum, 0, target, variance))
     some = np.concatenate(fine)
     grids[0] = np.unique(some[(some >= grids[0][0]) & (some <= grids[0][-1])])
@@ -246,7 +231,7 @@ def _grid(form: _Form, cells: _Cells) -> tuple[Array, Array, list[Array]]:
     return values[near], widths[near], grids
 
 
-def _profiles(form: _Form, values: Array, log: Array, grids: list[Array]) -> dict[str, tuple[Array, Array]]:
+def _profiles(form: LinearRows, values: Array, log: Array, grids: list[Array]) -> dict[str, tuple[Array, Array]]:
     """Return the values of each nonlinear parameter, and the largest log-likelihood (of G) at each."""
     return {
         name: (grids[which], np.array([log[values[:, which] == value].max(initial=-np.inf) for value in grids[which]]))
@@ -254,7 +239,7 @@ def _profiles(form: _Form, values: Array, log: Array, grids: list[Array]) -> dic
     }
 
 
-def _levels_of(form: _Form, levels: Side, count: int) -> tuple[tuple[Array, Array], NDArray[np.intp]]:
+def _levels_of(form: LinearRows, levels: Side, count: int) -> tuple[tuple[Array, Array], NDArray[np.intp]]:
     """Return mean and variance of levels that each size has for itself, `count` times, and which values of their scatter."""
     log = levels.log_prior[:, 0] + (0.0 if levels.known else _smooth(form.sizes, levels))
     share = np.exp(log - log.max())
@@ -275,18 +260,9 @@ def _smooth(sizes: Array, levels: Side) -> Array:
     return normal_cells(design, levels.groups.mean, variance, variance[0]).log[:, 0]
 
 
-def _each_size(law: Law, lines: RunLines, sizes: tuple[Array, Array, NDArray[np.intp]], levels: Side) -> Hierarchy:
+def _each_size(law: Law, lines: RunLines, sides: _Sides) -> Hierarchy:
     """Return the mixture of a law that leaves slope and level to each size."""
-    size, centre, first = sizes
-    counts = np.diff(np.append(first, len(lines.params)))
-    rough = np.abs(np.add.reduceat(lines.slope, first) / counts)
-    slopes = make_side(
-        lines.slope,
-        lines.slope_variance,
-        first,
-        np.repeat(np.maximum(rough, 0.05 * rough.max() + 1e-12), counts),
-        SLOPES,
-    )
+    slopes, levels, size = sides.slopes, sides.levels, sides.sizes
     log = slopes.log_prior[:, :1] + levels.log_prior[:, 0]
     kept, weight = weights_of(log.ravel())
     a, e = np.divmod(kept, len(levels.spread))
@@ -304,7 +280,7 @@ def _each_size(law: Law, lines: RunLines, sizes: tuple[Array, Array, NDArray[np.
         law=law,
         lines=lines,
         sizes=size,
-        centre=centre,
+        centre=sides.centre,
         weight=weight,
         values=none,
         coefficients=none,
@@ -315,6 +291,5 @@ def _each_size(law: Law, lines: RunLines, sizes: tuple[Array, Array, NDArray[np.
         precision=precision,
         means=means,
         repeats=len(lines.params) - len(size),
-        log_likelihood=float(np.logaddexp.reduce(log.ravel())),
         profiles={},
     )

@@ -9,7 +9,7 @@ import numpy as np
 from scalefit.fitting.binding import law_resource, own_unit
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.hierarchy import Hierarchy
-from scalefit.fitting.weigh_runs import weigh_runs
+from scalefit.fitting.weigh_runs import find_likeliest
 from scalefit.laws import get_law
 from scalefit.units import format_quantity
 
@@ -63,21 +63,19 @@ def weigh_saturation(fit: Fit) -> Saturation:
             # A closed law sees compute per parameter: the same line, its centre elsewhere.
             part = replace(below, centre=below.centre - own_unit(law, data, below.params))
             x = np.log10(law_resource(law, data, X, np.full(X.shape[1], top))[0])
-            log = weigh_runs(law, part).curve(top, x).centre
+            log = find_likeliest(law, part).curve(top, x)
             held_out[name] = float(np.sqrt(np.mean((10.0**log - loss) ** 2)))
-        smaller = weigh_runs(fit.law, below)
-        without = float(np.exp(smaller.values[int(np.argmax(smaller.weight)), 0]))
-    criterion = {
-        name: 2 * (found.log_likelihood - weigh_runs(get_law(name), found.lines).log_likelihood) for name in RIVALS
-    }
+        without = float(find_likeliest(fit.law, below).values[0])
+    best = find_likeliest(fit.law, found.lines).log_likelihood
+    criterion = {name: 2 * (best - find_likeliest(get_law(name), found.lines).log_likelihood) for name in RIVALS}
     saturates = min(criterion.values()) > 6
     grows = min(criterion.values()) < -6
     bounded = np.isfinite(N0[1]) and N0[1] < top
-    best = min(held_out, key=lambda name: held_out[name]) if held_out else "saturating-linear"
+    ahead = min(held_out, key=lambda name: held_out[name]) if held_out else "saturating-linear"
     verdict = "undecided"
-    if saturates and bounded and best.startswith("saturating"):
+    if saturates and bounded and ahead.startswith("saturating"):
         verdict = "saturating"
-    elif grows and not best.startswith("saturating"):
+    elif grows and not ahead.startswith("saturating"):
         verdict = "growing"
     scores = ", ".join(f"{name.split('-')[0]} {value:.3f}" for name, value in held_out.items())
     upper = format_quantity(N0[1]) if np.isfinite(N0[1]) else "no upper limit"
