@@ -20,6 +20,7 @@ from scalefit.fitting.hierarchy import (
     make_side,
     outer_values,
 )
+from scalefit.fitting.linear_rows import LinearRows
 from scalefit.fitting.run_lines import RunLines
 from scalefit.laws.law import Law
 from scalefit.numerics.linear import normal_cells
