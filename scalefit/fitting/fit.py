@@ -66,7 +66,8 @@ class Fit:
     cost : float
         Half the weighted sum of squares of the points about the law, or Huber's.
     dof : float
-        Slopes and levels of runs beyond the parameters; of laws that are no lines, evaluations.
+        Slopes and levels of runs beyond the parameters; of runs of one or two evaluations, runs; independent evaluations
+        only where the law has as much freedom as the runs.
     """
 
     law: Law
@@ -294,7 +295,7 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     if rows is None:
         points = fit_points(bound, data.each, spec)
         theta, found, noise, evidence = points.theta, points.judgement, points.noise, points.deviations
-        dof = max(float(data.each.points - len(theta)), 1.0)
+        dof = points.dof
     else:
         lines = fit_lines(bound, data.each if rows.all() else data.each.keep(rows), spec)
         theta, found, evidence, dof = lines.theta, lines.judgement, lines.hierarchy, lines.dof

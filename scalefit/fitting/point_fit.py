@@ -16,7 +16,7 @@ from scalefit.fitting.run_lines import LEAST
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
 from scalefit.fitting.status import Judgement, judge, judge_split
-from scalefit.numerics.ar1 import DRIFT, Noise
+from scalefit.numerics.ar1 import DRIFT, Noise, effective_points
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
@@ -24,12 +24,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PointFit:
-    """Parameters (P,) on the fitted scale, what they are worth, the noise of each run's evaluations, and how runs depart."""
+    """Parameters (P,) on the fitted scale, what they are worth, each run's noise, how runs depart, degrees of freedom."""
 
     theta: Array
     judgement: Judgement
     noise: Noise
     deviations: Deviations
+    dof: float
 
 
 def make_problem(
@@ -66,7 +67,20 @@ def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
     lost = np.isinf(np.diag(found.covariance)) | (np.diag(covariance) < 0)
     covariance = np.where(lost[:, None] | lost, 0.0, covariance)
     covariance[lost, lost] = np.inf
-    return PointFit(theta, replace(found, covariance=covariance), noise, deviations)
+    dof = _degrees_of_freedom(data, noise, deviations, len(theta))
+    return PointFit(theta, replace(found, covariance=covariance), noise, deviations, dof)
+
+
+def _degrees_of_freedom(data: FitData, noise: Noise, deviations: Deviations, count: int) -> float:
+    """Return what there is beyond `count` parameters: runs, of longer runs their slopes and levels, or else evaluations."""
+    lengths = data.present.sum(1)
+    if (lengths < LEAST).all():
+        units = float(len(lengths))
+    elif deviations.known:
+        units = 2.0 * float(np.sum(lengths >= LEAST))
+    else:
+        units = effective_points(data.present, noise.rho)
+    return max(units - count, 1.0)
 
 
 def weigh_points(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Deviations:
