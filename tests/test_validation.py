@@ -6,11 +6,12 @@ import pytest
 
 import scalefit as sf
 from scalefit.errors import FitError
-from scalefit.prediction.crossval import cross_validate_data, score
+from scalefit.prediction.crossval import cross_validate_data
 from scalefit.prediction.ensemble import average_offsets, first_points
 from scalefit.prediction.holdouts import across_sizes, slopes, within_runs
 from scalefit.prediction.predict import predict_size
 from scalefit.prediction.saturation import weigh_saturation
+from scalefit.prediction.scores import score
 from scalefit.table.prepare import prepare
 from tests.conftest import SIZES
 

@@ -8,8 +8,9 @@ import numpy as np
 from record import RESOURCES, SERIES, paper_runs, published, save
 
 from scalefit.fitting.fit import Specification, fit_data
-from scalefit.prediction.crossval import cross_validate_data, score
+from scalefit.prediction.crossval import cross_validate_data
 from scalefit.prediction.holdouts import across_sizes, slopes, within_runs
+from scalefit.prediction.scores import score
 from scalefit.table.prepare import FitData, prepare
 
 OLS = Specification(noise="independent")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,8 @@ from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SHARES = ("cover50", "cover95", "run95")
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +58,7 @@ def crossval(
     found = cross_validate(
         open_runs(runs, size=size), law or AVERAGE, x, mode, parse_where(where), points=points, share=share
     )
-    left_out = [f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()]
+    left_out = _said(found)
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)
         return
@@ -66,6 +68,7 @@ def crossval(
         "end_bias": "end bias",
         "cover50": "in 50 %",
         "cover95": "in 95 %",
+        "run95": "run in 95 %",
         "rmse_nearest_size": "nearest size",
         "rmse_last_value": "last value",
         "rmse_own_power": "own power law",
@@ -76,17 +79,32 @@ def crossval(
     print("\n".join(left_out), end="\n" if left_out else "")
 
 
+def _said(found: pd.DataFrame) -> list[str]:
+    """Return how sizes were held out where that is not one by one, and what could not be answered."""
+    return [
+        *found.attrs["notes"],
+        *(f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()),
+    ]
+
+
 def _print(part: pd.DataFrame, names: dict[str, str]) -> None:
     shown = [name for name in names if name in part and part[name].notna().any()]
     rows = [["size held out", *(names[name] for name in shown)]]
     for _, row in part.iterrows():
         rows.append(
             [
-                format_quantity(row["params"]),
-                *(f"{row[name]:.0%}" if name.startswith("cover") else f"{row[name]:.4f}" for name in shown),
+                _size(row),
+                *(f"{row[name]:.0%}" if name in SHARES else f"{row[name]:.4f}" for name in shown),
             ]
         )
     print_table(rows)
+
+
+def _size(row: pd.Series[Any]) -> str:
+    """Return the size of a row, or the first and the last of a group."""
+    last = row.get("params_high", row["params"])
+    first = format_quantity(row["params"])
+    return first if last == row["params"] else f"{first} to {format_quantity(last)}"
 
 
 def compare(
@@ -103,7 +121,7 @@ def compare(
     from scalefit.prediction.crossval import compare_series
 
     found = compare_series(open_runs(runs, size=size), tuple(law or ()), x, parse_where(where))
-    left_out = [f"{name}: not answered: {why}" for name, why in found.attrs["unanswered"].items()]
+    left_out = _said(found)
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)
         return

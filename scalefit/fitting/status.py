@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.binding import BoundLaw
+from scalefit.laws.law import Law
 from scalefit.numerics.least_squares import Solution
 from scalefit.numerics.linear import NOTHING
 from scalefit.table.prepare import FitData
@@ -17,6 +18,8 @@ from scalefit.units import format_quantity
 Array = NDArray[np.float64]
 ENDLESS = 300.0
 """Standard error of a logarithm from which its interval has no ends."""
+CHINCHILLA = 5
+"""Parameters of `chinchilla`."""
 APART = 0.05
 """Spread of C about a line in D that tells their effects apart [decades]."""
 DRIFT_WORDS = (
@@ -44,7 +47,8 @@ def refuse_hopeless(bound: BoundLaw, data: FitData) -> None:
         )
     if data.points < len(bound.names):
         raise FitError(
-            f"series {data.series!r}: {data.points} points for the {len(bound.names)} parameters of {law.name!r}. Give more evaluations or a smaller law."
+            f"series {data.series!r}: {data.points} points for the {len(bound.names)} parameters of {law.name!r}. Give more "
+            f"evaluations or a smaller law{_smaller(law, data)}."
         )
     shared = [p.name for p in law.params if not p.per_size and p.name != "X_bend"]
     if shared and len(data.sizes) < 2:
@@ -57,6 +61,12 @@ def refuse_hopeless(bound: BoundLaw, data: FitData) -> None:
         raise FitError(
             f"series {data.series!r}: the loss is {loss[0]:g} everywhere; nothing can be learnt from a constant curve. Check the 'loss' column."
         )
+
+
+def _smaller(law: Law, data: FitData) -> str:
+    """Name a law that shares all of its parameters between sizes, where one has parameters of each of many sizes."""
+    fits = law.per_size and law.resources == 1 and min(data.points, len(data.sizes)) > CHINCHILLA
+    return ": 'chinchilla', in size and resource, has five for all sizes" if fits else ""
 
 
 def judge(

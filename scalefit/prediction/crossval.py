@@ -14,12 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.bands import Bands
-from scalefit.fitting.fit import Fit, Specification, fit_data
+from scalefit.fitting.fit import Specification, fit_data
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
 from scalefit.laws.law import Law
-from scalefit.numerics.intervals import loss_ends, student
-from scalefit.prediction.ensemble import LEAST_SIZES, Anchor, average_offsets, first_points
+from scalefit.prediction.ensemble import LEAST_SIZES, Anchor
+from scalefit.prediction.groups import GROUPS, MANY, group_sizes
+from scalefit.prediction.scores import LEVELS, of_evaluations, score, score_held_out
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.prepare import FitData, Prepared, prepare
 
@@ -27,92 +27,9 @@ Array = NDArray[np.float64]
 MODES = ("zero-shot", "anchored", "prefix")
 AVERAGE = "average"
 """The name of the default: closed offsets averaged by held-out score."""
+ONE_OUT, TWO_OUT = "leave one out", "leave largest two out"
+"""Names of folds."""
 PLAIN = Specification(noise="independent")
-LEVELS = (0.5, 0.95)
-"""Of the bands whose coverage is scored."""
-
-
-def score(predicted: Array, loss: Array, bands: Mapping[str, tuple[Array, Array]] | None = None) -> dict[str, float]:
-    """Return RMSE, R² within the size, bias of the last tenth and coverage; arrays of shape (n,)."""
-    error = predicted - loss
-    tenth = max(len(loss) // 10, 1)
-    spread = float(np.sum((loss - loss.mean()) ** 2))
-    found = {
-        "rmse": float(np.sqrt(np.mean(error**2))),
-        "r2": 1 - float(np.sum(error**2)) / spread if spread > 0 else float("nan"),
-        "end_bias": float(error[-tenth:].mean()),
-    }
-    for name, (low, high) in (bands or {}).items():
-        found[name] = float(np.mean((loss >= low) & (loss <= high)))
-    return found
-
-
-def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | None) -> dict[str, Array]:
-    """Return what needs no law of size: last value, nearest size's curve, own power law; each (n,) loss."""
-    found = {}
-    sizes = train.sizes
-    nearest_size = sizes[np.argmin(np.abs(np.log(sizes / params)))]
-    near = train.keep(train.params == nearest_size)
-    order = np.argsort(near.resource[0][near.present])
-    x, y = near.resource[0][near.present][order], near.loss[near.present][order]
-    scale = params / nearest_size if train.resources == ("flops",) else 1.0
-    found["nearest_size"] = np.asarray(np.interp(np.log(resource[0] / scale), np.log(x), y))
-    if anchor is not None and len(anchor.loss):
-        found["last_value"] = np.full(resource.shape[1], anchor.loss[-1])
-        if len(anchor.loss) > 2:
-            line = np.polyfit(np.log10(anchor.resource[0]), np.log10(np.maximum(anchor.loss, 1e-4)), 1)
-            found["own_power"] = 10.0 ** np.polyval(line, np.log10(resource[0]))
-    return found
-
-
-def cover(ends: Mapping[float, tuple[Array, Array]]) -> dict[str, tuple[Array, Array]]:
-    """Return intervals by level as `score` takes them, named cover50, cover95."""
-    return {f"cover{int(100 * level)}": pair for level, pair in ends.items()}
-
-
-def _of_evaluations(bands: Mapping[float, Bands]) -> dict[str, tuple[Array, Array]]:
-    """Return the bands of one evaluation by level, as losses."""
-    return cover({level: (10.0**one.eval_low, 10.0**one.eval_high) for level, one in bands.items()})
-
-
-def _held_out_size(law: Law | None, train: FitData, here: FitData, size: float, points: int) -> dict[str, Any] | None:
-    """Predict one size from the others, its first `points` as an anchor where asked; only what is unseen is scored."""
-    anchor = first_points(here, size, points) if points else None
-    present = here.present.copy()
-    present[:, :points] = False
-    if not present.any():
-        return None
-    resource, loss = here.resource[:, present], here.loss[present]
-    if law is None:
-        ensemble = average_offsets(train, anchor_points=points)
-        found = {level: ensemble.predict(size, resource, level=level, anchor=anchor) for level in LEVELS}
-        predicted = found[0.95]["loss"]
-        bands = cover({level: (value["eval_low"], value["eval_high"]) for level, value in found.items()})
-    else:
-        fit = fit_data(law, train)
-        predicted, bands = _by_law(fit, size, resource, anchor)
-    row: dict[str, Any] = score(predicted, loss, bands)
-    for name, curve in baselines(train, size, resource, anchor).items():
-        row[f"rmse_{name}"] = score(curve, loss)["rmse"]
-    return row
-
-
-def _by_law(
-    fit: Fit, size: float, resource: Array, anchor: Anchor | None
-) -> tuple[Array, dict[str, tuple[Array, Array]]]:
-    """Return a law's losses at a size, moved onto the anchor where there is one, and the bands of an evaluation."""
-    if anchor is None:
-        bands = {level: fit.bands(size, resource, level) for level in LEVELS}
-        return 10.0 ** bands[0.95].log, _of_evaluations(bands)
-    log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
-    there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
-    log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
-    # What moves the whole curve is settled by the anchor.
-    J = J - at.mean(0)
-    variance = np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 0.0), J)
-    half = np.sqrt(variance + fit.evaluation_noise(size, log))
-    ends = {level: loss_ends(log, student(level, fit.dof) * half) for level in LEVELS}
-    return 10.0**log, cover(ends)
 
 
 def cross_validate_data(
@@ -136,23 +53,32 @@ def cross_validate_data(
         )
     rows = []
     points = points if mode == "anchored" else 0
-    for fold, size, train in _folds(data, LEAST_SIZES + 1 + (chosen is None)):
-        row = _held_out_size(chosen, train, data.keep(data.params == size), size, points)
+    for fold, sizes, train in _folds(data, LEAST_SIZES + 1 + (chosen is None)):
+        row = score_held_out(chosen, train, data, sizes, points)
         if row is not None:
-            rows.append({"series": data.series, "law": law, "mode": mode, "fold": fold, "params": size, **row})
+            about = {"series": data.series, "law": law, "mode": mode, "fold": fold}
+            rows.append({**about, "params": float(sizes[0]), "params_high": float(sizes[-1]), **row})
     if not rows:
         raise FitError(f"series {data.series!r}: no run is longer than the {points} anchor points; lower --points.")
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    if (found["params"] == found["params_high"]).all():
+        return found.drop(columns="params_high")
+    found.attrs["notes"] = [
+        f"{data.name}: {len(data.sizes)} sizes are held out in {GROUPS} groups of neighbours, a row each; r2 is within the group"
+    ]
+    return found
 
 
-def _folds(data: FitData, least: int) -> Iterator[tuple[str, float, FitData]]:
-    """Yield each size with the others to fit, then the two largest with those below both where there are more than `least`."""
-    for size in data.sizes:
-        yield "leave one out", float(size), data.keep(data.params != size)
-    if len(data.sizes) > least:
-        below = data.keep(data.params < data.sizes[-2])
-        for size in data.sizes[-2:]:
-            yield "leave largest two out", float(size), below
+def _folds(data: FitData, least: int) -> Iterator[tuple[str, Array, FitData]]:
+    """Yield each size (or group of neighbours) with the others to fit, then the two largest with those below both where there are more than `least`."""
+    groups = group_sizes(data.sizes, MANY)
+    fold = ONE_OUT if len(groups) == len(data.sizes) else "leave one group out"
+    for sizes in groups:
+        yield fold, sizes, data.keep(~np.isin(data.params, sizes))
+    if len(groups) > least:
+        below = data.keep(data.params < groups[-2][0])
+        for sizes in groups[-2:]:
+            yield TWO_OUT, sizes, below
 
 
 def _chosen(law: Law | str) -> Law | None:
@@ -177,7 +103,7 @@ def _prefix(data: FitData, law: Law, share: float) -> pd.DataFrame:
         if len(loss) < 3:
             continue
         bands = {level: fit.run_bands(i, resource, level) for level in LEVELS}
-        row: dict[str, Any] = score(10.0 ** bands[0.95].log, loss, _of_evaluations(bands))
+        row: dict[str, Any] = score(10.0 ** bands[0.95].log, loss, of_evaluations(bands))
         begin = train.present[i]
         anchor = Anchor(float(size), data.resource[:, i, begin], data.loss[i, begin])
         row["rmse_last_value"] = score(np.full(len(loss), anchor.loss[-1]), loss)["rmse"]
@@ -236,8 +162,11 @@ def cross_validate(
     Returns
     -------
     pandas.DataFrame
-        One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (of one
-        evaluation of a new run; in prefix mode, of the run itself), and the baselines' rmse. What cannot be answered is in `attrs["unanswered"]`, by name.
+        One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (what share of the evaluations
+        lies in the band of one evaluation of a new run; in prefix mode, of the run itself), run95 (zero-shot: what share
+        of the held-out runs' own lines lies in the 95 % band of a new run), and the baselines' rmse. Beyond 30 sizes
+        neighbours are held out together, `params` to `params_high`, and `attrs["notes"]` says so. What cannot be answered
+        is in `attrs["unanswered"]`, by name.
     """
     prepared = prepare(as_runs(runs, size=size), x, where)
     return _each(prepared, lambda data: cross_validate_data(data, law, mode, points=points, share=share))
@@ -265,6 +194,7 @@ def _each(prepared: Prepared, ask: Callable[[FitData], pd.DataFrame]) -> pd.Data
     if not tables:
         raise next(iter(errors.values()))
     found = pd.concat(tables, ignore_index=True)
+    found.attrs["notes"] = [note for table in tables for note in table.attrs.get("notes", ())]
     found.attrs["unanswered"] = {**{name: str(error) for name, error in errors.items()}, **prepared.unanswered}
     return found
 
@@ -281,7 +211,7 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
     rows = []
     for name in names:
         folds = cross_validate_data(data, name, "zero-shot")
-        one = folds[folds["fold"] == "leave one out"]
+        one = folds[folds["fold"] != TWO_OUT]
         row: dict[str, Any] = {
             "series": data.series,
             "law": one["law"].iloc[0],
@@ -296,4 +226,6 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
             base = n * float(np.log(2 * fit.cost / n))
             row.update(aic=base + 2 * P, bic=base + P * float(np.log(n)), r2=fit.r2)
         rows.append(row)
-    return pd.DataFrame(rows).sort_values("held_out_rmse", ignore_index=True)
+    ranked = pd.DataFrame(rows).sort_values("held_out_rmse", ignore_index=True)
+    ranked.attrs.update(folds.attrs)
+    return ranked

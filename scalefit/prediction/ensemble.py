@@ -21,6 +21,7 @@ from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10, Law
 from scalefit.numerics.intervals import student
 from scalefit.numerics.mixtures import Mixture, join
+from scalefit.prediction.groups import MANY, group_sizes
 from scalefit.prediction.members import Member, make_member
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
@@ -158,9 +159,9 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
         If the series has fewer than four sizes, or runs are too short for lines of their own.
     """
     if len(data.sizes) < LEAST_SIZES:
-        sizes = ", ".join(format_quantity(size) for size in data.sizes)
+        names = ", ".join(format_quantity(size) for size in data.sizes)
         raise FitError(
-            f"series {data.series!r} has {len(data.sizes)} size(s) ({sizes}); predicting an unseen size needs {LEAST_SIZES}, "
+            f"series {data.series!r} has {len(data.sizes)} size(s) ({names}); predicting an unseen size needs {LEAST_SIZES}, "
             "of which each is held out once. Add sizes, or fit one law with --law."
         )
     asked = Specification()
@@ -173,11 +174,11 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     # A run's line does not depend on what other sizes are fitted.
     lines = fit_run_lines(forms[0], data.each.keep(rows), asked)
     folds = []
-    for size, fitted in _occasions(data):
+    for sizes, fitted in _occasions(data):
         train, part = data.keep(fitted(data.params)), lines.keep(fitted(lines.params))
-        fold = _hold_out(data, [make_member(form, train, part) for form in forms], size, anchor_points)
-        if fold is not None:
-            folds.append(fold)
+        without = [make_member(form, train, part) for form in forms]
+        held = [_hold_out(data, without, float(size), anchor_points) for size in sizes]
+        folds += [fold for fold in held if fold is not None]
     if not folds:
         raise FitError(f"series {data.series!r}: no run is longer than the {anchor_points} anchor points.")
     squared = np.array([np.mean((10.0**fold.predicted - fold.loss) ** 2, axis=1) for fold in folds])
@@ -191,11 +192,11 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     return Ensemble(data, members, weights, np.sqrt(mean_square), error, len(folds), alone, anchor_points)
 
 
-def _occasions(data: FitData) -> list[tuple[float, Callable[[Array], NDArray[np.bool_]]]]:
-    """Return each held-out size, and which sizes are fitted for it: all others, and for large ones those below."""
-    sizes = [float(size) for size in data.sizes]
-    others = [(size, lambda N, out=size: out != N) for size in sizes]
-    return [*others, *((size, lambda N, out=size: out > N) for size in sizes[LEAST_SIZES:-1])]
+def _occasions(data: FitData) -> list[tuple[Array, Callable[[Array], NDArray[np.bool_]]]]:
+    """Return the sizes held out together, and which are fitted for them: all others, and for large ones those below."""
+    groups = group_sizes(data.sizes, MANY)
+    others = [(some, lambda N, out=some: ~np.isin(N, out)) for some in groups]
+    return [*others, *((some, lambda N, out=some: out[0] > N) for some in groups[LEAST_SIZES:-1])]
 
 
 def _hold_out(data: FitData, members: list[Member], size: float, anchor_points: int) -> Fold | None:

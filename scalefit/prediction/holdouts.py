@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.fit import Fit, fit_data
-from scalefit.prediction.crossval import baselines, score
 from scalefit.prediction.ensemble import average_offsets
 from scalefit.prediction.predict import SHOWN
+from scalefit.prediction.scores import baselines, score
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]

@@ -16,7 +16,6 @@ from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
 from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
-from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.scatter import Scatter, describe_scatter
 from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
@@ -72,9 +71,7 @@ class SeriesFit(Answer):
     @cached_property
     def saturation(self) -> Saturation | None:
         """Whether k(N) saturates; None where the law or the data cannot ask."""
-        fit = self.fit
-        able = fit.law.name == "saturating" and len(fit.data.sizes) > 2 and isinstance(fit.evidence, Hierarchy)
-        return weigh_saturation(fit) if able else None
+        return weigh_saturation(self.fit)
 
     @cached_property
     def scatter(self) -> Scatter:

@@ -20,6 +20,7 @@ from scalefit.fitting.fit import Fit, fit_data
 from scalefit.numerics.intervals import student
 from scalefit.prediction.beyond import begun, score_beyond
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
+from scalefit.prediction.groups import group_sizes
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
@@ -171,42 +172,53 @@ class Unseen:
 
 
 def leave_size_out(fit: Fit, params: float) -> Unseen:
-    """Return how wrong a closed law is at sizes that it has not seen, each size left out in turn.
+    """Return how wrong a closed law is at sizes that it has not seen, each size (or group of neighbours) left out in turn.
 
     For a size beyond those fitted it is no less than on sizes that were predicted from the smaller ones alone (the larger
     ones, for a size below): what holds between sizes may not hold beyond them, and only those predictions count there.
     Infinite where there are too few sizes.
     """
-    data, sizes = fit.data, fit.data.sizes
-    if len(sizes) <= LEAST_SIZES:
+    data = fit.data
+    groups = group_sizes(data.sizes)
+    if len(groups) <= LEAST_SIZES:
         return Unseen(float("inf"), float("inf"), 1)
-    squares = [_left_out(fit, size, data.params != size) for size in sizes]
+    squares = [_left_out(fit, some, ~np.isin(data.params, some)) for some in groups]
     outward = []
-    if params > sizes[-1]:
-        outward = [*(_left_out(fit, size, data.params < size) for size in sizes[LEAST_SIZES:-1]), squares[-1]]
-    elif params < sizes[0]:
-        outward = [squares[0], *(_left_out(fit, size, data.params > size) for size in sizes[1:-LEAST_SIZES])]
+    if params > data.sizes[-1]:
+        inner = [_left_out(fit, some, data.params < some[0]) for some in groups[LEAST_SIZES:-1]]
+        outward = [*inner, squares[-1]]
+    elif params < data.sizes[0]:
+        inner = [_left_out(fit, some, data.params > some[-1]) for some in groups[1:-LEAST_SIZES]]
+        outward = [squares[0], *inner]
     error, misfit = np.max([np.mean(some, axis=0) for some in (squares, outward) if some], axis=0)
     return Unseen(float(np.sqrt(error)), float(np.sqrt(max(misfit, 0.0))), len(outward or squares))
 
 
-def _left_out(fit: Fit, size: float, rows: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the squared error of a size's mean loss [log10 loss] by the law fitted to some rows, and what is beyond its variance.
+def _left_out(fit: Fit, sizes: Array, rows: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the mean squared error of sizes' mean loss [log10 loss] by the law fitted to some rows, and what is beyond its variance.
 
     Infinite where the law cannot be fitted to them.
     """
-    data = fit.data
-    here = data.keep(data.params == size)
     try:
-        without = fit_data(begun(fit), data.keep(rows), fit.specification)
+        without = fit_data(begun(fit), fit.data.keep(rows), fit.specification)
     except FitError:
         return float("inf"), float("inf")
+    found = np.array([_missed(without, fit.data.keep(fit.data.params == size), float(size)) for size in sizes])
+    square, variance = found.mean(0)
+    return square, square - variance if np.isfinite(variance) else float("inf")
+
+
+def _missed(fit: Fit, here: FitData, size: float) -> tuple[float, float]:
+    """Return the squared error of the mean loss of a size that was not fitted [log10 loss], and the variance it was told with."""
     resource = here.resource[:, here.present]
-    log, known = without.mean_curve(size, resource)
-    between = known.weight @ without.between_runs(size, resource)
+    log, known = fit.mean_curve(size, resource)
+    between = known.weight @ fit.between_runs(size, resource)
+    if fit.single:
+        # With one evaluation a run, its noise and the scatter between runs are one.
+        between = between + fit.evaluation_noise(size, log)
     variance = float(np.mean(known.spread**2 + between / max(int(np.sum(here.runs)), 1)))
     off = float(np.log10(np.mean(10.0**log) / max(float(here.loss[here.present].mean()), 1e-6)))
-    return off**2, off**2 - variance if np.isfinite(variance) else float("inf")
+    return off**2, variance
 
 
 def _beyond_words(reach: float, ratio: float) -> str:

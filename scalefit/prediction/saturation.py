@@ -46,10 +46,14 @@ class Saturation:
     sentence: str
 
 
-def weigh_saturation(fit: Fit) -> Saturation:
-    """Weigh held-out score, likelihood, the interval of N0 and the effect of the largest size; of a fit by runs' lines."""
+def weigh_saturation(fit: Fit) -> Saturation | None:
+    """Weigh held-out score, likelihood, the interval of N0 and the effect of the largest size.
+
+    None where the law, too few sizes or runs without lines of their own leave nothing to weigh.
+    """
     data, found = fit.data, fit.evidence
-    assert isinstance(found, Hierarchy)
+    if fit.law.name != "saturating" or len(data.sizes) <= 2 or not isinstance(found, Hierarchy):
+        return None
     top = data.sizes[-1]
     N0 = fit.intervals.get("N0", (0.0, float("inf")))
     held_out: dict[str, float] = {}

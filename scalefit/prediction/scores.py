@@ -1,0 +1,169 @@
+"""Sizes that were held out, predicted and scored, with baselines that any law must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.bands import Bands
+from scalefit.fitting.binding import law_resource
+from scalefit.fitting.fit import Fit, Specification, fit_data
+from scalefit.fitting.run_lines import LEAST, fit_run_lines
+from scalefit.laws import get_law
+from scalefit.laws.law import Law
+from scalefit.numerics.intervals import loss_ends, student
+from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets, first_points
+from scalefit.table.prepare import FitData
+
+Array = NDArray[np.float64]
+LEVELS = (0.5, 0.95)
+"""Of the bands whose coverage is scored."""
+
+
+def score(predicted: Array, loss: Array, bands: Mapping[str, tuple[Array, Array]] | None = None) -> dict[str, float]:
+    """Return RMSE, R² within the size, bias of the last tenth and coverage; arrays of shape (n,)."""
+    error = predicted - loss
+    tenth = max(len(loss) // 10, 1)
+    spread = float(np.sum((loss - loss.mean()) ** 2))
+    found = {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "r2": 1 - float(np.sum(error**2)) / spread if spread > 0 else float("nan"),
+        "end_bias": float(error[-tenth:].mean()),
+    }
+    for name, (low, high) in (bands or {}).items():
+        found[name] = float(np.mean((loss >= low) & (loss <= high)))
+    return found
+
+
+def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | None) -> dict[str, Array]:
+    """Return what needs no law of size: last value, nearest size's curve, own power law; each (n,) loss."""
+    found = {}
+    sizes = train.sizes
+    nearest_size = sizes[np.argmin(np.abs(np.log(sizes / params)))]
+    near = train.keep(train.params == nearest_size)
+    order = np.argsort(near.resource[0][near.present])
+    x, y = near.resource[0][near.present][order], near.loss[near.present][order]
+    scale = params / nearest_size if train.resources == ("flops",) else 1.0
+    found["nearest_size"] = np.asarray(np.interp(np.log(resource[0] / scale), np.log(x), y))
+    if anchor is not None and len(anchor.loss):
+        found["last_value"] = np.full(resource.shape[1], anchor.loss[-1])
+        if len(anchor.loss) > 2:
+            line = np.polyfit(np.log10(anchor.resource[0]), np.log10(np.maximum(anchor.loss, 1e-4)), 1)
+            found["own_power"] = 10.0 ** np.polyval(line, np.log10(resource[0]))
+    return found
+
+
+def cover(ends: Mapping[float, tuple[Array, Array]]) -> dict[str, tuple[Array, Array]]:
+    """Return intervals by level as `score` takes them, named cover50, cover95."""
+    return {f"cover{int(100 * level)}": pair for level, pair in ends.items()}
+
+
+def of_evaluations(bands: Mapping[float, Bands]) -> dict[str, tuple[Array, Array]]:
+    """Return the bands of one evaluation by level, as losses."""
+    return cover({level: (10.0**one.eval_low, 10.0**one.eval_high) for level, one in bands.items()})
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What was predicted of a size that was held out, at its n evaluations [loss].
+
+    Attributes
+    ----------
+    loss, predicted : ndarray, shape (n,)
+    ends : dict
+        Bands of one evaluation by name, two of (n,) each.
+    run : tuple of ndarray, or None
+        Band of a new run, two of (n,); none with an anchor.
+    baselines : dict
+        What needs no law, (n,) by name.
+    own : ndarray, shape (n,)
+        Each run's own line there; nan for a run too short for one.
+    """
+
+    loss: Array
+    predicted: Array
+    ends: dict[str, tuple[Array, Array]]
+    run: tuple[Array, Array] | None
+    baselines: dict[str, Array]
+    own: Array
+
+
+def score_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array, points: int) -> dict[str, Any] | None:
+    """Predict sizes from others, the first `points` of each as an anchor where asked; only what is unseen is scored."""
+    source = average_offsets(train, anchor_points=points) if law is None else fit_data(law, train)
+    parts = [_tell(source, train, data.keep(data.params == size), float(size), points) for size in sizes]
+    told = [part for part in parts if part is not None]
+    if not told:
+        return None
+    loss = np.concatenate([part.loss for part in told])
+    bands = {name: _joined([part.ends[name] for part in told]) for name in told[0].ends}
+    row: dict[str, Any] = score(np.concatenate([part.predicted for part in told]), loss, bands)
+    own, runs = np.concatenate([part.own for part in told]), [part.run for part in told if part.run is not None]
+    if runs and (known := np.isfinite(own)).any():
+        low, high = _joined(runs)
+        row["run95"] = float(np.mean(((own >= low) & (own <= high))[known]))
+    for name in told[0].baselines:
+        row[f"rmse_{name}"] = score(np.concatenate([part.baselines[name] for part in told]), loss)["rmse"]
+    return row
+
+
+def _joined(ends: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    return np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
+
+
+def _tell(source: Ensemble | Fit, train: FitData, here: FitData, size: float, points: int) -> _Told | None:
+    """Predict a size that was not fitted; None where nothing is left of it beside the anchor."""
+    anchor = first_points(here, size, points) if points else None
+    present = here.present.copy()
+    present[:, :points] = False
+    if not present.any():
+        return None
+    resource, loss = here.resource[:, present], here.loss[present]
+    run = None
+    if isinstance(source, Fit):
+        predicted, ends, run = _by_law(source, size, resource, anchor)
+    else:
+        found = {level: source.predict(size, resource, level=level, anchor=anchor) for level in LEVELS}
+        predicted = found[0.95]["loss"]
+        ends = cover({level: (value["eval_low"], value["eval_high"]) for level, value in found.items()})
+        if anchor is None:
+            run = found[0.95]["run_low"], found[0.95]["run_high"]
+    own = own_lines(here)[present]
+    return _Told(loss, predicted, ends, run, baselines(train, size, resource, anchor), own)
+
+
+def own_lines(data: FitData) -> Array:
+    """Return the loss of each curve's own line at its evaluations, (R, T); nan where it is too short for one."""
+    found = np.full(data.loss.shape, np.nan)
+    rows = np.flatnonzero(data.present.sum(1) >= LEAST)
+    if len(data.resources) == 1 and len(rows):
+        law, part = get_law("power"), data.keep(rows)
+        lines = fit_run_lines(law, part, Specification())
+        x = np.stack(
+            [np.log10(law_resource(law, part, part.resource[:, i], part.params[[i]])[0]) for i in range(len(rows))]
+        )
+        found[rows] = 10.0 ** (lines.level[:, None] - lines.slope[:, None] * (x - lines.centre[:, None]))
+    return found
+
+
+def _by_law(
+    fit: Fit, size: float, resource: Array, anchor: Anchor | None
+) -> tuple[Array, dict[str, tuple[Array, Array]], tuple[Array, Array] | None]:
+    """Return a law's losses at a size, moved onto the anchor where there is one, the bands of an evaluation and that of a new run."""
+    if anchor is None:
+        bands = {level: fit.bands(size, resource, level) for level in LEVELS}
+        widest = bands[0.95]
+        return 10.0**widest.log, of_evaluations(bands), (10.0**widest.run_low, 10.0**widest.run_high)
+    log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
+    there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
+    log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
+    # What moves the whole curve is settled by the anchor.
+    J = J - at.mean(0)
+    variance = np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 0.0), J)
+    half = np.sqrt(variance + fit.evaluation_noise(size, log))
+    ends = {level: loss_ends(log, student(level, fit.dof) * half) for level in LEVELS}
+    return 10.0**log, cover(ends), None
