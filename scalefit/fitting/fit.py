@@ -147,7 +147,7 @@ class Fit:
     @property
     def single(self) -> bool:
         """Whether runs have too few evaluations to tell their noise from the scatter between them."""
-        return bool((self.data.present.sum(1) < LEAST).all())
+        return has_final_losses(self.data)
 
     def k(self, params: str | float, level: float = LEVEL) -> Estimate:
         """Return k(N) at a model size, with its interval; infinite if not determined.
@@ -258,6 +258,11 @@ class Fit:
         rows = runs_with_lines(self.law, self.data, self.specification)
         used = np.ones(len(self.data.each.params), bool) if rows is None else rows
         return np.maximum(np.cumsum(used) - 1, 0)
+
+
+def has_final_losses(data: FitData) -> bool:
+    """Say whether runs have too few evaluations for a line each, as tables of final losses do."""
+    return bool((data.present.sum(1) < LEAST).all())
 
 
 def share_explained(fit: Fit) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalefit.errors import FitError
+from scalefit.fitting.fit import has_final_losses
 from scalefit.names import file_names
 from scalefit.plotting.law import draw_law, draw_slopes, law_legend
 from scalefit.plotting.runs import draw_arms
@@ -132,19 +133,23 @@ def _draw_law(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
         gallery.skipped[f"{name}, largest size held out"] = f"{len(data.sizes)} sizes; it needs {LEAST_SIZES + 1}"
     else:
         cuts[f"≤ {format_quantity(data.sizes[-2])}"] = data.keep(data.params < data.sizes[-1])
+    finals = has_final_losses(data)
     try:
         first = all_sizes(data) if few else across_sizes(data)
-        rest, k = within_runs(data), slopes(cuts)
+        rest = None if finals else within_runs(data)
+        k = None if finals else slopes(cuts)
     except FitError as error:
         gallery.skipped[name] = str(error)
         return
-    figure, panels = new_figure(3, height=4.2)
+    figure, panels = new_figure(1 if finals else 3, height=4.2)
     top = first["curves"][-1]
     unseen = "" if few else f"{format_quantity(top['params'])} predicted unseen: RMSE {top['scores']['rmse']:.3f}"
     draw_law(panels[0], first, unseen or "All sizes fitted")
-    draw_law(panels[1], rest, "First quarter of every run fitted")
-    draw_slopes(panels[2], k, "The slope k(N); points: each size alone")
-    law_legend(figure, [first, rest], columns=7)
+    if rest is not None and k is not None:
+        draw_law(panels[1], rest, "First quarter of every run fitted")
+        draw_slopes(panels[2], k, "The slope k(N); points: each size alone")
+    drawn = [one for one in (first, rest) if one is not None]
+    law_legend(figure, drawn, columns=3 if finals else 6)
     gallery.made += save_figure(figure, out / name, {"law": first, "within runs": rest, "slopes": k})
 
 

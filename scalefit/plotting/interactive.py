@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from scalefit.plotting.shades import OPAQUE, band_names
 from scalefit.units import format_quantity, resource_label
 
 LOSS = "test loss 1 − pass@1"
@@ -35,17 +36,30 @@ def _colours(count: int) -> list[str]:
     return list(sample_colorscale("Viridis", list(np.linspace(0.92, 0.05, max(count, 2)))))[:count]
 
 
-def _fade(colour: str) -> str:
-    return colour.replace("rgb", "rgba").replace(")", ", 0.18)")
+def _fade(colour: str, share: float = 0.18) -> str:
+    return colour.replace("rgb", "rgba").replace(")", f", {share})")
 
 
-def _band(figure: go.Figure, line: Mapping[str, Any], colour: str, group: str) -> None:
+def _bands(figure: go.Figure, line: Mapping[str, Any], colour: str, group: str) -> None:
+    for prefix, share in reversed(OPAQUE.items()):
+        ends = {"x": line["x"], "low": line[f"{prefix}low"], "high": line[f"{prefix}high"]}
+        _band(figure, ends, _fade(colour, share), group)
+
+
+def _name_bands(figure: go.Figure, found: Mapping[str, Any]) -> None:
+    """Put each band into the legend once."""
+    for prefix, name in band_names([found]).items():
+        mark = {"symbol": "square", "size": 12, "color": _fade("rgb(60, 60, 60)", 1.5 * OPAQUE[prefix])}
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=f"95 %, {name}", marker=mark)
+
+
+def _band(figure: go.Figure, line: Mapping[str, Any], fill: str, group: str) -> None:
     x, low, high = (np.asarray(line[name], float) for name in ("x", "low", "high"))
     figure.add_scatter(
         x=np.concatenate([x, x[::-1]]),
         y=np.concatenate([high, low[::-1]]),
         fill="toself",
-        fillcolor=_fade(colour),
+        fillcolor=fill,
         line={"width": 0},
         hoverinfo="skip",
         showlegend=False,
@@ -54,7 +68,7 @@ def _band(figure: go.Figure, line: Mapping[str, Any], colour: str, group: str) -
 
 
 def draw_curves(found: Mapping[str, Any]) -> go.Figure:
-    """Draw every run with the law: fitted solid, predicted unseen dashed with its 95 % band; `found` as from `holdouts`."""
+    """Draw every run with the law: fitted solid, predicted unseen dashed with its three 95 % bands; `found` as from `holdouts`."""
     resource = found["resource"]
     figure = _figure(resource_label(resource, found.get("units")), LOSS, log_y=True)
     sizes = sorted({curve["params"] for curve in found["curves"]})
@@ -76,7 +90,7 @@ def draw_curves(found: Mapping[str, Any]) -> go.Figure:
             line = curve.get(part)
             if line is None:
                 continue
-            _band(figure, line, colour, name)
+            _bands(figure, line, colour, name)
             said = "law" if part == "fitted" else "predicted unseen"
             figure.add_scatter(
                 x=line["x"],
@@ -85,9 +99,11 @@ def draw_curves(found: Mapping[str, Any]) -> go.Figure:
                 legendgroup=name,
                 showlegend=False,
                 line={"color": colour, "dash": dash, "width": 2},
-                customdata=np.stack([line["low"], line["high"]], 1),
-                hovertemplate=f"{name}, {said}<br>{resource} %{{x:.4g}}<br>loss %{{y:.3f}} (95 % %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}})<extra></extra>",
+                customdata=np.stack([line[end] for end in ("low", "high", "run_low", "run_high")], 1),
+                hovertemplate=f"{name}, {said}<br>{resource} %{{x:.4g}}<br>loss %{{y:.3f}} (95 % %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}; "
+                "a new run %{customdata[2]:.3f} to %{customdata[3]:.3f})<extra></extra>",
             )
+    _name_bands(figure, found)
     return figure
 
 
@@ -96,7 +112,7 @@ def draw_slopes(found: Mapping[str, Any]) -> go.Figure:
     figure = _figure("model size N [parameters]", "slope k(N)")
     for law, colour in zip(found["laws"], _colours(len(found["laws"])), strict=True):
         if np.isfinite(np.asarray(law["low"], float)).all():
-            _band(figure, {"x": law["params"], "low": law["low"], "high": law["high"]}, colour, law["name"])
+            _band(figure, {"x": law["params"], "low": law["low"], "high": law["high"]}, _fade(colour), law["name"])
         figure.add_scatter(
             x=law["params"], y=law["k"], mode="lines", name=law["name"], legendgroup=law["name"], line={"color": colour}
         )

@@ -12,17 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from scalefit.fitting.bands import BANDS
+from scalefit.plotting.shades import OPAQUE, band_names
 from scalefit.plotting.style import LOSS, Colour, log_ticks, shade, size_colours
 from scalefit.units import format_quantity, resource_label
 
 Numbers = Mapping[str, Any]
-BAND = 0.2
+MOST = 9
+"""Sizes that a legend names."""
 DASH = (0, (4, 2))
 GREYS = ("0.15", "0.5", "0.65")
 
 
 def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colour] | None = None) -> None:
-    """Draw every size's points, the fitted part of its line solid and the extrapolated part dashed, with 95 % bands.
+    """Draw every size's points, the fitted part of its line solid and the extrapolated part dashed, with its three 95 % bands.
 
     Parameters
     ----------
@@ -32,6 +35,8 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         Of the sizes, where several panels share them.
     """
     colours = colours or size_colours([curve["params"] for curve in law["curves"]])
+    # Bands of many sizes lie over one another.
+    share = 1.0 if sum(bool(curve["fitted"]) for curve in law["curves"]) < 3 else 0.6
     for curve in law["curves"]:
         colour, first = colours[curve["params"]], curve["first"]
         x, loss = np.asarray(curve["x"]), np.asarray(curve["loss"])
@@ -39,9 +44,7 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         axes.plot(x[first:], loss[first:], "o", ms=2.2, mfc="none", mew=0.5, color=colour, alpha=0.8)
         for part, style in (("fitted", "-"), ("extrapolated", DASH)):
             if line := curve[part]:
-                if part == "extrapolated" and "eval_low" in line:
-                    axes.fill_between(line["x"], line["eval_low"], line["eval_high"], color="0.9", lw=0, zorder=0)
-                axes.fill_between(line["x"], line["low"], line["high"], color=colour, alpha=BAND, lw=0, zorder=1)
+                draw_bands(axes, line["x"], line, colour, share=share)
                 axes.plot(line["x"], line["loss"], ls=style, lw=1.2, color=shade(colour), zorder=3)
         if level := curve.get("level_set"):
             axes.plot(level["x"], level["loss"], ls=":", lw=1.3, color="0.1", zorder=3)
@@ -52,6 +55,14 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
     axes.set_ylim(0.85 * low, 1.08 * high)
     axes.set(xlabel=resource_label(law["resource"], law.get("units")), ylabel=LOSS)
     axes.set_title(title, loc="left")
+
+
+def draw_bands(axes: Axes, x: Any, line: Mapping[str, Any], colour: Any, *, label: str = "", share: float = 1) -> None:
+    """Draw the three bands of a curve, the widest first; `label` has a place for the name of each, `share` is of their darkness."""
+    for prefix, name in list(BANDS.items())[::-1]:
+        said = label.format(name) if label else None
+        low, high = line[f"{prefix}low"], line[f"{prefix}high"]
+        axes.fill_between(x, low, high, color=colour, alpha=share * OPAQUE[prefix], lw=0, zorder=1, label=said)
 
 
 def law_legend(figure: Figure, laws: Sequence[Numbers], columns: int = 5) -> None:
@@ -65,9 +76,9 @@ def law_legend(figure: Figure, laws: Sequence[Numbers], columns: int = 5) -> Non
         handles.append(Line2D([], [], color="0.3", lw=1.2, ls=DASH, label="extrapolated"))
         ring = Line2D([], [], color="0.3", mfc="none", mew=0.7, marker="o", ls="", ms=4, label="not fitted on")
         handles.append(ring)
-    handles.append(Patch(color="0.3", alpha=2 * BAND, lw=0, label="95 %, the curve"))
+    for prefix, name in band_names(laws).items():
+        handles.append(Patch(color="0.3", alpha=1.3 * OPAQUE[prefix], lw=0, label=f"95 %, {name}"))
     if any(curve.get("level_set") for law in laws for curve in law["curves"]):
-        handles.append(Patch(color="0.9", lw=0, label="95 %, a new evaluation"))
         handles.append(Line2D([], [], color="0.1", lw=1.3, ls=":", label="its level set on its own data"))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)
 
@@ -79,11 +90,12 @@ def size_legend(figure: Figure, colours: Mapping[float, Colour]) -> None:
 
 
 def _size_marks(colours: Mapping[float, Colour]) -> list[Artist]:
-    """Return a dot a size."""
-    return [
-        Line2D([], [], color=colour, marker="o", ls="", ms=4, label=format_quantity(size))
-        for size, colour in sorted(colours.items())
-    ]
+    """Return a dot a size, of many sizes some."""
+    sizes = sorted(colours)
+    shown = (
+        sizes if len(sizes) <= MOST else [sizes[at] for at in np.linspace(0, len(sizes) - 1, MOST).round().astype(int)]
+    )
+    return [Line2D([], [], color=colours[size], marker="o", ls="", ms=4, label=format_quantity(size)) for size in shown]
 
 
 def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numbers] = ()) -> None:

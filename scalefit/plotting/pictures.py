@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
-from scalefit.plotting.law import draw_law, law_legend
+from scalefit.plotting.law import draw_bands, draw_law, law_legend
 from scalefit.plotting.studies import draw_horizon, draw_passes
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, shade, styled
 from scalefit.prediction.forecast import Forecast
 from scalefit.prediction.holdouts import fitted_curves
-from scalefit.prediction.predict import Prediction
+from scalefit.prediction.predict import SHOWN, Prediction
 from scalefit.prediction.predictor import SeriesFit
 from scalefit.studies.budget import Plan
 from scalefit.studies.design import Design
@@ -88,8 +88,7 @@ def _prediction(axes: Axes, found: Prediction) -> None:
         raise ScalefitError("a prediction in two resources has no picture; its numbers are in .frame.")
     frame = found.frame.sort_values(found.resource)
     x, share = frame[found.resource], f"{100 * found.level:g} %"
-    axes.fill_between(x, frame["eval_low"], frame["eval_high"], color="0.9", lw=0, label=f"{share}, a new evaluation")
-    axes.fill_between(x, frame["low"], frame["high"], color=LINE, alpha=0.25, lw=0, label=f"{share}, the curve")
+    draw_bands(axes, x, {name: frame[name] for name in SHOWN}, LINE, label=f"{share}, {{}}")
     axes.plot(x, frame["loss"], "o-", ms=3, lw=1.2, color=LINE)
     _loss_axes(axes, found.resource, x)
     axes.set_title(f"{found.series}: {format_quantity(found.params)} by {found.answered_by}", loc="left")

@@ -17,11 +17,12 @@ import pandas as pd
 from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.hierarchy import OPEN, Hierarchy
+from scalefit.fitting.scatter import describe_scatter
 from scalefit.plotting import interactive
 from scalefit.plotting.page import Page, number
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.forecast import Forecast, forecast
-from scalefit.prediction.holdouts import across_sizes, fitted_curves, slopes, within_runs
+from scalefit.prediction.holdouts import across_sizes, fitted_curves, law_of_sizes, slopes, within_runs
 from scalefit.prediction.predictor import fit_series
 from scalefit.prediction.saturation import weigh_saturation
 from scalefit.provenance import sha256_of_file, versions
@@ -34,8 +35,8 @@ from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, select
 from scalefit.units import format_quantity
 
-LAW, LINE = "saturating", "power"
-"""The law of several sizes, and that of one."""
+LINE = "power"
+"""The law of one size."""
 LAGS = 15
 
 
@@ -68,7 +69,7 @@ def make_report(
     page.heading(1, title)
     page.text(_question(fits), "lead")
     page.heading(2, "In short")
-    verdicts = {fit.data.series: weigh_saturation(fit) if len(fit.data.sizes) > 2 else None for fit in fits}
+    verdicts = {fit.data.series: weigh_saturation(fit) for fit in fits}
     page.points(
         [f"{series}: {verdict.sentence}" for series, verdict in verdicts.items() if verdict]
         + [f"{one.series}, a budget of {format_quantity(one.budget['flops'])} FLOPs: {one.verdict}" for one in plans]
@@ -92,7 +93,7 @@ def _fits(runs: RunTable, x: str | None, where: Mapping[str, Any] | None) -> tup
         held = str(data.record["eval"])
         mine = {**(where or {}), "series": data.series, "eval": held}
         try:
-            found += [one.fit for one in fit_series(runs, LAW if len(data.sizes) > 1 else LINE, x, mine)]
+            found += [one.fit for one in fit_series(runs, law_of_sizes(data) if len(data.sizes) > 1 else LINE, x, mine)]
         except FitError as error:
             refused[f"{data.series} on {held}"] = str(error)
     if not found:
@@ -116,9 +117,12 @@ def _series(page: Page, fit: Fit) -> None:
     page.text(
         f"{fit.law.formula}. Status {fit.status}; noise correlation {fit.noise.rho:.2f}; {data.points} evaluations."
     )
+    said = describe_scatter(fit).sentence
+    page.text(f"{said[0].upper()}{said[1:]}.")
     page.points([*data.caveats, *fit.notes], "warn")
     rows = [{"parameter": name, **_cells(one)} for name, one in fit.params.items()]
-    rows += [{"parameter": f"k({format_quantity(size)})", **_cells(fit.k(size))} for size in data.sizes]
+    if fit.law.line is not None:
+        rows += [{"parameter": f"k({format_quantity(size)})", **_cells(fit.k(size))} for size in data.sizes]
     page.table(pd.DataFrame(rows))
     few = len(data.sizes) <= LEAST_SIZES
     found = fitted_curves(fit) if few else across_sizes(data)
@@ -129,7 +133,7 @@ def _series(page: Page, fit: Fit) -> None:
         page.text(f"{count}: none can be held out; that needs {LEAST_SIZES + 1}.", "warn")
     page.picture(
         interactive.draw_curves(found),
-        f"Loss of every size; lines are the law with its 95 % band{'' if few else f', dashed: {name} predicted from the smaller sizes alone'}.",
+        f"Loss of every size; lines are the law with three 95 % bands: its mean curve, a new run, one evaluation of it{'' if few else f', dashed: {name} predicted from the smaller sizes alone'}.",
     )
     if not few:
         top = found["curves"][-1]
@@ -138,6 +142,9 @@ def _series(page: Page, fit: Fit) -> None:
             f"{name} unseen: RMSE {top['scores']['rmse']:.4f}, bias at its end {top['scores']['end_bias']:+.4f}, 95 % band of an evaluation covers "
             f"{top['scores']['cover95']:.0%}. Without a law: {others}."
         )
+    if fit.single:
+        page.text("Each run has one evaluation or two: nothing of a run can be predicted from its beginning.")
+        return
     rest = within_runs(data, law=fit.law.name)
     scores = [
         {

@@ -169,7 +169,7 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
     if rows is None:
         raise FitError(
             f"series {data.series!r}: its runs have too few evaluations for a line each, from which an unseen size is "
-            "predicted. Fit one closed law with --law."
+            "predicted. Fit one closed law with --law, such as chinchilla."
         )
     # A run's line does not depend on what other sizes are fitted.
     lines = fit_run_lines(forms[0], data.each.keep(rows), asked)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.fit import Fit, fit_data
-from scalefit.prediction.ensemble import average_offsets
+from scalefit.fitting.fit import Fit, fit_data, has_final_losses
+from scalefit.prediction.groups import group_sizes
 from scalefit.prediction.predict import SHOWN
+from scalefit.prediction.roads import BY_OFFSETS, choose_road, range_end
 from scalefit.prediction.scores import baselines, score
 from scalefit.table.prepare import FitData
 
@@ -25,25 +26,25 @@ GRID = 40
 """Points of a line."""
 
 
-def all_sizes(data: FitData, law: str = "saturating") -> Numbers:
+def law_of_sizes(data: FitData) -> str:
+    """Return the law of sizes that a table is shown with: chinchilla's where runs are final losses, with no line of their own."""
+    return "chinchilla" if has_final_losses(data) else "saturating"
+
+
+def all_sizes(data: FitData, law: str | None = None) -> Numbers:
     """Fit a law to every size; nothing is held out."""
-    return fitted_curves(fit_data(law, data))
+    return fitted_curves(fit_data(law or law_of_sizes(data), data))
 
 
 def fitted_curves(fit: Fit, count: int = GRID) -> Numbers:
     """Return a fit's curves as `draw_law` draws them, lines of so many points."""
-    data = fit.data
-    return {
-        **_about(fit),
-        "kind": "all sizes",
-        "curves": [_fitted(fit, data, row, count) for row in range(len(data.params))],
-    }
+    return {**_about(fit), "kind": "all sizes", "curves": _fitted(fit, count)}
 
 
 def across_sizes(data: FitData) -> Numbers:
-    """Fit all sizes but the largest and predict that one unseen, with the averaged closed offsets.
+    """Fit all sizes but the largest and predict that one unseen: by the averaged closed offsets, or by chinchilla's law.
 
-    Beside it stands what sets the level E of the largest size on its own data and takes only k(N) from the others, as
+    Beside an average stands what sets the level E of the largest size on its own data and takes only k(N) from the others, as
     in Tan et al. 2025, arXiv:2509.25300: it is no prediction of the level.
 
     Returns
@@ -54,29 +55,30 @@ def across_sizes(data: FitData) -> Numbers:
     """
     top = float(data.sizes[-1])
     below, here = data.keep(data.params < top), data.keep(data.params == top)
-    fit = fit_data("saturating", below)
-    curves = [_fitted(fit, below, row) for row in range(len(below.params))]
+    fit = fit_data(law_of_sizes(data), below)
+    curves = _fitted(fit)
     # Several curves of the largest size are held out together.
     order = np.argsort(here.resource[0][here.present], kind="stable")
     x, loss = here.resource[0][here.present][order], here.loss[here.present][order]
     grid = np.geomspace(x[0], x[-1], GRID)
-    ensemble = average_offsets(below)
-    found, line = (ensemble.predict(top, at[None]) for at in (x, grid))
-    k = fit.k(top).value
-    level = _level(k, x, loss)
+    road = choose_road(fit, top, x[-1] / range_end(below, top), level=0.95)
+    found, line = (road.columns(at[None]) for at in (x, grid))
     curve: Numbers = {"params": top, "x": x, "loss": loss, "first": 0, "fitted": None}
     curve["extrapolated"] = {"x": grid, **{name: line[name] for name in SHOWN}}
     curve["scores"] = score(found["loss"], loss, {"cover95": (found["eval_low"], found["eval_high"])})
     curve["baselines"] = {
         name: score(values, loss)["rmse"] for name, values in baselines(below, top, x[None], None).items()
     }
-    curve["level_set"] = {
-        "x": grid,
-        "loss": 10.0 ** (level - k * np.log10(grid)),
-        "k": k,
-        "E": level,
-        "scores": score(10.0 ** (level - k * np.log10(x)), loss),
-    }
+    if road.by == BY_OFFSETS:
+        k = fit.k(top).value
+        level = _level(k, x, loss)
+        curve["level_set"] = {
+            "x": grid,
+            "loss": 10.0 ** (level - k * np.log10(grid)),
+            "k": k,
+            "E": level,
+            "scores": score(10.0 ** (level - k * np.log10(x)), loss),
+        }
     return {**_about(fit), "kind": "across sizes", "curves": [*curves, curve]}
 
 
@@ -95,8 +97,9 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
     Returns
     -------
     dict
-        `curves`: per size the points `x` and `loss`, how many came `first`, lines `fitted` and `extrapolated`
-        (x, loss, low, high; the band is the curve's) and `scores` of the extrapolated part.
+        `curves`: for each the points `x` and `loss`, how many came `first`, lines `fitted` and `extrapolated` (x, loss
+        and the ends of the three bands) and `scores` of the extrapolated part by the bands of the run itself. Of several
+        curves of a size the first has the lines, of the size.
     """
     lengths = data.present.sum(1)
     first = np.maximum(lengths // 4, 3) if first is None else first
@@ -109,8 +112,11 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
             curves.append(curve | {"fitted": _own_line(fit, row, _grid(data, row)), "extrapolated": None})
             continue
         edge, grid = float(x[:count].max()), _grid(data, row)
-        curve["fitted"] = _own_line(fit, row, np.append(grid[grid < edge], edge))
-        curve["extrapolated"] = _own_line(fit, row, np.append(edge, grid[grid > edge]))
+        shown = {"fitted": np.append(grid[grid < edge], edge), "extrapolated": np.append(edge, grid[grid > edge])}
+        shared = np.flatnonzero(data.params == size)
+        for part, at in shown.items():
+            line = _own_line(fit, row, at) if len(shared) == 1 else _line(fit, float(size), at)
+            curve[part] = line if row == shared[0] else None
         rest, seen = x[count:], loss[count:]
         bands = fit.run_bands(row, rest[None])
         curve["scores"] = score(10.0**bands.log, seen, {"cover95": (10.0**bands.eval_low, 10.0**bands.eval_high)})
@@ -191,10 +197,21 @@ def _own_line(fit: Fit, row: int, grid: Array) -> Numbers:
     return {"x": grid, **{name: found[name] for name in SHOWN}}
 
 
-def _fitted(fit: Fit, data: FitData, row: int, count: int = GRID) -> Numbers:
-    (x, loss), size = _points(data, row), float(data.params[row])
-    curve = {"params": size, "x": x, "loss": loss, "first": len(x), "extrapolated": None}
-    return curve | {"fitted": _line(fit, size, _grid(data, row, count))}
+def _fitted(fit: Fit, count: int = GRID) -> list[Numbers]:
+    """Return every curve's points, and with the first of a size its line over the range of all of them.
+
+    Final losses have no range of their own: some sizes have lines, over the range of the table.
+    """
+    data, curves = fit.data, []
+    lined = [some[len(some) // 2] for some in group_sizes(data.sizes)] if fit.single else list(data.sizes)
+    for row, size in enumerate(data.params.tolist()):
+        (x, loss), mine = _points(data, row), data.params == size
+        curve: Numbers = {"params": size, "x": x, "loss": loss, "first": len(x), "extrapolated": None, "fitted": None}
+        if row == np.flatnonzero(mine)[0] and size in lined:
+            seen = data.resource[0][data.present & (mine[:, None] | fit.single)]
+            curve["fitted"] = _line(fit, size, np.geomspace(seen.min(), seen.max(), count))
+        curves.append(curve)
+    return curves
 
 
 def _level(k: float, x: Array, loss: Array) -> float:

@@ -16,6 +16,7 @@ from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import Estimate, Fit
+from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
 from scalefit.table.prepare import FitData
@@ -24,6 +25,8 @@ from scalefit.units import format_quantity, parse_quantity
 Array = NDArray[np.float64]
 SHOWN = ("loss", *(prefix + end for prefix in BANDS for end in ("low", "high")))
 """The curve and the ends of its three bands."""
+NAMED = 12
+"""Sizes that are named one by one."""
 REACH = 10.0
 """How far beyond the range a loss is looked for, in multiples of it."""
 
@@ -47,6 +50,8 @@ class Prediction(Answer):
         What D or C reaches `--loss`: value, low, high; null where not within ten times the measured range.
     members : list of dict
         Of the averaged offsets, each form: weight, held-out RMSE, loss at the end of the range.
+    scatter : str
+        What the band of a new run rests on: how far the fit's runs lie apart.
     warnings : list of str
         Why it should be trusted less.
     """
@@ -62,6 +67,7 @@ class Prediction(Answer):
     curve: list[dict[str, float]]
     reach: dict[str, Any] | None
     members: list[dict[str, Any]]
+    scatter: str
     fitted_on: str
     warnings: list[str]
 
@@ -104,6 +110,7 @@ class Prediction(Answer):
             rows.append([*(format_quantity(point[name]) for name in names), *numbers])
         lines.append(text_table(rows))
         lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
+        lines.append(f"  the band of a new run: {self.scatter}")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
                 "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
@@ -188,7 +195,6 @@ def predict_size(
     if fit.status != "converged":
         warnings.append(f"the fit is {fit.status}: {'; '.join(fit.notes)}")
     reach = _reach(data, params, loss, road, warnings) if loss is not None else None
-    sizes = ", ".join(format_quantity(size) for size in data.sizes)
     return Prediction(
         series=data.series,
         eval=str(data.record["eval"]),
@@ -201,9 +207,21 @@ def predict_size(
         curve=curve,
         reach=reach,
         members=road.members(values[:, -1:]),
-        fitted_on=f"{sizes} ({data.points} points)",
+        scatter=_run_rests_on(fit, anchor),
+        fitted_on=f"{_sizes(data)} ({data.points} points)",
         warnings=warnings,
     )
+
+
+def _run_rests_on(fit: Fit, anchor: Anchor | None) -> str:
+    return describe_scatter(fit).sentence if anchor is None else "of the run that was begun, with its mean curve"
+
+
+def _sizes(data: FitData) -> str:
+    """Name the sizes, of many the first and the last."""
+    if len(data.sizes) > NAMED:
+        return f"{len(data.sizes)} sizes from {format_quantity(data.sizes[0])} to {format_quantity(data.sizes[-1])}"
+    return ", ".join(format_quantity(size) for size in data.sizes)
 
 
 def _own_k(fit: Fit, params: float) -> Estimate | None:
