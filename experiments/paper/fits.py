@@ -64,7 +64,12 @@ def main() -> None:
                 "published": {"k_max": row.k_max, "N0": row.N0, "r2": None if np.isnan(row.r2) else row.r2},
                 "as_published": as_published | {"r2": found["size"].r2, "points": found["size"].data.points},
                 "reading_error": reading_error(found["size"].data),
-                "by_runs": {**ours, "rho": fit.noise.rho, "status": fit.status, "scatter": asdict(describe_scatter(fit))},
+                "by_runs": {
+                    **ours,
+                    "rho": fit.noise.rho,
+                    "status": fit.status,
+                    "scatter": asdict(describe_scatter(fit)),
+                },
             }
         )
     save("fits", rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from record import RESOURCES, SERIES, paper_runs, save
-from scalefit.fitting.profile import profile_interval
 
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.prediction.saturation import weigh_saturation

@@ -79,9 +79,13 @@ class Deviations:
 
     def between_runs(self, params: float, x: Array) -> Array:
         """Return the variance of a new run's curve about the law's mean curve at log10 X (n,), shape (G, n)."""
-        near = self._near(params)
-        off = self.slope[near].mean() * (x - self.centre[near].mean())
-        return np.asarray(self.spreads[0][:, None] ** 2 * off**2 + self.spreads[1][:, None] ** 2)
+        centre = float(self.centre[self._near(params)].mean())
+        return self.turning(params, x, centre) + self.spreads[1][:, None] ** 2
+
+    def turning(self, params: float, x: Array, about: float) -> Array:
+        """Return the part of it that is of the slope, for a run whose level is known where log10 X is `about`, (G, n)."""
+        off = self.slope[self._near(params)].mean() * (x - about)
+        return np.asarray(self.spreads[0][:, None] ** 2 * off**2)
 
     def own_run(self, row: int, x: Array) -> Array:
         """Return the variance of a fitted run's own curve about the law's mean curve at log10 X, shape (G, n)."""

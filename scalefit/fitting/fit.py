@@ -160,10 +160,8 @@ class Fit:
         size = parse_quantity(params, "params")
         k, slope, depends = self.bound.k(self.theta, size)
         undetermined = depends & np.isinf(np.diag(self.covariance))
-        if isinstance(self.evidence, Hierarchy):
-            found = self.evidence.k(size)
-        else:
-            found = self.evidence.curve(np.array([k]), slope[None])
+        said = self.evidence
+        found = said.k(size) if isinstance(said, Hierarchy) else said.curve(np.array([k]), slope[None])
         se = float(found.spread[0])
         if (undetermined & ((slope == 0) | (se >= abs(k)))).any() or se > BEYOND:
             return Estimate(k, np.inf, -np.inf, np.inf)
@@ -205,8 +203,7 @@ class Fit:
 
     def curve(self, params: float, resource: Array) -> tuple[Array, Array]:
         """Return log10 L of a size at values of the resource (Q, n), and the standard error of the law's mean curve; both (n,)."""
-        log, found = self.mean_curve(params, resource)
-        return log, found.spread
+        return (found := self.mean_curve(params, resource))[0], found[1].spread
 
     def evaluation_noise(self, params: float, log: Array) -> Array:
         """Return the variance of one evaluation about its run's curve [log10 loss squared] at values of log10 L (n,).
@@ -225,6 +222,11 @@ class Fit:
     def between_runs(self, params: float, resource: Array) -> Array:
         """Return the variance of a new run's curve about the law's mean curve at values of the resource (Q, n), shape (G, n)."""
         return self.evidence.between_runs(params, self._seen(params, resource))
+
+    def turning(self, params: float, resource: Array, anchor: Array) -> Array:
+        """Return the variance of a run's curve about the law's by its slope, its level being known at an anchor (Q, m), shape (n,)."""
+        about = float(self._seen(params, anchor).mean())
+        return np.asarray(self.evidence.weight @ self.evidence.turning(params, self._seen(params, resource), about))
 
     def bands(self, params: float, resource: Array, level: float = LEVEL, *, misfit: float = 0.0) -> Bands:
         """Return the curve of a size and its three bands at values of the resource (Q, n).

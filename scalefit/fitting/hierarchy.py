@@ -160,10 +160,14 @@ class Hierarchy:
     def between_runs(self, params: float, x: Array) -> Array:
         """Return the variance of a new run's curve about the law's mean curve at log10 X, shape (G, n)."""
         at = self._seen(params)
-        off = x - (self.centre[at] if at is not None else self.centre.mean())
-        k = np.abs(self.k(params).mean)
-        slope, level, slope_misfit, level_misfit = self.spreads[:, :, None]
-        return np.asarray((slope**2 + slope_misfit**2) * (k * off) ** 2 + level**2 + level_misfit**2)
+        centre = float(self.centre[at] if at is not None else self.centre.mean())
+        _, level, _, level_misfit = self.spreads[:, :, None]
+        return self.turning(params, x, centre) + level**2 + level_misfit**2
+
+    def turning(self, params: float, x: Array, about: float) -> Array:
+        """Return the part of it that is of the slope, for a run whose level is known where log10 X is `about`, (G, n)."""
+        slope, _, misfit, _ = self.spreads[:, :, None]
+        return np.asarray((slope**2 + misfit**2) * (self.k(params).mean * (x - about)) ** 2)
 
     def draw_lines(self, params: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return draws of k and E of the law's mean curves at sizes (n,), two of shape (count, n).

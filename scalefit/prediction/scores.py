@@ -15,6 +15,7 @@ from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.laws import get_law
 from scalefit.laws.law import Law
+from scalefit.numerics.ar1 import effective_points
 from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets, first_points
 from scalefit.table.prepare import FitData
@@ -161,9 +162,11 @@ def _by_law(
     log, J = fit.log_curve(np.full(resource.shape[1], size), resource)
     there, at = fit.log_curve(np.full(anchor.resource.shape[1], size), anchor.resource)
     log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
-    # What moves the whole curve is settled by the anchor.
+    # What moves the whole curve is settled by the anchor, as well as its own points tell.
     J = J - at.mean(0)
     variance = np.einsum("np,pq,nq->n", J, np.where(np.isfinite(fit.covariance), fit.covariance, 0.0), J)
-    half = np.sqrt(variance + fit.evaluation_noise(size, log))
+    few = max(effective_points(np.ones((1, len(anchor.loss)), bool), fit.noise.rho), 1.0)
+    own = float(fit.evaluation_noise(size, there).mean()) / few + fit.turning(size, resource, anchor.resource)
+    half = np.sqrt(variance + own + fit.evaluation_noise(size, log))
     ends = {level: loss_ends(log, student(level, fit.dof) * half) for level in LEVELS}
     return 10.0**log, cover(ends), None
