@@ -104,6 +104,8 @@ class Hierarchy:
     """Runs beyond one a size."""
     profiles: dict[str, tuple[Array, Array]]
     """Of each nonlinear parameter, values on its fitted scale and their log-likelihood."""
+    level_scatter: tuple[Array, Array] | None = None
+    """Weights and values of the scatter of levels where a few stand for them in the cells."""
 
     def _columns(self, params: float) -> tuple[Array, Array | None]:
         assert self.law.linear is not None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.fit import Fit
+from scalefit.fitting.hierarchy import Hierarchy
 
 Array = NDArray[np.float64]
 Ends = tuple[float, float, float]
@@ -52,6 +53,8 @@ def describe_scatter(fit: Fit) -> Scatter:
         )
         return Scatter(None, None, None, None, 0, said)
     slope, level, slope_misfit, level_misfit = (_ends(found.weight, spread) for spread in found.spreads)
+    if isinstance(found, Hierarchy) and found.level_scatter is not None:
+        level = _ends(*found.level_scatter)
     level, level_misfit = (tuple(10.0**end - 1 for end in ends) for ends in (level, level_misfit))
     said = f"runs of one size differ by {_share(slope)} in slope and {_share(level)} in level"
     apart = bool(found.spreads[2:].any())
@@ -72,10 +75,12 @@ def describe_scatter(fit: Fit) -> Scatter:
 
 
 def _ends(weight: Array, spread: Array) -> Ends:
-    order = np.argsort(spread, kind="stable")
-    below = np.cumsum(weight[order])
-    at = np.searchsorted(below, [0.025, 0.5, 0.975]).clip(0, len(order) - 1)
-    low, middle, high = (float(value) for value in spread[order][at])
+    """Return the 2.5th, 50th and 97.5th percentile of a spread on a grid, in between by straight lines; 0 as far as it is 0."""
+    values, which = np.unique(spread, return_inverse=True)
+    share = np.bincount(which, weight)
+    below = np.cumsum(share) - share / 2
+    none = share[0] if values[0] == 0 else 0.0
+    low, middle, high = (0.0 if at <= none else float(np.interp(at, below, values)) for at in (0.025, 0.5, 0.975))
     return low, middle, high
 
 

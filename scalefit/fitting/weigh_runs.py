@@ -176,11 +176,11 @@ def _shared(form: LinearRows, lines: RunLines, sides: _Sides) -> Hierarchy:
     share = np.bincount(n, weight, len(cells.prior))
     precision = share @ (1 / cells.variance)
     means = (share @ (cells.target / cells.variance)) / precision
-    own, crossed = None, np.arange(len(kept))
+    own, crossed, level_scatter = None, np.arange(len(kept)), None
     if sides.closed:
         spreads[1], spreads[3] = levels.spread[cells.at[2, n]], levels.misfit[cells.at[3, n]]
     else:
-        own, at = _levels_of(form, levels, len(kept))
+        own, at, level_scatter = _levels_of(form, levels, len(kept))
         crossed = np.repeat(crossed, len(at))
         weight = weight[crossed] * np.tile(_SHARES, len(kept))
         spreads = spreads[:, crossed]
@@ -203,6 +203,7 @@ def _shared(form: LinearRows, lines: RunLines, sides: _Sides) -> Hierarchy:
         means=means.reshape(2, -1),
         repeats=len(lines.params) - len(form.sizes),
         profiles=_profiles(form, values, likelihood, grids),
+        level_scatter=level_scatter,
     )
 
 
@@ -240,13 +241,16 @@ def _profiles(form: LinearRows, values: Array, log: Array, grids: list[Array]) -
     }
 
 
-def _levels_of(form: LinearRows, levels: Side, count: int) -> tuple[tuple[Array, Array], NDArray[np.intp]]:
-    """Return mean and variance of levels that each size has for itself, `count` times, and which values of their scatter."""
+def _levels_of(
+    form: LinearRows, levels: Side, count: int
+) -> tuple[tuple[Array, Array], NDArray[np.intp], tuple[Array, Array]]:
+    """Return mean and variance of levels that each size has for itself, `count` times, for which values of their scatter, and its weights."""
     log = levels.log_prior[:, 0] + (0.0 if levels.known else _smooth(form.sizes, levels))
     share = np.exp(log - log.max())
-    below = np.cumsum(share / share.sum())
-    at = np.searchsorted(below, np.cumsum(_SHARES) - _SHARES / 2).clip(0, len(below) - 1)
-    return (np.tile(levels.groups.mean[at], (count, 1)), np.tile(levels.groups.variance[at], (count, 1))), at
+    share = share / share.sum()
+    at = np.searchsorted(np.cumsum(share), np.cumsum(_SHARES) - _SHARES / 2).clip(0, len(share) - 1)
+    own = np.tile(levels.groups.mean[at], (count, 1)), np.tile(levels.groups.variance[at], (count, 1))
+    return own, at, (share, levels.spread)
 
 
 def _smooth(sizes: Array, levels: Side) -> Array:
