@@ -202,13 +202,15 @@ def _weigh(problem: Problem, runs: _Departures, counts: NDArray[np.intp]) -> tup
     """Return weights and spreads of the cells, how many runs there are beyond one a size, and whether they say anything."""
     use = counts >= LEAST
     params = problem.data.params[use]
-    sizes, first = np.unique(params, return_index=True)
+    sizes, first = np.unique(np.sort(params), return_index=True)
     repeats = int(use.sum() - len(sizes))
     if not use.any():
         return np.ones(1), np.zeros((4, 1)), 0, False
     own, variance, steep = runs.own[:, use], runs.variance[:, use], runs.steep[use]
     if all(param.per_size for param in problem.law.params):
         # Each size's curve goes through the middle of its runs; what is left is how they differ.
+        order = np.argsort(params, kind="stable")
+        own, variance, steep = own[:, order], variance[:, order], steep[order]
         sides = [
             make_side(own[0], variance[0], first, steep, SLOPES),
             make_side(own[1], variance[1], first, np.ones_like(steep), LEVELS),

@@ -93,6 +93,7 @@ class _Sides:
 
     def __init__(self, law: Law, lines: RunLines) -> None:
         assert law.linear is not None
+        assert (np.diff(lines.params) >= 0).all()
         self.sizes, self.first = np.unique(lines.params, return_index=True)
         counts = np.diff(np.append(self.first, len(lines.params)))
         self.centre = np.add.reduceat(lines.centre, self.first) / counts
@@ -217,11 +218,13 @@ def _grid(form: LinearRows, cells: _Cells) -> tuple[Array, Array, list[Array]]:
     if not grids:
         return np.zeros((1, 0)), np.zeros(1), grids
     order = np.argsort(cells.variance.sum(1))
+    # Two parameters at once are looked at in half as many values each.
+    steps, grids[0] = (FINE, grids[0]) if len(grids) == 1 else (FINE[::2], grids[0][::2])
     fine = [grids[0]]
     for at in dict.fromkeys((order[0], cells.best, order[-1])):
         target, variance = cells.target[at], cells.variance[at]
         optimum = form.best(target, variance)
-        fine.append(optimum[0] + FINE * form.width(optimum, 0, target, variance))
+        fine.append(optimum[0] + steps * form.width(optimum, 0, target, variance))
     some = np.concatenate(fine)
     grids[0] = np.unique(some[(some >= grids[0][0]) & (some <= grids[0][-1])])
     values = form.product(grids)
