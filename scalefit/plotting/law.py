@@ -35,8 +35,8 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         Of the sizes, where several panels share them.
     """
     colours = colours or size_colours([curve["params"] for curve in law["curves"]])
-    # Bands of many sizes lie over one another.
-    share = 1.0 if sum(bool(curve["fitted"]) for curve in law["curves"]) < 3 else 0.6
+    # Bands of many sizes lie over one another: those fitted have that of the mean curve only.
+    few = sum(bool(curve["fitted"]) for curve in law["curves"]) < 3
     for curve in law["curves"]:
         colour, first = colours[curve["params"]], curve["first"]
         x, loss = np.asarray(curve["x"]), np.asarray(curve["loss"])
@@ -44,7 +44,7 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         axes.plot(x[first:], loss[first:], "o", ms=2.2, mfc="none", mew=0.5, color=colour, alpha=0.8)
         for part, style in (("fitted", "-"), ("extrapolated", DASH)):
             if line := curve[part]:
-                draw_bands(axes, line["x"], line, colour, share=share)
+                draw_bands(axes, line["x"], line, colour, few=few or part == "extrapolated", share=1.0 if few else 0.6)
                 axes.plot(line["x"], line["loss"], ls=style, lw=1.2, color=shade(colour), zorder=3)
         if level := curve.get("level_set"):
             axes.plot(level["x"], level["loss"], ls=":", lw=1.3, color="0.1", zorder=3)
@@ -57,9 +57,14 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
     axes.set_title(title, loc="left")
 
 
-def draw_bands(axes: Axes, x: Any, line: Mapping[str, Any], colour: Any, *, label: str = "", share: float = 1) -> None:
-    """Draw the three bands of a curve, the widest first; `label` has a place for the name of each, `share` is of their darkness."""
-    for prefix, name in list(BANDS.items())[::-1]:
+def draw_bands(
+    axes: Axes, x: Any, line: Mapping[str, Any], colour: Any, *, label: str = "", share: float = 1, few: bool = True
+) -> None:
+    """Draw the three bands of a curve, the widest first, or that of the mean curve alone.
+
+    `label` has a place for the name of each, `share` is of their darkness.
+    """
+    for prefix, name in list(BANDS.items())[::-1] if few else list(BANDS.items())[:1]:
         said = label.format(name) if label else None
         low, high = line[f"{prefix}low"], line[f"{prefix}high"]
         axes.fill_between(x, low, high, color=colour, alpha=share * OPAQUE[prefix], lw=0, zorder=1, label=said)
