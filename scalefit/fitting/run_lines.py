@@ -25,6 +25,8 @@ LEAST = 3
 """Evaluations that a run needs for a line of its own and noise about it."""
 STEEPEST = 50.0
 """Bound of a run's own slope."""
+EXACT = 1e-14
+"""Variance, as a share of the square, below which rounding would speak for a run: no run is known better."""
 LIMITS = Limits(iterations=60, tolerance=1e-12)
 
 
@@ -153,9 +155,10 @@ def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunL
     dof = max(float(data.points - 2 * len(theta)) * (1 - max(noise.rho, 0.0)), 1.0)
     # The noise's own spread is an estimate: with few evaluations Student's t is wider than the normal distribution.
     covariance = covariance * (student(0.95, dof) / student(0.95, np.inf)) ** 2
-    slope_variance, crossed = np.maximum(covariance[:, 0, 0], 1e-24), covariance[:, 0, 1]
+    least = EXACT * float(np.max(theta[:, 0] ** 2)) + 1e-24
+    slope_variance, crossed = np.maximum(covariance[:, 0, 0], least), covariance[:, 0, 1]
     away = np.clip(crossed / slope_variance, -3.0, 3.0)
-    level_variance = np.maximum(covariance[:, 1, 1] - crossed**2 / slope_variance, 1e-24)
+    level_variance = np.maximum(covariance[:, 1, 1] - crossed**2 / slope_variance, EXACT)
     return RunLines(
         data.params,
         theta[:, 0],

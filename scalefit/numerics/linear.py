@@ -60,5 +60,7 @@ def normal_cells(design: Array, target: Array, variance: Array, reference: Array
         inverse = np.linalg.inv(scaled) / outer
         log_det = np.linalg.slogdet(scaled)[1] - np.linalg.slogdet(ref / outer + ridge)[1]
     mean = (inverse @ b[..., None])[..., 0]
-    log = -0.5 * (np.log(variance).sum(1)[:, None] + log_det + total - (b * mean).sum(-1))
+    # Rounding may leave less than nothing of the squares.
+    rest = np.maximum(total - (b * mean).sum(-1), 0.0)
+    log = -0.5 * (np.log(variance).sum(1)[:, None] + log_det + rest)
     return NormalCells(mean, inverse, log)
