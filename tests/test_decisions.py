@@ -9,12 +9,15 @@ from scipy.stats import binom
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
+from scalefit.fitting.fit import fit_data
 from scalefit.prediction.siblings import among_siblings, band
 from scalefit.studies.budget import Budget
-from scalefit.studies.optimal import variances
+from scalefit.studies.information import Informer, planned_run
+from scalefit.studies.optimal import Candidate, Evidence, variances
 from scalefit.studies.resolution import resolve_difference
 from scalefit.studies.reuse import effective_data, study_reuse
 from scalefit.studies.rollouts import uniform_group
+from scalefit.table.prepare import prepare
 from tests.conftest import PAPER, ROOT, RUNS, results, scalefit
 
 STUDY = ROOT / "data" / "study"
@@ -51,6 +54,7 @@ def test_a_design_beats_an_even_spread():
         assert found.width_after < found.width_even < found.width_now
         # 200 simulations of each: the ratio of two such widths is good to a tenth.
         assert found.simulated["ratio"] < 1
+        assert found.simulated["after"] == pytest.approx(found.width_after, rel=0.25)
         assert found.spent <= found.budget * (1 + 1e-9)
 
 
@@ -266,3 +270,52 @@ def test_a_series_that_cannot_be_answered_does_not_refuse_the_rest(runs):
         sf.plan(table, flops=2e19, gpu="h10")
     found = sf.compare_recipes(table, frame[frame["series"] == "base"])
     assert found.unanswered == {"lone on holdout, 7B": "B has no run of it"}
+
+
+def test_information_of_runs_is_that_of_their_dense_covariance(runs):
+    """Two runs of a size and one of another, by J' S^-1 J with S written out: AR(1) noise, runs' own lines, sizes' departures."""
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    informer = Informer(fit_data("saturating-linear", data), run_sd=0.03)
+    informer.__dict__["spreads"] = np.array([0.2, 0.03, 0.1, 0.02])
+    fit, longest = informer.fit, 5e4
+    made = [
+        planned_run(fit, 7e9, 1e4, longest),
+        planned_run(fit, 7e9, longest, longest),
+        planned_run(fit, 3e9, longest, longest),
+    ]
+    evidence = Evidence(np.array([3e9, 7e9]), np.zeros((2, len(fit.theta) + 2, len(fit.theta) + 2)))
+    evidence = evidence.moved([Candidate(run.params, 0, 0, informer.inform(run)) for run in made])
+    weighed, ends = [informer.weigh(run) for run in made], np.cumsum([0, *(len(run.samples) for run in made)])
+    S, J = np.zeros((ends[-1], ends[-1])), np.zeros((ends[-1], len(fit.theta)))
+    for at, (run, one) in enumerate(zip(made, weighed, strict=True)):
+        here, slope = slice(*ends[at : at + 2]), np.log(10) * 10**one.log
+        J[here] = fit.log_curve(np.full(len(run.samples), run.params), run.samples[None])[1] * slope[:, None]
+        S[here, here] += run.sigma**2 * fit.noise.rho ** np.abs(np.subtract.outer(*2 * [np.arange(len(slope))]))
+        S[here, here] += (one.own * slope).T @ (one.own * slope)
+    sizes = np.concatenate([one.size * np.log(10) * 10**one.log for one in weighed], 1)
+    same = np.equal.outer(*2 * [np.repeat([run.params for run in made], np.diff(ends))])
+    S += same * (sizes.T @ sizes)
+    wanted = J.T @ np.linalg.solve(S, J)
+    found = evidence.with_each([Candidate(3e9, 0, 0, np.zeros_like(evidence.told[0]))])[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-9 * np.abs(wanted).max())
+    # A run's line falls by as many decades as its departure says, and turns about a point within it.
+    fall = weighed[1].own[0] / 0.2
+    assert np.ptp(fall) == pytest.approx(fit.k(7e9).value * np.log10(made[1].samples[-1] / made[1].samples[0]))
+    assert fall[0] > 0 > fall[-1]
+
+
+@pytest.mark.parametrize(("spreads", "worth"), [((0.3, 0.0, 0.0, 0.0), True), ((0.0, 0.0, 0.3, 0.02), False)])
+def test_seeds_are_worth_what_the_scatter_says(runs, spreads, worth):
+    """Where only runs differ, ten of a size narrow what one leaves; where only sizes do, hardly."""
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    informer = Informer(fit_data("saturating-linear", data))
+    informer.__dict__["spreads"] = np.array(spreads)
+    gradient = informer.fit.log_curve(np.array([72e9]), np.array([[5e4]]))[1][0]
+    known = informer.known(data.sizes)
+    more = [
+        Candidate(s, 0, 0, informer.inform(planned_run(informer.fit, s, 5e4, 5e4)))
+        for s in data.sizes
+        for _ in range(9)
+    ]
+    ratio = known.moved(more).variance(gradient) / known.variance(gradient)
+    assert (ratio < 0.2) if worth else (ratio > 0.8)

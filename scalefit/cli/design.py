@@ -25,7 +25,10 @@ def design(
         str | None, typer.Option(help="Sizes that can be run; by default those measured but the target.")
     ] = None,
     run_sd: Annotated[
-        float | None, typer.Option(help="Spread over seeds; by default from the table's seeds.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Spread of runs' levels over seeds; by default what the table's runs say.", show_default=False
+        ),
     ] = None,
     where: Where = None,
     as_json: Json = False,
