@@ -10,6 +10,7 @@ from scipy.stats import binom
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
 from scalefit.fitting.fit import fit_data
+from scalefit.prediction.ensemble import average_offsets
 from scalefit.prediction.siblings import among_siblings, band
 from scalefit.studies.budget import Budget
 from scalefit.studies.information import Informer, planned_run
@@ -17,6 +18,7 @@ from scalefit.studies.optimal import Candidate, Evidence, variances
 from scalefit.studies.resolution import resolve_difference
 from scalefit.studies.reuse import effective_data, study_reuse
 from scalefit.studies.rollouts import uniform_group
+from scalefit.studies.sizes import make_options
 from scalefit.table.prepare import prepare
 from tests.conftest import PAPER, ROOT, RUNS, results, scalefit
 
@@ -319,3 +321,38 @@ def test_seeds_are_worth_what_the_scatter_says(runs, spreads, worth):
     ]
     ratio = known.moved(more).variance(gradient) / known.variance(gradient)
     assert (ratio < 0.2) if worth else (ratio > 0.8)
+
+
+def test_a_plan_tells_a_mean_curve_from_a_run(runs):
+    """The bands of the sizes measured are those of the fit, to the sampling of 1000 draws (an end to a sixth of the half width, 4 sd)."""
+    where, flops = {"series": "base"}, 2e19
+    (found,) = sf.plan(runs, flops=flops, where=where)
+    fit = sf.fit(runs, x="flops", where=where).fit
+    for row in (row for row in found.sizes if row["outside"] == 1):
+        bands = fit.bands(row["params"], np.array([[flops]]))
+        for prefix in ("", "run_"):
+            low, high = (float(getattr(bands, prefix + end)[0]) for end in ("low", "high"))
+            drawn = np.log10([row[prefix + "low"], row[prefix + "high"]])
+            np.testing.assert_allclose(drawn, [low, min(high, 0.0)], atol=(high - low) / 12)
+        assert row["run_low"] < row["low"] < row["high"] < row["run_high"]
+    for name in ("probability_best", "probability_best_run"):
+        assert sum(row[name] for row in found.sizes) == pytest.approx(1)
+    assert max(row["probability_best_run"] for row in found.sizes) < found.best["probability_best"]
+    assert f"one run of {found.best['params'] / 1e9:g}B ends at a loss of {found.best['run_low']:.3f}" in found.verdict
+    (found,) = sf.plan(runs, loss=0.5, where=where)
+    assert (
+        found.best["run_flops_low"] < found.best["flops_low"] < found.best["flops_high"] < found.best["run_flops_high"]
+    )
+
+
+def test_a_run_of_an_unseen_size_departs_as_the_average_says(runs):
+    """Draws of a run about its mean curve have the variance that the members give, 1000 draws being good to a fifth (4 sd)."""
+    (data,) = prepare(runs, "flops", {"series": "base"})
+    ensemble = average_offsets(data)
+    options = make_options(runs, data, np.array([20e9]), ensemble)
+    at = np.sqrt(np.prod(options.measured[0]))
+    away = options.log_loss(np.array([at]), run=True) - options.log_loss(np.array([at]))
+    between = [
+        m.mean_curve(20e9, np.array([[at]])).weight @ m.between_runs(20e9, np.array([[at]])) for m in ensemble.members
+    ]
+    assert np.var(away) == pytest.approx(float(ensemble.weights @ np.concatenate(between)), rel=0.2)

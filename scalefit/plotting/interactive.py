@@ -160,23 +160,27 @@ def draw_profile(values: Any, lost: Any, limit: float, name: str) -> go.Figure:
 
 
 def draw_plan(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Draw each size's loss at a budget with its interval."""
+    """Draw each size's loss at a budget with the intervals of the law's mean curve and of a new run."""
     known = [row for row in rows if row["loss"] is not None]
     loss = np.array([row["loss"] for row in known])
     figure = _figure("model size N [parameters]", LOSS)
-    figure.add_scatter(
-        x=[row["params"] for row in known],
-        y=loss,
-        mode="markers+lines",
-        name="loss at the budget",
-        line={"color": "#3b6ea5"},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": np.array([row["high"] for row in known]) - loss,
-            "arrayminus": loss - np.array([row["low"] for row in known]),
-        },
-    )
+    for prefix, name, width in (("run_", "95 %, a new run", 1), ("", "95 %, the law's mean curve", 4)):
+        figure.add_scatter(
+            x=[row["params"] for row in known],
+            y=loss,
+            mode="markers+lines" if not prefix else "markers",
+            name=name,
+            line={"color": "#3b6ea5", "width": 1},
+            marker={"color": "#3b6ea5"},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": np.array([row[f"{prefix}high"] for row in known]) - loss,
+                "arrayminus": loss - np.array([row[f"{prefix}low"] for row in known]),
+                "thickness": width,
+                "width": 0 if not prefix else 4,
+            },
+        )
     return figure
 
 

@@ -29,6 +29,7 @@ from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
 from scalefit.studies.rollouts import Rollouts
 from scalefit.studies.sharpening import Sharpening
+from scalefit.studies.spending import ENDS
 from scalefit.studies.systems import Ranking, Transfer
 from scalefit.units import format_quantity, resource_label
 
@@ -114,11 +115,13 @@ def _loss_axes(axes: Axes, resource: str, x: Any) -> None:
     axes.set(xlabel=resource_label(resource), ylabel=LOSS)
 
 
-def draw_intervals(axes: Axes, names: Sequence[str], rows: Sequence[tuple[float, float, float]]) -> None:
-    """Draw values with their intervals, one a line from the top; rows are (value, low, high)."""
-    for at, (value, low, high) in enumerate(rows):
-        axes.plot([low, high], [at, at], lw=1.5, color=LINE)
-        axes.plot(value, at, "o", ms=5, color=LINE)
+def draw_intervals(axes: Axes, names: Sequence[str], rows: Sequence[tuple[float, ...]]) -> None:
+    """Draw values with their intervals, one a line from the top; rows are (value, low, high), and a wider one's low and high."""
+    for at, (value, low, high, *wider) in enumerate(rows):
+        axes.plot([low, high], [at, at], lw=3.5 if wider else 1.5, color=LINE)
+        if wider:
+            axes.plot(wider, [at, at], lw=1, color=LINE)
+        axes.plot(value, at, "o", ms=5, color=LINE, mec="white", mew=0.6)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
@@ -174,14 +177,15 @@ def _rollouts(axes: Axes, found: Rollouts) -> None:
 @picture_of(Plan)
 def _plan(axes: Axes, found: Plan) -> None:
     to_loss = "loss" in found.budget
-    keys = ("flops", "flops_low", "flops_high") if to_loss else ("loss", "low", "high")
+    keys = ("flops" if to_loss else "loss", *ENDS[to_loss])
     known = [row for row in found.sizes if all(row[key] is not None for key in keys)]
-    rows = [(float(row[keys[0]]), float(row[keys[1]]), float(row[keys[2]])) for row in known]
+    rows = [tuple(float(row[key]) for key in keys) for row in known]
     draw_intervals(axes, [format_quantity(row["params"]) for row in known], rows)
     ((name, value),) = found.budget.items()
     if to_loss:
         axes.set_xscale("log")
-    axes.set_xlabel(f"{resource_label('flops') if to_loss else LOSS}, 95 %")
+    what = resource_label("flops") if to_loss else LOSS
+    axes.set_xlabel(f"{what}, 95 % (thick: the law's mean curve, thin: a new run)")
     said = f"{value:g}" if to_loss else format_quantity(value)
     axes.set_title(f"{found.series}: every size at {name} {said}", loc="left")
 

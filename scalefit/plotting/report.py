@@ -218,8 +218,12 @@ def _decisions(page: Page, runs: RunTable, where: Mapping[str, str | float] | No
     for one in plans:
         page.heading(3, f"{one.series}: which size for {format_quantity(one.budget['flops'])} FLOPs")
         page.text(one.verdict)
-        page.picture(interactive.draw_plan(one.sizes), "Loss of each size at the same compute, with its 95 % interval.")
-        keep = ["params", "loss", "low", "high", "samples", "gpu_hours", "probability_best"]
+        page.picture(
+            interactive.draw_plan(one.sizes),
+            "Loss of each size at the same compute, with 95 % of the law's mean curve (thick) and of a new run (thin).",
+        )
+        keep = ["params", "loss", "low", "high", "run_low", "run_high", "samples", "gpu_hours"]
+        keep += ["probability_best", "probability_best_run"]
         page.table(one.frame[keep].assign(params=[format_quantity(row["params"]) for row in one.sizes]))
         said = one.assumptions
         page.text(

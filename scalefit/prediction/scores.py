@@ -95,6 +95,8 @@ class _Told:
 
 def score_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array, points: int) -> dict[str, Any] | None:
     """Predict sizes from others, the first `points` of each as an anchor where asked; only what is unseen is scored."""
+    if not any((data.present[data.params == size].sum(1) > points).any() for size in sizes):
+        return None
     source = average_offsets(train, anchor_points=points) if law is None else fit_data(law, train)
     parts = [_tell(source, train, data.keep(data.params == size), float(size), points) for size in sizes]
     told = [part for part in parts if part is not None]

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
-from scalefit.errors import FitError, UsageError
+from scalefit.errors import UsageError
 from scalefit.prediction.ensemble import LEAST_SIZES, average_offsets
-from scalefit.studies.cost import PAPER, PASSES, Gpu, find_gpu, flops_of_hours, full_flops, gpu_hours
+from scalefit.studies.cost import PAPER, PASSES, find_gpu, flops_of_hours
 from scalefit.studies.frontier import frontier
-from scalefit.studies.sizes import SURE, Options, crossovers, make_options
+from scalefit.studies.sizes import SURE, crossovers, make_options
+from scalefit.studies.spending import ENDS, REFUSED, Budget, Price, Spent, refuse_far, spend
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
-REFUSED = 30.0
-"""A budget so many times outside every size's measured range is refused."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,8 +37,10 @@ class Plan(Answer):
     Attributes
     ----------
     sizes : list of dict
-        For each size: loss with its 95 % interval, samples, flops, gpu_hours, probability of being best, and how far
-        outside the range measured for it the budget lies (1: inside); None where it lies out of reach.
+        For each size: loss of the law's mean curve with its 95 % interval (low, high) and that of a new run (run_low,
+        run_high), or for a loss the same of the compute; samples, flops, gpu_hours; the probability that its mean curve is
+        best, and that one run of it beats one of every other size; and how far outside the range measured for it the
+        budget lies (1: inside). None where it lies out of reach.
     best : dict
         Of `sizes`, the most probable.
     frontier : dict or None
@@ -84,56 +85,36 @@ class Plan(Answer):
             if to_loss:
                 price = f"{row['price']:.2f} times the compute ({row['low']:.2f} to {row['high']:.2f})"
             lines.append(f"  {format_quantity(row['params'])} instead: {price}")
-        for row in self.crossovers:
+        for row in (row for row in self.crossovers if row["settled"]):
             pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
-            if row["settled"]:
-                place = "" if row["measured"] else ", outside what both were measured at"
-                lines.append(
-                    f"  {pair} at {row['flops']:.3g} FLOPs (95 % {row['low']:.3g} to {row['high']:.3g}{place})"
-                )
-            else:
-                lines.append(f"  {pair}: the data do not say where")
+            place = "" if row["measured"] else ", outside what both were measured at"
+            lines.append(f"  {pair} at {row['flops']:.3g} FLOPs (95 % {row['low']:.3g} to {row['high']:.3g}{place})")
+        if open_pairs := [row for row in self.crossovers if not row["settled"]]:
+            pairs = (f"{format_quantity(row['larger'])} and {format_quantity(row['smaller'])}" for row in open_pairs)
+            lines.append(f"  where the larger overtakes the smaller the data do not say: {', '.join(pairs)}")
         lines.append(
             f"  GPU-hours: {said['peak_flops'] / 1e12:g} TFLOP/s peak at {said['mfu']:.0%}; passes {said['passes']}, twice the paper's 6 N T"
         )
         return "\n".join([*lines, *warning_lines(self.warnings)])
 
     def _table(self, to_loss: bool) -> str:
-        keys = ("flops", "flops_low", "flops_high") if to_loss else ("loss", "low", "high", "flops")
-        head = ["size", keys[0], "95 % low", "high", *keys[3:], "samples", f"{self.assumptions['gpu']}-hours"]
-        rows = [[*head, "best", "outside"]]
+        keys = ("flops", *ENDS[True]) if to_loss else ("loss", *ENDS[False], "flops")
+        head = ["size", keys[0], "95 % low", "high", "one run low", "high", *keys[5:], "samples"]
+        rows = [[*head, f"{self.assumptions['gpu']}-hours", "best", "one run best", "outside"]]
         for row in self.sizes:
-            cells = [_cell(row[key], ".3f" if key in ("loss", "low", "high") else ".3g") for key in keys]
+            cells = [_cell(row[key], ".3g" if "flops" in key else ".3f") for key in keys]
             far = (
                 "out of reach" if row["outside"] is None else f"{row['outside']:.2g}x" if row["outside"] > 1.02 else ""
             )
             samples = "" if row["samples"] is None else format_quantity(row["samples"])
             size = format_quantity(row["params"]) + ("" if row["measured"] else " (unseen)")
-            hours, best = _cell(row["gpu_hours"], ".3g"), f"{row['probability_best']:.2f}"
-            rows.append([size, *cells, samples, hours, best, far])
+            best = [f"{row[name]:.2f}" for name in ("probability_best", "probability_best_run")]
+            rows.append([size, *cells, samples, _cell(row["gpu_hours"], ".3g"), *best, far])
         return text_table(rows)
 
 
 def _cell(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Exactly one of: compute by the paper's count [FLOPs], prompts, a loss to reach."""
-
-    flops: float | None = None
-    samples: float | None = None
-    loss: float | None = None
-
-    def __post_init__(self) -> None:
-        given = [name for name in ("flops", "samples", "loss") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise UsageError(
-                f"give one budget: --flops, --samples, --loss or --gpu-hours, not {' and '.join(given) or 'none'}."
-            )
-        if self.loss is not None and not 0 < self.loss < 1:
-            raise UsageError(f"--loss {self.loss:g}: a loss is 1 - pass@1, between 0 and 1.")
 
 
 def plan(
@@ -184,18 +165,18 @@ def plan(
         flops = flops_of_hours(hours, kind, mfu) * PAPER / sum(PASSES.values())
     budget = Budget(flops, samples, loss)
     runs = select(runs, where)
-    price = _Price(gpu.lower(), kind, mfu)
+    price = Price(gpu.lower(), kind, mfu)
     asked = {data.name: partial(_plan, runs, data, budget, sizes, price, seed) for data in prepare(runs, "flops")}
     return answer_each(asked)
 
 
 def _plan(
-    runs: RunTable, data: FitData, budget: Budget, sizes: Sequence[float] | None, price: _Price, seed: int
+    runs: RunTable, data: FitData, budget: Budget, sizes: Sequence[float] | None, price: Price, seed: int
 ) -> Plan:
     ensemble = average_offsets(data) if len(data.sizes) >= LEAST_SIZES else None
     able = np.sort(np.asarray(data.sizes if sizes is None else sizes, float))
-    spent = _spend(make_options(runs, data, able, ensemble, seed), budget)
-    _refuse_far(spent, data.series)
+    spent = spend(make_options(runs, data, able, ensemble, seed), budget)
+    refuse_far(spent, data.series)
     rows = [spent.row(s, price) for s in range(len(able))]
     best = int(np.argmax(spent.chance))
     warnings = _tell_far(rows)
@@ -222,87 +203,6 @@ def _plan(
     )
 
 
-@dataclass(frozen=True)
-class _Price:
-    """What turns FLOPs into GPU-hours."""
-
-    name: str
-    gpu: Gpu
-    mfu: float
-
-    @property
-    def assumptions(self) -> dict[str, Any]:
-        passes = "generation 2, old 2, reference 2, training 6 (N T)"
-        return {"gpu": self.name, "peak_flops": self.gpu.peak, "mfu": self.mfu, "passes": passes}
-
-
-@dataclass(frozen=True)
-class _Spent:
-    """A budget spent on each size: its compute (S,), and draws of what is to be least, (B, S).
-
-    That is log10 of the loss, or of the compute that reaches the loss asked for.
-    """
-
-    options: Options
-    budget: Budget
-    flops: Array
-    score: Array
-
-    @cached_property
-    def log(self) -> Array:
-        """Draws of log10 L (B, S)."""
-        return self.options.log_loss(self.flops)
-
-    @cached_property
-    def outside(self) -> Array:
-        """How many times outside what was measured, (S,)."""
-        return self.options.outside(self.flops)
-
-    @cached_property
-    def chance(self) -> Array:
-        """Probability of being best, (S,)."""
-        return np.bincount(np.argmin(self.score, axis=1), minlength=len(self.flops)) / len(self.score)
-
-    def row(self, s: int, price: _Price) -> dict[str, Any]:
-        """Return what a size does; where nothing supports a number there is none, which would be taken for one."""
-        options, flops = self.options, float(self.flops[s])
-        row: dict[str, Any] = {"params": float(options.sizes[s]), "measured": bool(options.known[s])}
-        row["probability_best"] = float(self.chance[s])
-        if self.budget.loss is None:
-            middle, low, high = np.percentile(self.log[:, s], [50, 2.5, 97.5])
-            row |= {"loss": float(10**middle), "low": float(10**low), "high": float(10**high)}
-        else:
-            low, high = np.percentile(self.score[:, s], [2.5, 97.5])
-            row |= {"loss": self.budget.loss, "flops_low": float(10**low), "flops_high": float(10**high)}
-        row |= {"flops": flops, "samples": flops / float(options.flops_a_sample[s])}
-        row |= {"gpu_hours": gpu_hours(full_flops(flops), price.gpu, price.mfu), "outside": float(self.outside[s])}
-        if self.outside[s] > REFUSED:
-            row |= dict.fromkeys(row.keys() - {"params", "measured", "probability_best"})
-        return row
-
-
-def _spend(options: Options, budget: Budget) -> _Spent:
-    if budget.loss is None:
-        flops = options.flops_a_sample * budget.samples if budget.samples else np.full(len(options.sizes), budget.flops)
-        return _Spent(options, budget, flops, options.log_loss(flops))
-    with np.errstate(over="ignore", divide="ignore"):
-        needed = (options.E - np.log10(budget.loss)) / np.where(options.k > 0, options.k, np.nan)
-    needed = np.where(np.isfinite(needed), np.minimum(needed, 60.0), 60.0)
-    return _Spent(options, budget, 10.0 ** np.median(needed, axis=0), needed)
-
-
-def _refuse_far(spent: _Spent, series: str) -> None:
-    """Raise FitError for a budget far from what was measured for any size."""
-    if spent.outside.min() > REFUSED:
-        at = int(np.argmin(spent.outside))
-        low, high = spent.options.measured[at]
-        raise FitError(
-            f"series {series!r}: the budget lies {spent.outside.min():.3g} times outside what was measured for any size; nearest is "
-            f"{format_quantity(spent.options.sizes[at])}, measured from {format_quantity(low)} to {format_quantity(high)} FLOPs, asked for "
-            f"{format_quantity(spent.flops[at])}. Nothing supports an answer beyond {REFUSED:g} times."
-        )
-
-
 def _tell_far(rows: list[dict[str, Any]]) -> list[str]:
     warnings = []
     if lost := [format_quantity(row["params"]) for row in rows if row["outside"] is None]:
@@ -313,7 +213,7 @@ def _tell_far(rows: list[dict[str, Any]]) -> list[str]:
     return warnings
 
 
-def _one_size_off(spent: _Spent, best: int) -> list[dict[str, float]]:
+def _one_size_off(spent: Spent, best: int) -> list[dict[str, float]]:
     """Return what the neighbours of the best size cost more: loss, or how many times the compute for a loss."""
     found, score, times = [], spent.score, spent.budget.loss is not None
     for s in (best - 1, best + 1):
@@ -325,15 +225,25 @@ def _one_size_off(spent: _Spent, best: int) -> list[dict[str, float]]:
 
 
 def _verdict(rows: list[dict[str, Any]], best: int, budget: Budget) -> str:
-    """Say which size, or that the data do not say."""
+    """Say which size, or that the data do not say; and what one run would do."""
     what = "cheapest for this loss" if budget.loss is not None else "best"
     chosen = rows[best]
+    size = format_quantity(chosen["params"])
     if chosen["probability_best"] >= SURE:
-        return f"{format_quantity(chosen['params'])} is {what} (probability {chosen['probability_best']:.2f})."
-    others = sorted(rows, key=lambda row: -row["probability_best"])
-    named = ", ".join(
-        f"{format_quantity(row['params'])} {row['probability_best']:.2f}"
-        for row in others
-        if row["probability_best"] > 0.025
-    )
-    return f"The data do not say which size is {what}: probabilities {named}."
+        said = f"{size} is {what} (probability {chosen['probability_best']:.2f})"
+    else:
+        others = sorted(rows, key=lambda row: -row["probability_best"])
+        named = ", ".join(
+            f"{format_quantity(row['params'])} {row['probability_best']:.2f}"
+            for row in others
+            if row["probability_best"] > 0.025
+        )
+        said = f"The data do not say which size is {what}: probabilities {named}"
+    if chosen["outside"] is None:
+        return f"{said}."
+    if budget.loss is None:
+        ends = f"ends at a loss of {chosen['run_low']:.3f} to {chosen['run_high']:.3f}"
+    else:
+        ends = f"takes {chosen['run_flops_low']:.3g} to {chosen['run_flops_high']:.3g} FLOPs"
+    beats = f"beats one run of every other size with probability {chosen['probability_best_run']:.2f}"
+    return f"{said}; one run of {size} {ends} and {beats}."

@@ -24,18 +24,21 @@ SURE = 0.95
 
 @dataclass(frozen=True)
 class Options:
-    """What one can have, by size (S,): draws of k and E (B, S), FLOPs a sample (S,), measured compute (S, 2)."""
+    """What one can have, by size (S,): draws of k and E (B, S) of the law's mean curves and of one new run each, FLOPs a sample (S,), measured compute (S, 2)."""
 
     sizes: Array
     k: Array
     E: Array
+    run_k: Array
+    run_E: Array
     flops_a_sample: Array
     measured: Array
     known: NDArray[np.bool_]
 
-    def log_loss(self, flops: Array) -> Array:
-        """Return draws of log10 L at a compute for each size (S,), shape (B, S), wider outside the measured range."""
-        log = self.E - self.k * np.log10(flops)
+    def log_loss(self, flops: Array, *, run: bool = False) -> Array:
+        """Return draws of log10 L at a compute for each size (S,), of mean curves or runs, (B, S), wider outside the measured range."""
+        k, E = (self.run_k, self.run_E) if run else (self.k, self.E)
+        log = E - k * np.log10(flops)
         centre = np.median(log, axis=0)
         return np.asarray(np.minimum(centre + (log - centre) * (1 + np.log10(self.outside(flops))), 0.0))
 
@@ -65,7 +68,7 @@ def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble
         raise FitError(
             f"series {data.series!r}: its runs have too few evaluations for a line each, which a plan rests on."
         )
-    k, E = np.empty((DRAWS, len(sizes))), np.empty((DRAWS, len(sizes)))
+    k, E, dk, dE = np.empty((4, DRAWS, len(sizes)))
     at = np.array([int(np.argmin(np.abs(data.sizes - size))) for size in sizes])
     known = np.isclose(data.sizes[at], sizes, rtol=1e-6)
     if known.any():
@@ -75,27 +78,44 @@ def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble
         rows = data.params == data.sizes[at[s]]
         seen = C[rows][data.present[rows]] * (1.0 if known[s] else size / data.sizes[at[s]])
         measured[s] = seen.min(), seen.max()
+        x = np.geomspace(measured[s, 0], measured[s, 1], 3)
         if known[s]:
+            dk[:, s], dE[:, s] = _depart(found.weight, found.between_runs(size, np.log10(x)), x, DRAWS, rng)
             continue
         if ensemble is None:
             raise FitError(
                 f"size {format_quantity(size)} was not measured, and an unseen size needs {LEAST_SIZES} measured ones; "
                 f"choose among {', '.join(map(format_quantity, data.sizes))}."
             )
-        k[:, s], E[:, s] = _draw_unseen(ensemble, float(size), measured[s], rng)
-    return Options(sizes, k, E, flops_a_sample(runs, data, sizes), measured, known)
+        k[:, s], E[:, s], dk[:, s], dE[:, s] = _draw_unseen(ensemble, float(size), x, rng)
+    return Options(sizes, k, E, k + dk, E + dE, flops_a_sample(runs, data, sizes), measured, known)
 
 
-def _draw_unseen(ensemble: Ensemble, size: float, ends: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return draws of k and E of a size that was not measured between two ends (2,), with what the average was wrong by, (B,) each."""
-    counts = rng.multinomial(DRAWS, ensemble.weights)
-    drawn = [
-        member.draw(np.full(2, size), ends[None], int(count), rng)
-        for member, count in zip(ensemble.members, counts, strict=True)
-    ]
-    line = rng.permutation(np.concatenate(drawn))
-    k = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
-    return k, line[:, 0] + k * np.log10(ends[0]) + ensemble.error * rng.standard_t(ensemble.folds, DRAWS)
+def _draw_unseen(ensemble: Ensemble, size: float, x: Array, rng: np.random.Generator) -> Array:
+    """Return draws of k and E of a size that was not measured, by its line through the ends of x (3,), with what the average was wrong by, and a new run's departures from both: (4, B)."""
+    counts, ends, drawn = rng.multinomial(DRAWS, ensemble.weights), x[[0, -1]], []
+    for member, count in zip(ensemble.members, counts.tolist(), strict=True):
+        line = member.draw(np.full(2, size), ends[None], count, rng)
+        k = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
+        between, weight = member.between_runs(size, x[None]), member.mean_curve(size, x[None]).weight
+        drawn.append(np.stack([k, line[:, 0] + k * np.log10(ends[0]), *_depart(weight, between, x, count, rng)]))
+    found = rng.permutation(np.concatenate(drawn, 1), axis=1)
+    found[1] += ensemble.error * rng.standard_t(ensemble.folds, DRAWS)
+    return np.asarray(found)
+
+
+def _depart(weight: Array, between: Array, x: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return draws of how a new run's k and E depart from the mean curve's, (count,) each.
+
+    `between` (G, 3) is the variance of its log10 L at x (3,): that of a slope, about some centre, and of a level there.
+    """
+    cell = rng.choice(len(weight), count, p=weight)
+    square, rise, rest = np.polyfit(np.log10(x), between.T, 2)
+    square = np.maximum(square, 1e-300)
+    centre = -rise / square / 2
+    level = np.maximum(rest - square * centre**2, 0)
+    k = np.sqrt(square[cell]) * rng.standard_normal(count)
+    return k, k * centre[cell] + np.sqrt(level[cell]) * rng.standard_normal(count)
 
 
 def crossovers(options: Options) -> list[dict[str, Any]]:
