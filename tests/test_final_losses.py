@@ -5,6 +5,11 @@ import pandas as pd
 import pytest
 
 import scalefit as sf
+from scalefit.errors import FitError
+from scalefit.fitting.fit import fit_data
+from scalefit.prediction.beyond import begun
+from scalefit.prediction.groups import MANY, group_sizes
+from scalefit.prediction.roads import leave_size_out
 from scalefit.table.prepare import prepare
 from tests.conftest import results, scalefit
 
@@ -78,3 +83,72 @@ def test_a_prediction_rests_on_the_points(finals, tmp_path):
     truth = E + A * 2e10**-ALPHA + B * 1e11**-BETA
     assert point["loss"] == pytest.approx(truth, rel=0.01)
     assert point["tokens"] == 1e11
+
+
+def test_many_sizes_are_held_out_in_groups():
+    sizes = np.geomspace(1, 1e3, 245)
+    assert [len(some) for some in group_sizes(sizes[:12])] == [1] * 12
+    assert [len(some) for some in group_sizes(sizes[:30], MANY)] == [1] * 30
+    groups = group_sizes(sizes, MANY)
+    assert sorted({len(some) for some in groups}) == [20, 21]
+    np.testing.assert_array_equal(np.concatenate(groups), sizes)
+    assert len(groups) == len(group_sizes(sizes)) == 12
+
+
+@pytest.fixture(scope="module")
+def scattered():
+    """Forty final losses, each of a size of its own."""
+    rng = np.random.default_rng(2)
+    N, D = np.geomspace(1e8, 1e10, 40), np.exp(rng.uniform(np.log(1e9), np.log(3e11), 40))
+    loss = (E + A * N**-ALPHA + B * D**-BETA) * (1 + 0.002 * rng.standard_normal(40))
+    columns = {
+        "run_id": [f"r{at}" for at in range(40)],
+        "series": "g",
+        "params": N,
+        "step": 1,
+        "tokens": D,
+        "eval": "v",
+    }
+    return sf.as_runs(pd.DataFrame({**columns, "loss": loss}))
+
+
+def test_an_unseen_size_is_as_uncertain_as_groups_left_out(scattered, monkeypatch):
+    """Each twelfth of the sizes by the law of the others, and for a larger one by the smaller alone; nothing else is fitted."""
+    fit = sf.fit(scattered, "chinchilla").fit
+    data, counts = fit.data, []
+    groups = np.array_split(data.sizes, 12)
+
+    def missed(some, rows):
+        law = fit_data(begun(fit), data.keep(rows), fit.specification)
+        held = data.keep(np.isin(data.params, some))
+        log, _ = law.log_curve(held.params, held.resource[:, :, 0])
+        return np.mean((log - np.log10(held.loss[:, 0])) ** 2)
+
+    every = [missed(some, ~np.isin(data.params, some)) for some in groups]
+    upward = [*(missed(some, data.params < some[0]) for some in groups[3:-1]), every[-1]]
+    wanted = {2e9: (np.mean(every), 12), 2e10: (max(np.mean(every), np.mean(upward)), 9)}
+    monkeypatch.setattr("scalefit.prediction.roads.fit_data", lambda *args: counts.append(1) or fit_data(*args))
+    for size, (square, folds) in wanted.items():
+        counts.clear()
+        unseen = leave_size_out(fit, size)
+        assert (unseen.error, unseen.folds) == (pytest.approx(square**0.5), folds)
+        assert len(counts) == (12 if folds == 12 else 20)
+    # What is known of the noise of an evaluation is no misfit.
+    assert leave_size_out(fit, 2e9).misfit < 0.5 * np.mean(every) ** 0.5
+
+
+def test_many_sizes_are_cross_validated_in_groups_and_it_is_said(scattered, tmp_path):
+    sf.write_runs(scattered, tmp_path / "t.csv")
+    found = scalefit("crossval", "t.csv", "--law", "chinchilla", cwd=tmp_path).stdout
+    assert "40 sizes are held out in 12 groups of neighbours" in found
+    assert sum(" to " in line for line in found.splitlines()) == 14
+    folds = sf.cross_validate(scattered, "chinchilla")
+    assert (folds["params"] < folds["params_high"]).all()
+    assert folds["cover95"].mean() > 0.8
+    ranked = scalefit("compare", "t.csv", "--law", "chinchilla", cwd=tmp_path).stdout
+    assert "held out in 12 groups" in ranked
+
+
+def test_a_law_with_a_level_a_size_points_to_one_of_all_sizes(scattered):
+    with pytest.raises(FitError, match=r"40 points for the 42 parameters of 'saturating'.*'chinchilla'"):
+        sf.fit(scattered)

@@ -11,7 +11,7 @@ from scalefit.prediction.ensemble import average_offsets, first_points
 from scalefit.prediction.holdouts import across_sizes, slopes, within_runs
 from scalefit.prediction.predict import predict_size
 from scalefit.prediction.saturation import weigh_saturation
-from scalefit.prediction.scores import score
+from scalefit.prediction.scores import own_lines, score
 from scalefit.table.prepare import prepare
 from tests.conftest import SIZES
 
@@ -198,3 +198,22 @@ def test_slopes_of_a_known_law(known):
         np.testing.assert_allclose(law["k"], true_k(law["params"]), rtol=1e-4)
     assert [law["largest"] for law in found["laws"]] == [72e9, 32e9]
     np.testing.assert_allclose(found["each size alone"]["k"], true_k(np.array(SIZES)), rtol=1e-6)
+
+
+def test_own_lines_are_the_runs_and_the_band_of_a_new_run_holds_them_or_not(known):
+    """Runs that are lines are their own lines; one held out that lies half as high again lies outside, whatever the others say."""
+    rows = known.params < 40e9
+    np.testing.assert_allclose(own_lines(known.keep(rows))[0], known.loss[0], rtol=1e-6)
+    short = own_lines(known.keep(rows, first=2))
+    assert np.isnan(short).all()
+    table = sf.simulate("saturating-affine", KNOWN, params=SIZES, samples=known.resource[0, 0], sigma=0.002, seed=1)
+    (noisy,) = prepare(table, "samples")
+    found = cross_validate_data(noisy, "saturating-affine").set_index(["fold", "params"])["run95"]
+    # Folds are few: 95 % bands hold four of five.
+    assert found.loc["leave one out"].iloc[1:-1].mean() > 0.8
+    at = noisy.params == SIZES[3]
+    loss = np.where(at[:, None], 1.5 * noisy.loss, noisy.loss)
+    away = replace(noisy, loss=loss, run_loss=loss)
+    moved = cross_validate_data(away, "saturating-affine").set_index(["fold", "params"])["run95"]
+    assert moved["leave one out", SIZES[3]] == 0
+    assert "run95" not in cross_validate_data(noisy, "saturating-affine", "anchored", points=5)

@@ -84,7 +84,8 @@ class Prediction(Answer):
         """The answer in a sentence."""
         end = self.curve[-1]
         at = " and ".join(f"{format_quantity(end[name])} {name}" for name in self.resource.split(" and "))
-        loss = f"{end['loss']:.3f} ({100 * self.level:g} % {end['low']:.3f} to {end['high']:.3f})"
+        ends = f"{end['low']:.3f} to {end['high']:.3f}, of a new run {end['run_low']:.3f} to {end['run_high']:.3f}"
+        loss = f"{end['loss']:.3f} ({100 * self.level:g} % {ends})"
         return (
             f"{self.series} on {self.eval}: {format_quantity(self.params)} has loss {loss} at {at}, by {self.rests_on}"
         )
@@ -110,7 +111,7 @@ class Prediction(Answer):
             rows.append([*(format_quantity(point[name]) for name in names), *numbers])
         lines.append(text_table(rows))
         lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
-        lines.append(f"  the band of a new run: {self.scatter}")
+        lines.append(f"  new runs: {self.scatter}")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
                 "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
@@ -168,7 +169,7 @@ def predict_size(
     UsageError
         If a value makes no sense.
     """
-    data, params = fit.data, parse_quantity(params, "params")
+    data, params = fit.data, _as_fitted(fit, parse_quantity(params, "params"))
     if not 0 < level < 1:
         raise UsageError(f"--level {level:g}: the share that the interval holds lies between 0 and 1, as in 0.95.")
     if loss is not None and not 0 < loss < 1:
@@ -214,7 +215,9 @@ def predict_size(
 
 
 def _run_rests_on(fit: Fit, anchor: Anchor | None) -> str:
-    return describe_scatter(fit).sentence if anchor is None else "of the run that was begun, with its mean curve"
+    return (
+        describe_scatter(fit).sentence if anchor is None else "with an anchor all bands are of the run that was begun"
+    )
 
 
 def _sizes(data: FitData) -> str:
@@ -222,6 +225,12 @@ def _sizes(data: FitData) -> str:
     if len(data.sizes) > NAMED:
         return f"{len(data.sizes)} sizes from {format_quantity(data.sizes[0])} to {format_quantity(data.sizes[-1])}"
     return ", ".join(format_quantity(size) for size in data.sizes)
+
+
+def _as_fitted(fit: Fit, params: float) -> float:
+    """Return the size that was fitted where one is written like it: sizes are printed to three digits."""
+    alike = [float(size) for size in fit.data.sizes if format_quantity(size) == format_quantity(params)]
+    return alike[0] if len(alike) == 1 and not is_fitted(fit, params) else params
 
 
 def _own_k(fit: Fit, params: float) -> Estimate | None:

@@ -77,20 +77,18 @@ class _Told:
     loss, predicted : ndarray, shape (n,)
     ends : dict
         Bands of one evaluation by name, two of (n,) each.
-    run : tuple of ndarray, or None
-        Band of a new run, two of (n,); none with an anchor.
     baselines : dict
         What needs no law, (n,) by name.
-    own : ndarray, shape (n,)
-        Each run's own line there; nan for a run too short for one.
+    inside : ndarray
+        Whether the 95 % band of a new run holds a run's own line, at every evaluation of every run that has one; empty
+        with an anchor.
     """
 
     loss: Array
     predicted: Array
     ends: dict[str, tuple[Array, Array]]
-    run: tuple[Array, Array] | None
     baselines: dict[str, Array]
-    own: Array
+    inside: NDArray[np.bool_]
 
 
 def score_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array, points: int) -> dict[str, Any] | None:
@@ -105,10 +103,9 @@ def score_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array,
     loss = np.concatenate([part.loss for part in told])
     bands = {name: _joined([part.ends[name] for part in told]) for name in told[0].ends}
     row: dict[str, Any] = score(np.concatenate([part.predicted for part in told]), loss, bands)
-    own, runs = np.concatenate([part.own for part in told]), [part.run for part in told if part.run is not None]
-    if runs and (known := np.isfinite(own)).any():
-        low, high = _joined(runs)
-        row["run95"] = float(np.mean(((own >= low) & (own <= high))[known]))
+    inside = np.concatenate([part.inside for part in told])
+    if len(inside):
+        row["run95"] = float(np.mean(inside))
     for name in told[0].baselines:
         row[f"rmse_{name}"] = score(np.concatenate([part.baselines[name] for part in told]), loss)["rmse"]
     return row
@@ -135,8 +132,17 @@ def _tell(source: Ensemble | Fit, train: FitData, here: FitData, size: float, po
         ends = cover({level: (value["eval_low"], value["eval_high"]) for level, value in found.items()})
         if anchor is None:
             run = found[0.95]["run_low"], found[0.95]["run_high"]
-    own = own_lines(here)[present]
-    return _Told(loss, predicted, ends, run, baselines(train, size, resource, anchor), own)
+    inside = np.zeros(0, bool) if run is None else _holds(here, run)
+    return _Told(loss, predicted, ends, baselines(train, size, resource, anchor), inside)
+
+
+def _holds(data: FitData, run: tuple[Array, Array]) -> NDArray[np.bool_]:
+    """Return whether a band, two of (n,) at the evaluations of curves, holds the own lines of their runs there."""
+    low, high = np.full((2, *data.loss.shape), np.nan)
+    low[data.present], high[data.present] = run
+    own, curve = own_lines(data.each), data.run_curve
+    known = np.isfinite(own) & data.present[curve]
+    return np.asarray((own >= low[curve]) & (own <= high[curve]))[known]
 
 
 def own_lines(data: FitData) -> Array:
