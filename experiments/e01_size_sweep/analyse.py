@@ -12,7 +12,6 @@ from study import DATA, levels, put_result, section
 
 import scalefit as sf
 from scalefit.prediction.crossval import compare_laws
-from scalefit.prediction.saturation import weigh_saturation
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
 
@@ -27,13 +26,13 @@ def report(runs: RunTable, series: str) -> str:
     mine, (data,) = runs.frame[runs.frame["series"] == series], prepare(runs, None, where)
     said = [
         section(f"== {series}: what pre-training left, and the end", levels(mine)),
-        "\n".join([f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}", *fit.notes]),
+        "\n".join([f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}", fit.scatter.sentence, *fit.notes]),
         section("k of each size alone", slopes, digits=4),
-        weigh_saturation(fit).sentence,
+        fit.saturation.sentence,
     ]
     for mode, law in (("zero-shot", "average"), ("prefix", "saturating")):
         found = sf.cross_validate(runs, law, mode=mode, where=where)
-        columns = ["params", "rmse", "end_bias", "cover95", "rmse_nearest_size", "rmse_last_value"]
+        columns = ["params", "rmse", "end_bias", "cover95", "run95", "rmse_nearest_size", "rmse_last_value"]
         said.append(section(f"{mode}, {law}", found[[name for name in columns if name in found]], index=False))
     columns = ["law", "held_out_rmse", "largest_rmse", "end_bias", "aic", "r2"]
     return "\n\n".join([*said, section("laws by held-out error", compare_laws(data)[columns], index=False)])

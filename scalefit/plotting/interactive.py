@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from scalefit.plotting.shades import OPAQUE, band_names
+from scalefit.plotting.shades import OPAQUE, band_names, named, share_of_darkness
 from scalefit.units import format_quantity, resource_label
 
 LOSS = "test loss 1 − pass@1"
@@ -40,10 +40,15 @@ def _fade(colour: str, share: float = 0.18) -> str:
     return colour.replace("rgb", "rgba").replace(")", f", {share})")
 
 
-def _bands(figure: go.Figure, line: Mapping[str, Any], colour: str, group: str) -> None:
-    for prefix, share in reversed(OPAQUE.items()):
-        ends = {"x": line["x"], "low": line[f"{prefix}low"], "high": line[f"{prefix}high"]}
-        _band(figure, ends, _fade(colour, share), group)
+def _bands(figure: go.Figure, found: Mapping[str, Any], colours: Mapping[float, str]) -> None:
+    """Draw the bands of all curves, the widest first, so that points and lines lie over them."""
+    share = share_of_darkness(found)
+    lines = [(curve, curve[part]) for curve in found["curves"] for part in ("fitted", "extrapolated") if curve[part]]
+    for prefix, dark in reversed(OPAQUE.items()):
+        for curve, line in lines:
+            ends = {"x": line["x"], "low": line[f"{prefix}low"], "high": line[f"{prefix}high"]}
+            fill = _fade(colours[curve["params"]], share * dark)
+            _band(figure, ends, fill, format_quantity(curve["params"]))
 
 
 def _name_bands(figure: go.Figure, found: Mapping[str, Any]) -> None:
@@ -72,7 +77,8 @@ def draw_curves(found: Mapping[str, Any]) -> go.Figure:
     resource = found["resource"]
     figure = _figure(resource_label(resource, found.get("units")), LOSS, log_y=True)
     sizes = sorted({curve["params"] for curve in found["curves"]})
-    colours, named = dict(zip(sizes, _colours(len(sizes)), strict=True)), set()
+    colours, unnamed = dict(zip(sizes, _colours(len(sizes)), strict=True)), set(named(sizes))
+    _bands(figure, found, colours)
     for curve in found["curves"]:
         name, colour = format_quantity(curve["params"]), colours[curve["params"]]
         figure.add_scatter(
@@ -81,16 +87,15 @@ def draw_curves(found: Mapping[str, Any]) -> go.Figure:
             mode="markers",
             name=name,
             legendgroup=name,
-            showlegend=name not in named,
+            showlegend=curve["params"] in unnamed,
             marker={"color": colour, "size": 5, "opacity": 0.6},
             hovertemplate=f"{name}<br>{resource} %{{x:.4g}}<br>loss %{{y:.3f}}<extra></extra>",
         )
-        named.add(name)
+        unnamed.discard(curve["params"])
         for part, dash in (("fitted", "solid"), ("extrapolated", "dash")):
             line = curve.get(part)
             if line is None:
                 continue
-            _bands(figure, line, colour, name)
             said = "law" if part == "fitted" else "predicted unseen"
             figure.add_scatter(
                 x=line["x"],

@@ -13,13 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from scalefit.fitting.bands import BANDS
-from scalefit.plotting.shades import OPAQUE, band_names
+from scalefit.plotting.shades import OPAQUE, band_names, named, share_of_darkness
 from scalefit.plotting.style import LOSS, Colour, log_ticks, shade, size_colours
 from scalefit.units import format_quantity, resource_label
 
 Numbers = Mapping[str, Any]
-MOST = 9
-"""Sizes that a legend names."""
 DASH = (0, (4, 2))
 GREYS = ("0.15", "0.5", "0.65")
 
@@ -35,6 +33,7 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         Of the sizes, where several panels share them.
     """
     colours = colours or size_colours([curve["params"] for curve in law["curves"]])
+    share = share_of_darkness(law)
     # Bands of many sizes lie over one another: those fitted have that of the mean curve only.
     few = sum(bool(curve["fitted"]) for curve in law["curves"]) < 3
     for curve in law["curves"]:
@@ -44,7 +43,7 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         axes.plot(x[first:], loss[first:], "o", ms=2.2, mfc="none", mew=0.5, color=colour, alpha=0.8)
         for part, style in (("fitted", "-"), ("extrapolated", DASH)):
             if line := curve[part]:
-                draw_bands(axes, line["x"], line, colour, few=few or part == "extrapolated", share=1.0 if few else 0.6)
+                draw_bands(axes, line["x"], line, colour, few=few or part == "extrapolated", share=share)
                 axes.plot(line["x"], line["loss"], ls=style, lw=1.2, color=shade(colour), zorder=3)
         if level := curve.get("level_set"):
             axes.plot(level["x"], level["loss"], ls=":", lw=1.3, color="0.1", zorder=3)
@@ -96,11 +95,10 @@ def size_legend(figure: Figure, colours: Mapping[float, Colour]) -> None:
 
 def _size_marks(colours: Mapping[float, Colour]) -> list[Artist]:
     """Return a dot a size, of many sizes some."""
-    sizes = sorted(colours)
-    shown = (
-        sizes if len(sizes) <= MOST else [sizes[at] for at in np.linspace(0, len(sizes) - 1, MOST).round().astype(int)]
-    )
-    return [Line2D([], [], color=colours[size], marker="o", ls="", ms=4, label=format_quantity(size)) for size in shown]
+    return [
+        Line2D([], [], color=colours[size], marker="o", ls="", ms=4, label=format_quantity(size))
+        for size in named(sorted(colours))
+    ]
 
 
 def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numbers] = ()) -> None:
