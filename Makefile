@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading fuzz clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage fuzz clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -65,6 +65,11 @@ bench-decisions: $(VENV)/.test-installed
 
 bench-beyond: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/beyond.py
+
+# Forty kinds of tables, drawn and fitted; an hour on one core, and it goes on where it was stopped.
+bench-coverage: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/intervals.py
 
 # A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
 bench-reading: $(VENV)/.test-installed
