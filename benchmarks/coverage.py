@@ -50,7 +50,7 @@ EIGHT = (0.5e9, 1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 64e9)
 NAMES = {"run_": "new run", "eval_": "one evaluation", "": "mean curve"}
 HELD = (
     *(f"{one} {level}" for level in LEVELS for one in ("k", "k_max", "N0")),
-    *(f"{part} {name}" for part in ("seen", "unseen") for name in NAMES.values()),
+    *(f"{part} {name}" for part in ("seen", "unseen", "averaged") for name in NAMES.values()),
 )
 """What is to be held, as the rows name it."""
 Truth = Mapping[str, float]
@@ -199,12 +199,13 @@ def draw(case: Case, seed: int) -> Drawn:
 
 def _hold(fit: Fit, params: float, drawn: Drawn, which: str) -> dict[str, float]:
     """Return which of the three bands of a prediction hold what they name, and the width of each."""
+    losses = drawn.losses["seen" if which == "seen" else "unseen"]
     (point,) = predict_size(fit, params, np.array([drawn.end])).curve
     found = {}
     for prefix in BANDS:
         low, high = point[prefix + "low"], point[prefix + "high"]
         # A band ends at a loss of 1, and so does what it is of.
-        found[f"{which} {NAMES[prefix]}"] = float(low <= min(drawn.losses[which][prefix], 1.0) <= high)
+        found[f"{which} {NAMES[prefix]}"] = float(low <= min(losses[prefix], 1.0) <= high)
         found[f"width of {which} {NAMES[prefix]}"] = high - low
     return found
 
@@ -249,11 +250,29 @@ def judge_unseen(case: Case, seed: int) -> dict[str, float]:
     return _hold(fit_data("saturating-affine", data), 2 * case.sizes[-1], drawn, "unseen")
 
 
-PARTS: dict[str, tuple[Callable[[Case, int], dict[str, float]], int]] = {
-    "law": (judge_law, 1),
-    "unseen": (judge_unseen, 3),
+def judge_averaged(case: Case, seed: int) -> dict[str, float]:
+    """Return what the averaged closed offsets hold of the same, as a law with free offsets is answered for."""
+    drawn = draw(case, seed)
+    (data,) = prepare(drawn.runs)
+    return _hold(fit_data("saturating", data), 2 * case.sizes[-1], drawn, "averaged")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is judged of a table, of how many tables one, and in which cases: sizes left out in turn take seconds a table."""
+
+    judge: Callable[[Case, int], dict[str, float]]
+    of: int = 1
+    cases: tuple[str, ...] = tuple(CASES)
+
+
+PARTS: dict[str, Part] = {
+    "law": Part(judge_law),
+    "unseen": Part(judge_unseen, 3),
+    "averaged": Part(
+        judge_averaged, 3, ("no scatter", "slopes 10 %", "slopes 10 %, levels .01", "k_max .25, N0 3B, slopes 10 %")
+    ),
 }
-"""What is judged, and of how many tables one: the larger sizes left out in turn take a second a table."""
 
 
 def judge(judge_one: Callable[[Case, int], dict[str, float]], case: Case, tables: int) -> dict[str, float]:
@@ -282,24 +301,24 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=200, help="tables a case")
     parser.add_argument("--quick", action="store_true", help="12 tables a case, printed and not written")
     parser.add_argument("--case", default="", help="only the cases whose name begins so")
-    parser.add_argument("--part", choices=PARTS, help="only what the law says of sizes seen, or of one unseen")
+    parser.add_argument("--part", choices=PARTS, help="only what is judged by this name")
     given = parser.parse_args()
     os.nice(15)
     asked = 12 if given.quick else given.tables
     kept = given.out.exists() and not given.quick
     report: dict[str, Any] = json.loads(given.out.read_text()) if kept else {"cases": {}}
-    for part, (judge_one, share) in PARTS.items():
-        tables = max(asked // share, 1)
+    for part, how in PARTS.items():
+        tables = max(asked // how.of, 1)
         for name, case in CASES.items():
             row = report["cases"].setdefault(name, {})
             settings = json.loads(json.dumps(asdict(case)))
             if row.get("drawn from") != settings:
                 row.clear()
                 row["drawn from"] = settings
-            chosen = name.startswith(given.case) and given.part in (None, part)
+            chosen = name.startswith(given.case) and given.part in (None, part) and name in how.cases
             if not chosen or row.get(part, {}).get("tables", 0) >= tables:
                 continue
-            row[part] = judge(judge_one, case, tables)
+            row[part] = judge(how.judge, case, tables)
             print(f"{name}: {part}", {key: round(value, 3) for key, value in row[part].items()}, flush=True)
             if not given.quick:
                 write_json(given.out, report, 4)

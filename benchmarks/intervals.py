@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmarks.coverage import ASKED, NAMES, OUT, Case, draw, outside
+from benchmarks.coverage import ASKED, NAMES, OUT, PARTS, Case, draw, outside
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import fit_data
 from scalefit.output import write_file, write_text
@@ -38,6 +38,15 @@ def whole(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _bands(case: Mapping[str, Any], part: str) -> str:
+    """Return the shares of the three bands, and of how many tables where they are not all."""
+    if part not in case:
+        return ""
+    which = "seen" if part == "law" else part
+    held = " / ".join(_share(case[part], f"{which} {NAMES[prefix]}") for prefix in BANDS)
+    return held if part == "law" else f"{held} ({case[part]['tables']})"
+
+
 def _share(row: Mapping[str, float], name: str) -> str:
     return f"{100 * row[name]:.0f}" if name in row else ""
 
@@ -51,21 +60,18 @@ def _table(cases: Mapping[str, Any]) -> Iterator[str]:
         "N0",
         "largest size: mean curve / new run / one evaluation",
         "unseen size (of so many tables)",
+        "the same by averaged offsets",
         "width of k(2N)",
         "converged",
     ]
     yield "| " + " | ".join(heads) + " |"
     yield "|---" * len(heads) + "|"
     for name, case in cases.items():
-        law, unseen = case["law"], case.get("unseen", {})
+        law = case["law"]
         pairs = [f"{_share(law, f'{one} 95')} / {_share(law, f'{one} 50')}" for one in ("k", "k_max", "N0")]
-        bands = [
-            " / ".join(_share(row, f"{part} {NAMES[prefix]}") for prefix in BANDS)
-            for part, row in (("seen", law), ("unseen", unseen))
-        ]
-        of = f"{bands[1]} ({unseen['tables']})" if unseen else ""
+        bands = [_bands(case, part) for part in PARTS]
         width = "no bound" if law["width of k"] is None else f"{law['width of k']:.3f}"
-        cells = [name, str(law["tables"]), *pairs, bands[0], of, width, f"{_share(law, 'converged')} %"]
+        cells = [name, str(law["tables"]), *pairs, *bands, width, f"{_share(law, 'converged')} %"]
         yield "| " + " | ".join(cells) + " |"
 
 
@@ -98,7 +104,11 @@ def _outside(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _words(quantity: str) -> str:
     first, _, rest = quantity.partition(" ")
-    sizes = {"seen": "the largest size's", "unseen": "the unseen size's"}
+    sizes = {
+        "seen": "the largest size's",
+        "unseen": "the unseen size's",
+        "averaged": "by averaged offsets, the unseen size's",
+    }
     return f"{sizes[first]} {rest}" if first in sizes else f"{first} at {rest} %:"
 
 

@@ -29,7 +29,7 @@ def report():
 
 
 def hold(name, part, tables):
-    found = judge(PARTS[part][0], CASES[name], tables)
+    found = judge(PARTS[part].judge, CASES[name], tables)
     for quantity in (one for one in HELD if one in found and one not in BEYOND.get(name, ())):
         held = round(found[quantity] * tables)
         low, high = MIDDLE if quantity.endswith(" 50") else (LEAST, 1.0)
@@ -47,7 +47,7 @@ def test_intervals_of_the_law_hold_the_truth(name):
 
 
 def test_not_knowing_the_scatter_costs_little_where_there_is_none():
-    assert judge(PARTS["law"][0], CASES["no scatter"], 30)["width of k by width without scatter"] <= 1.7
+    assert judge(PARTS["law"].judge, CASES["no scatter"], 30)["width of k by width without scatter"] <= 1.7
 
 
 @pytest.mark.slow
@@ -95,7 +95,8 @@ def test_an_hour_is_not_lost(tmp_path, monkeypatch, capsys):
     """A case that was judged on as many tables is not judged again; one that is drawn otherwise now is."""
     monkeypatch.setattr(os, "nice", lambda by: by)
     monkeypatch.setattr(coverage, "CASES", {"one": coverage.Case(), "two": coverage.Case(slope=0.1)})
-    monkeypatch.setattr(coverage, "PARTS", {"law": (lambda case, seed: {"k 95": 1.0, "width of k": case.slope}, 1)})
+    part = coverage.Part(lambda case, seed: {"k 95": 1.0, "width of k": case.slope}, cases=("one", "two"))
+    monkeypatch.setattr(coverage, "PARTS", {"law": part})
     out = tmp_path / "coverage.json"
     monkeypatch.setattr("sys.argv", ["coverage", "--out", str(out), "--tables", "3"])
     coverage.main()
