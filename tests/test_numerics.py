@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from scalefit.numerics.ar1 import Noise, covariance, whiten
+from scalefit.errors import UsageError
+from scalefit.numerics.ar1 import RHO, Noise, ar1_noise, correlate, covariance, effective_points, estimate_noise, whiten
+from scalefit.numerics.intervals import holm, loss_ends, student
 from scalefit.numerics.least_squares import Limits, minimise, minimise_between
+from scalefit.numerics.linear import inverse, normal_cells
+from scalefit.numerics.mixtures import Mixture, join, weights_of
 from scalefit.numerics.projection import eliminate, local_minima, solve_bounded
+from scalefit.numerics.proportions import binomial_interval, pass_at_k
+from scalefit.numerics.scatter import group_units, spread_prior
 
 # NIST StRD, Misra1a: y = b1 (1 - exp(-b2 x)); certified to 11 digits.
 X = np.array([77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760.0])
@@ -141,3 +147,305 @@ def test_whitening_undoes_the_covariance(rho):
     np.testing.assert_allclose(W @ full @ W.T, np.eye(6), atol=1e-12)
     gone = np.array([True, True, True, True, False, False])
     assert not whiten(np.ones((3, 6)), rho, 1.0, gone)[:, 4:].any()
+
+
+def dense_reml(y, X, rho):
+    """Restricted log-likelihood of a curve with its variance at its best (up to a constant), and y'Py, by whole matrices."""
+    n, p = X.shape
+    V = rho ** np.abs(np.subtract.outer(range(n), range(n))) / (1 - rho**2)
+    W = np.linalg.inv(V)
+    left = y - X @ np.linalg.solve(X.T @ W @ X, X.T @ W @ y)
+    square = left @ W @ left
+    dets = np.linalg.slogdet(V)[1] + np.linalg.slogdet(X.T @ W @ X)[1]
+    return -0.5 * ((n - p) * np.log(square) + dets), square
+
+
+def drawn_curves(runs, count, p, rho, seed):
+    rng = np.random.default_rng(seed)
+    basis = np.stack([np.linspace(-1, 1, count) ** power for power in range(p)])
+    basis = np.repeat(basis[None], runs, 0) + 0.1 * rng.normal(size=(runs, p, count))
+    noise = ar1_noise(rng, Noise(rho, np.linspace(0.5, 1.5, runs)), (1, runs, count))[0]
+    return noise, basis, np.ones((runs, count), bool)
+
+
+@pytest.mark.parametrize(("rho", "p", "seed"), [(0.6, 1, 0), (0.6, 3, 1), (0.9, 2, 2), (-0.2, 2, 3), (0.0, 2, 4)])
+def test_the_correlation_of_one_curve_is_that_of_the_restricted_likelihood(rho, p, seed):
+    y, basis, present = drawn_curves(1, 25, p, rho, seed)
+    found = estimate_noise(y, basis, present)
+    log = [dense_reml(y[0], basis[0].T, at)[0] for at in RHO]
+    assert found.rho == RHO[np.argmax(log)]
+    square = dense_reml(y[0], basis[0].T, found.rho)[1]
+    assert found.innovation[0] ** 2 == pytest.approx(square / (25 - p), rel=1e-9)
+    assert found.sigma[0] ** 2 == pytest.approx(square / (25 - p) / (1 - found.rho**2), rel=1e-9)
+
+
+def test_a_curves_variance_is_drawn_to_that_of_all_by_five_degrees_of_freedom():
+    """Three curves, one of them shorter, and one with no more points than coordinates, which is given that of all."""
+    y, basis, present = drawn_curves(4, 20, 2, 0.5, 5)
+    present[1, 12:], present[3, 2:] = False, False
+    y[~present] = 99.0
+    found = estimate_noise(y, basis, present)
+    lengths, able = [20, 12, 20], range(3)
+    squares = np.array(
+        [dense_reml(y[r, :n], basis[r, :, :n].T, found.rho)[1] for r, n in zip(able, lengths, strict=True)]
+    )
+    dof = np.array(lengths) - 2
+    common = squares.sum() / dof.sum()
+    wanted = np.append((squares + 5 * common) / (dof + 5), common)
+    np.testing.assert_allclose(found.innovation**2, wanted, rtol=1e-8)
+
+    def minus_two_logs(rho):
+        parts = [dense_reml(y[r, :n], basis[r, :, :n].T, rho) for r, n in zip(able, lengths, strict=True)]
+        squares = np.array([square for _, square in parts])
+        common = squares.sum() / dof.sum()
+        rest = sum(-2 * log - (d * np.log(square)) for (log, square), d in zip(parts, dof, strict=True))
+        return rest + ((dof + 5) * np.log(squares + 5 * common) - 5 * np.log(common)).sum()
+
+    assert found.rho == RHO[np.argmin([minus_two_logs(rho) for rho in RHO])]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.7, -0.4])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_correlating_gives_the_square_in_the_dense_covariance(rho, count):
+    z = np.random.default_rng(6).normal(size=(2, 3, count))
+    S = covariance(Noise(rho, np.ones(1)), count)
+    np.testing.assert_allclose((correlate(z, rho) ** 2).sum(-1), np.einsum("abs,st,abt->ab", z, S, z), rtol=1e-10)
+    if count > 2:
+        # The transposed inverse of whitening to variance 1.
+        W = whiten(np.eye(count), rho, 1 / np.sqrt(1 - rho**2)).T
+        np.testing.assert_allclose(correlate(np.eye(count), rho).T, np.linalg.inv(W).T, atol=1e-12)
+
+
+def test_effective_points_are_those_of_a_mean():
+    """n over the sum of all correlations of a long curve; a negative correlation adds none."""
+    present = np.array([[True] * 6 + [False] * 2, [True] * 8])
+    for rho in (0.0, 0.5, 0.9):
+        assert effective_points(present, rho) == pytest.approx(14 * (1 - rho) / (1 + rho))
+    assert effective_points(present, -0.5) == 14
+
+
+def test_drawn_noise_is_stationary_and_white_once_whitened():
+    noise = Noise(0.8, np.array([0.1, 3.0]))
+    drawn = ar1_noise(np.random.default_rng(7), noise, (4, 2, 9))
+    white = whiten(drawn, 0.8, 1 / noise.innovation[:, None])
+    np.testing.assert_allclose(white, np.random.default_rng(7).standard_normal((4, 2, 9)), rtol=1e-10)
+    plain = ar1_noise(np.random.default_rng(7), Noise(0.0, noise.sigma), (4, 2, 9))
+    np.testing.assert_allclose(plain / noise.sigma[:, None], np.random.default_rng(7).standard_normal((4, 2, 9)))
+
+
+def some_mixture():
+    rng = np.random.default_rng(8)
+    weight = rng.dirichlet(np.ones(6))
+    return Mixture(weight, rng.normal(size=(6, 3)) * np.array([1, 10, 0.1]), rng.uniform(0.01, 2, (6, 3)))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.025, 0.5, 0.9, 0.999])
+def test_quantiles_of_a_mixture_are_brents(share):
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    one = some_mixture()
+    found = one.quantiles([0.3, share])
+    assert found.shape == (2, 3)
+    for at, here in enumerate(found[1]):
+
+        def off(x, at=at):
+            return one.weight @ norm.cdf(x, one.mean[:, at], one.sd[:, at]) - share
+
+        # The share is right to 1e-6; where the density is low that is more in x.
+        assert off(here) == pytest.approx(0, abs=1.1e-6)
+        assert here == pytest.approx(brentq(off, -1e3, 1e3), abs=1e-2)
+    np.testing.assert_allclose(one.interval(0.95), one.quantiles([0.025, 0.975]))
+
+
+def test_quantiles_step_over_a_gap_between_parts():
+    far = Mixture(np.array([0.5, 0.5]), np.array([[0.0], [1000.0]]), np.array([[1e-3], [1e-3]]))
+    from scipy.stats import norm
+
+    np.testing.assert_allclose(far.quantiles([0.25, 0.75])[:, 0], [0, 1000], atol=1e-5)
+    np.testing.assert_allclose(far.quantiles([0.05])[0], 1e-3 * norm.ppf(0.1), rtol=1e-3)
+
+
+def test_a_part_without_spread_is_a_step():
+    point = Mixture(np.array([0.2, 0.8]), np.array([[1.0, 0.0], [2.0, 0.0]]), np.zeros((2, 2)))
+    np.testing.assert_allclose(point.quantiles([0.1, 0.5]), [[1, 0], [2, 0]], atol=1e-9)
+
+
+def test_moments_of_a_mixture():
+    from scipy.stats import norm
+
+    one = some_mixture()
+    x = np.linspace(-60, 60, 200_001)[:, None]
+    for at in range(3):
+        share = norm.pdf(x, one.mean[:, at], one.sd[:, at]) @ one.weight * (x[1] - x[0])
+        mean = share @ x[:, 0]
+        assert one.centre[at] == pytest.approx(mean, abs=1e-6)
+        assert one.spread[at] == pytest.approx(np.sqrt(share @ (x[:, 0] - mean) ** 2), rel=1e-6)
+    wide = one.widened(np.array([1.0, 4.0, 0.0]))
+    np.testing.assert_allclose(wide.spread**2, one.spread**2 + np.array([1, 4, 0]))
+    np.testing.assert_allclose(wide.centre, one.centre)
+    both = join([one, wide], np.array([0.25, 0.75]))
+    assert both.weight.sum() == pytest.approx(1)
+    np.testing.assert_allclose(both.spread**2, one.spread**2 + 0.75 * np.array([1, 4, 0]))
+
+
+def test_a_spread_without_end_has_an_interval_without_ends():
+    one = Mixture(np.ones(2) / 2, np.zeros((2, 2)), np.array([[1.0, 1.0], [1.0, np.inf]]))
+    low, high = one.interval(0.95)
+    np.testing.assert_allclose([low[0], high[0]], [-1.959964, 1.959964], atol=1e-4)
+    assert (low[1], high[1]) == (-np.inf, np.inf)
+
+
+def test_few_parts_stand_for_themselves_and_many_for_their_neighbours():
+    kept, weight = weights_of(np.array([0.0, np.log(3.0)]) + 500)
+    np.testing.assert_array_equal(kept, [0, 1])
+    np.testing.assert_allclose(weight, [0.25, 0.75])
+    log = np.append(np.zeros(20_000), np.log(20_000.0))
+    kept, weight = weights_of(log)
+    assert kept[0] == 20_000
+    assert weight[0] == pytest.approx(0.5)
+    # Half of the weight is light; 300 of 600 shares stand for it, evenly along the order.
+    assert len(kept) == 301
+    np.testing.assert_allclose(weight[1:], 0.5 / 300)
+    np.testing.assert_allclose(np.diff(kept[1:]), 20_000 / 300, atol=1)
+    assert weight @ kept == pytest.approx(0.5 * 20_000 + 0.5 * 9_999.5, abs=40)
+
+
+def test_the_prior_of_a_spread_is_half_normal_beside_a_quarter_of_none():
+    from scipy.stats import halfnorm
+
+    spread, log_mass = spread_prior(0.2, 0.002)
+    mass = np.exp(log_mass)
+    assert spread[0] == 0
+    assert mass[0] == pytest.approx(0.25)
+    assert mass.sum() == pytest.approx(1)
+    assert len(spread) == 14
+    np.testing.assert_allclose(spread[[1, -1]], [0.001, 1.2])
+    np.testing.assert_allclose(np.diff(np.log(spread[1:])), np.log(1200) / 12)
+    wanted = halfnorm.pdf(spread[1:], scale=0.2) * np.gradient(spread[1:])
+    np.testing.assert_allclose(mass[1:] / 0.75, wanted / wanted.sum(), rtol=1e-9)
+    # The grid begins no lower than a ten-thousandth of the scale, no higher than a 25th.
+    assert spread_prior(0.2, 0.0)[0][1] == pytest.approx(2e-5)
+    assert spread_prior(0.2, 9.0)[0][1] == pytest.approx(0.008)
+    assert len(spread_prior(0.2, 0.1, 4)[0]) == 5
+
+
+def restricted(y, V, X, reference=None):
+    """Means, their covariance and the restricted log-likelihood of y = X b + noise of covariance V, up to a constant."""
+    W = np.linalg.inv(V)
+    inner = np.linalg.inv(X.T @ W @ X)
+    b = inner @ X.T @ W @ y
+    left = y - X @ b
+    log = -0.5 * (np.linalg.slogdet(V)[1] - np.linalg.slogdet(inner)[1] + left @ W @ left)
+    if reference is not None:
+        log += 0.5 * np.linalg.slogdet(X.T @ np.diag(1 / reference) @ X)[1]
+    return b, inner, log
+
+
+def test_units_are_pooled_by_generalised_least_squares():
+    rng = np.random.default_rng(9)
+    first, size = np.array([0, 3, 4]), np.array([0, 0, 0, 1, 2, 2])
+    value, variance = rng.normal(size=6), rng.uniform(0.5, 2, (4, 6))
+    found = group_units(value, variance, first)
+    X = np.eye(3)[size]
+    for a in range(4):
+        mean, inner, log = restricted(value, np.diag(variance[a]), X)
+        np.testing.assert_allclose(found.mean[a], mean, rtol=1e-10)
+        np.testing.assert_allclose(found.variance[a], np.diag(inner), rtol=1e-10)
+        assert found.within[a] == pytest.approx(log, rel=1e-10)
+
+
+@pytest.mark.parametrize("c", [1, 2, 3])
+@pytest.mark.parametrize("same", [False, True])
+def test_cells_are_solved_as_by_whole_matrices(c, same):
+    """Means, covariances and restricted likelihood; columns of very unequal units."""
+    rng = np.random.default_rng(10)
+    G, rows, n = 3, 7, 4
+    design = rng.normal(size=(G, rows, c)) * 10.0 ** np.array([0, 5, -4])[:c]
+    target, variance = rng.normal(size=(1 if same else n, rows)), rng.uniform(0.2, 3, (n, rows))
+    reference = rng.uniform(0.5, 1, rows)
+    found = normal_cells(design, target, variance, reference)
+    for i in range(n):
+        for g in range(G):
+            y = target[0 if same else i]
+            mean, inner, log = restricted(y, np.diag(variance[i]), design[g], reference)
+            np.testing.assert_allclose(found.mean[i, g], mean, rtol=1e-7)
+            np.testing.assert_allclose(found.covariance[i, g], inner, rtol=1e-7)
+            assert found.log[i, g] == pytest.approx(log, rel=1e-8)
+
+
+def test_cells_are_the_integral_over_the_coefficients():
+    """Against the marginal density with coefficients of a wide normal prior, whose own density is taken out."""
+    from scipy.stats import multivariate_normal
+
+    rng = np.random.default_rng(11)
+    design, y = rng.normal(size=(1, 5, 2)), rng.normal(size=(1, 5))
+    variance = rng.uniform(0.5, 2, (3, 5))
+    found = normal_cells(design, y, variance, variance[0]).log[:, 0]
+    wide = 1e8 * design[0] @ design[0].T
+    direct = np.array([multivariate_normal.logpdf(y[0], np.zeros(5), wide + np.diag(v)) for v in variance])
+    np.testing.assert_allclose(found - found[0], direct - direct[0], atol=1e-4)
+
+
+def test_the_inverse_of_a_normal_matrix_knows_directions_of_no_effect():
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(9, 3)) * np.array([1.0, 1e6, 1e-5])
+    np.testing.assert_allclose(
+        inverse(X.T @ X) * np.outer(*[np.array([1.0, 1e6, 1e-5])] * 2),
+        np.linalg.inv((X / [1.0, 1e6, 1e-5]).T @ (X / [1.0, 1e6, 1e-5])),
+        rtol=1e-8,
+    )
+    blind = np.diag([4.0, 0.0])
+    found = inverse(blind)
+    assert found[0, 0] == pytest.approx(0.25)
+    assert found[1, 1] > 1e20
+    twins = inverse(np.ones((2, 2)))
+    assert twins[0, 0] > 1e10
+    assert twins[0, 0] + twins[0, 1] == pytest.approx(0.5, abs=1e-2)
+
+
+def test_students_quantile_is_scipys_with_a_degree_of_freedom_at_least():
+    from scipy.stats import t
+
+    for level, dof in ((0.95, 4.0), (0.5, 11.5)):
+        assert student(level, dof) == pytest.approx(t.ppf((1 + level) / 2, dof))
+    assert student(0.95, 0.1) == pytest.approx(t.ppf(0.975, 1))
+    assert student(0.95, np.inf) == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_ends_of_a_loss_are_no_more_than_1():
+    low, high = loss_ends(np.array([-1.0, -0.1]), np.array([0.2, 0.2]))
+    np.testing.assert_allclose(low, 10 ** np.array([-1.2, -0.3]))
+    np.testing.assert_allclose(high, [10**-0.8, 1.0])
+
+
+def test_holms_steps_are_those_of_his_paper():
+    """Each p against level / hypotheses left; the first that fails ends it."""
+    np.testing.assert_array_equal(holm(np.array([0.03, 0.01, 0.9, 0.016])), [False, True, False, True])
+    np.testing.assert_array_equal(holm(np.array([0.05])), [True])
+    np.testing.assert_array_equal(holm(np.array([0.02, 0.026, 0.001]), 0.05), [True, True, True])
+    np.testing.assert_array_equal(holm(np.array([0.02, 0.06]), 0.05), [True, False])
+    np.testing.assert_array_equal(holm(np.array([0.03, 0.04]), 0.05), [False, False])
+
+
+def test_a_share_has_the_exact_interval():
+    from scipy.stats import binomtest
+
+    for level in (0.95, 0.5):
+        low, high = binomial_interval([0, 1, 7, 20], 20, level)
+        wanted = [binomtest(right, 20).proportion_ci(level, "exact") for right in (0, 1, 7, 20)]
+        np.testing.assert_allclose(low, [one.low for one in wanted], atol=1e-12)
+        np.testing.assert_allclose(high, [one.high for one in wanted], atol=1e-12)
+    assert binomial_interval(3, 10)[0] == pytest.approx(binomtest(3, 10).proportion_ci(0.95, "exact").low)
+
+
+def test_pass_at_k_counts_the_draws_that_miss():
+    from math import comb
+
+    rates = np.array([0.0, 0.1, 0.7, 1.0])
+    found = pass_at_k(rates, 10, [1, 3, 10])
+    wanted = [[1 - comb(10 - round(10 * rate), k) / comb(10, k) for k in (1, 3, 10)] for rate in rates]
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    for k in (0, 11):
+        with pytest.raises(UsageError, match=f"pass@{k} needs at least {k} samples a problem, there are 10"):
+            pass_at_k(rates, 10, [k])
