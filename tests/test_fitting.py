@@ -1,20 +1,28 @@
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import scalefit as sf
-from scalefit.errors import FitError
+from scalefit.errors import FitError, UsageError
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.fit import Specification, fit_data
+from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.point_problem import PointProblem
+from scalefit.fitting.start import _places
+from scalefit.fitting.status import Judgement, judge, judge_split, rests_on_split
 from scalefit.laws import LAWS, get_law
-from scalefit.numerics.ar1 import Noise, ar1_noise, estimate_noise
+from scalefit.laws.law import Param
+from scalefit.numerics.ar1 import Noise, ar1_noise, covariance, estimate_noise
 from scalefit.numerics.intervals import student
+from scalefit.numerics.least_squares import Solution
+from scalefit.numerics.mixtures import Mixture
 from scalefit.table.prepare import FitData, prepare
 from tests.conftest import NAMES, RUNS, SIZES, whitened_jacobian
 
@@ -444,3 +452,356 @@ def test_what_rounding_drowns_is_not_called_certain():
     assert fit.status == "unidentified"
     _, se = fit.curve(1e9, samples[None])
     assert (se > 1e-3).all()
+
+
+# The parts of a fit, each against its own formula.
+
+
+def test_pass_at_k_curves_are_scipys():
+    from scipy.optimize import curve_fit
+
+    k = np.array([1.0, 2, 4, 8, 16, 64])
+    rng = np.random.default_rng(0)
+    truth = np.array([[-1.5, -0.4], [-0.3, -0.8], [-3.0, -0.2]])
+    passed = np.exp(truth[:, :1] * k ** truth[:, 1:]) + 0.01 * rng.standard_normal((3, 6))
+    passed[1, -1] = 1.0
+    for row, found in zip(passed, fit_pass_at_k(k, passed), strict=True):
+        theirs = curve_fit(lambda k, a, b: np.exp(a * k**b), k, row, found * 1.1)[0]
+        np.testing.assert_allclose(found, theirs, rtol=1e-5)
+    none = fit_pass_at_k(k, np.array([[0, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0.4, 0.5], [1, 1, 1, 1, 1, 1]]))
+    np.testing.assert_array_equal(np.isnan(none[:, 0]), [True, False, True])
+    assert np.isnan(fit_pass_at_k(np.array([4.0, 4.0]), np.array([[0.4, 0.5]]))).all()
+
+
+def test_the_entropy_relation_is_that_of_generalised_least_squares():
+    """Two runs of unequal length, against whole matrices; the ceiling is b - a by Student's t at effective points - 2."""
+    rng = np.random.default_rng(1)
+    H = np.linspace(1.2, 0.1, 30) + 0.05 * rng.standard_normal((2, 30))
+    present = np.ones((2, 30), bool)
+    present[1, 20:] = False
+    R = -0.2 * np.exp(H) + 0.9 + ar1_noise(rng, Noise(0.5, np.array([0.01, 0.02])), (1, 2, 30))[0]
+    found = fit_entropy(np.where(present, H, np.nan), np.where(present, R, np.nan), present)
+    X = np.stack([-np.exp(H[present]), np.ones(50)], 1)
+    y, start = R[present], [0, 30, 50]
+    theta = np.linalg.lstsq(X, y)[0]
+    for _ in range(3):
+        left = np.where(present, R - (-theta[0] * np.exp(H) + theta[1]), 0.0)
+        basis = np.stack([-np.exp(H), np.ones_like(H)], 1) * present[:, None]
+        noise = estimate_noise(left, basis, present)
+        V = np.zeros((50, 50))
+        for row, (a, b) in enumerate(pairwise(start)):
+            V[a:b, a:b] = covariance(noise, b - a, row)
+        W = np.linalg.inv(V)
+        C = np.linalg.inv(X.T @ W @ X)
+        theta = C @ X.T @ W @ y
+    np.testing.assert_allclose([found.a, found.b], theta, rtol=1e-8)
+    np.testing.assert_allclose(found.covariance, C, rtol=1e-6)
+    assert found.rho == noise.rho > 0.1
+    assert found.dof == pytest.approx(50 * (1 - noise.rho) / (1 + noise.rho) - 2)
+    assert found.r2 == pytest.approx(1 - np.sum((y - X @ theta) ** 2) / np.sum((y - y.mean()) ** 2))
+    assert found.entropy == (H[present].min(), H[present].max())
+    middle, low, high = found.ceiling(0.9)
+    half = stats.t.ppf(0.95, found.dof) * np.sqrt(C[0, 0] + C[1, 1] - 2 * C[0, 1])
+    assert (middle, low, high) == pytest.approx((theta[1] - theta[0], middle - half, middle + half))
+    with pytest.raises(FitError, match="3 evaluations with a finite entropy"):
+        fit_entropy(H[:1, :3], R[:1, :3], present[:1, :3])
+    fit_entropy(H[:1, :4], R[:1, :4], present[:1, :4])
+    with pytest.raises(FitError, match="entropy is the same at every evaluation"):
+        fit_entropy(np.ones((1, 9)), R[:1, :9], present[:1, :9])
+
+
+def test_simulated_runs_turn_about_their_middle_and_move_in_level():
+    """Two hundred runs a size: sd of slope 10 % and of level .01, each known to 5 %; the misfit is a size's own."""
+    theta = {"k": [0.1, 0.2], "E": [0.0, 0.2]}
+    X = np.geomspace(1000, 40_000, 5)
+    table = sf.simulate("power", theta, params=[1e9, 7e9], samples=X, seeds=200, slope_sd=0.1, level_sd=0.01, seed=4)
+    assert table.frame["seed"].nunique() == 200
+    log = np.log10(table.frame.sort_values(["params", "seed", "samples"])["loss"].to_numpy().reshape(2, 200, 5))
+    x = np.log10(X)
+    for s, (k, E) in enumerate(zip(*theta.values(), strict=True)):
+        slopes = np.polyfit(x - x.mean(), log[s].T, 1)
+        np.testing.assert_allclose(log[s].T, np.outer(x - x.mean(), slopes[0]) + slopes[1], atol=1e-9)
+        assert slopes[0].mean() == pytest.approx(-k, rel=0.03)
+        assert slopes[0].std() == pytest.approx(0.1 * k, rel=0.2)
+        assert slopes[1].mean() == pytest.approx(E - k * x.mean(), abs=0.003)
+        assert slopes[1].std() == pytest.approx(0.01, rel=0.2)
+        assert abs(np.corrcoef(slopes)[0, 1]) < 0.25
+    bent = sf.simulate("power", theta, params=[1e9, 7e9], samples=X, seeds=2, misfit_sd=0.1, seed=4).frame
+    first, other = (bent[bent["seed"] == seed]["loss"].to_numpy() for seed in (4, 5))
+    np.testing.assert_allclose(first, other)
+    plain = sf.simulate("power", theta, params=[1e9, 7e9], samples=X).frame["loss"].to_numpy()
+    assert np.abs(first - plain).max() > 1e-3
+    np.testing.assert_allclose(plain, np.concatenate([10 ** (E - k * x) for k, E in zip(*theta.values(), strict=True)]))
+    with pytest.raises(UsageError, match="params must ascend, each size once"):
+        sf.simulate("power", theta, params=[7e9, 7e9], samples=X)
+    with pytest.raises(UsageError, match=r"needs 1 resource\(s\), 2 given"):
+        sf.simulate("power", theta, params=[1e9, 7e9], samples=X, flops=X)
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three sizes of two runs about an exponential."""
+    table = sf.simulate(
+        "exponential",
+        {"A": [0.3, 0.25, 0.2], "L0": [0.9, 0.85, 0.8], "X_scale": [9e3, 7e3, 5e3]},
+        params=[1e9, 3e9, 7e9],
+        samples=np.geomspace(500, 40_000, 25),
+        sigma=0.01,
+        seeds=2,
+        level_sd=0.004,
+        seed=3,
+    )
+    (data,) = prepare(table, "samples")
+    return data
+
+
+def test_how_runs_depart_enters_curve_and_covariance(three):
+    """The spread of the mean curve: noise, and each run's departures times what they do to the parameters."""
+    fit = fit_data("exponential", three)
+    one = fit.evidence
+    assert one.repeats == 3
+    x = np.array([[1000.0, 30_000.0]])
+    log, J = fit.log_curve(np.full(2, 3e9), x)
+    found = fit.mean_curve(3e9, x)[1]
+    for g in range(0, len(one.weight), 7):
+        M = one.base + one.spreads[0, g] ** 2 * one.pull[0].T @ one.pull[0]
+        M = M + one.spreads[1, g] ** 2 * one.pull[1].T @ one.pull[1]
+        np.testing.assert_allclose(found.sd[g] ** 2, np.diag(J @ M @ J.T), rtol=1e-8)
+        np.testing.assert_allclose(found.mean[g], log)
+    mean = sum(
+        w * (one.base + a**2 * one.pull[0].T @ one.pull[0] + e**2 * one.pull[1].T @ one.pull[1])
+        for w, a, e in zip(one.weight, *one.spreads[:2], strict=True)
+    )
+    np.testing.assert_allclose(one.covariance(), mean, rtol=1e-8)
+    between = fit.between_runs(3e9, x)
+    rows = one.params == 3e9
+    off = one.slope[rows].mean() * (np.log10(x[0]) - one.centre[rows].mean())
+    np.testing.assert_allclose(between, np.outer(one.spreads[0] ** 2, off**2) + one.spreads[1][:, None] ** 2)
+    own = one.own_run(2, np.log10(x[0]))
+    scale, height = (one.slope[2], 1.0), np.log10(x[0]) - one.centre[2]
+    parts = []
+    for at in (0, 1):
+        spread = (one.spreads[at] * scale[at]) ** 2
+        share = spread / (spread + one.own_variance[at, 2])
+        parts.append(share * one.own_variance[at, 2] + (share * one.own[at, 2]) ** 2)
+    np.testing.assert_allclose(own, np.outer(parts[0], height**2) + parts[1][:, None], rtol=1e-8)
+
+
+def test_runs_departures_are_their_least_squares_level_and_slope(three):
+    """With independent noise: the residual of each run regressed on its own level and slope, by numpy."""
+    fit = fit_data("exponential", three, OLS)
+    one, each = fit.evidence, three.each
+    variance = np.sum((each.loss - _losses(fit, each)) ** 2) / (each.points - len(fit.theta))
+    assert fit.noise.rho == 0
+    np.testing.assert_allclose(fit.noise.sigma**2, variance, rtol=1e-6)
+    wide = (student(0.95, each.points - len(fit.theta)) / stats.norm.ppf(0.975)) ** 2
+    curve = _losses(fit, each)
+    for row in range(6):
+        x = np.log10(each.resource[0, row])
+        Z = np.log(10) * curve[row][:, None] * np.stack([np.ones(25), x - one.centre[row]], 1)
+        level, slope = np.linalg.lstsq(Z, each.loss[row] - curve[row])[0]
+        assert abs(Z[:, 0] @ Z[:, 1]) < 1e-8 * (Z[:, 0] @ Z[:, 0])
+        np.testing.assert_allclose(one.own[:, row], [slope, level], atol=1e-8)
+        np.testing.assert_allclose(one.own_variance[:, row], variance / (Z**2).sum(0)[::-1], rtol=1e-6)
+        steep = abs(np.polyfit(x, np.log10(curve[row]), 1)[0])
+        assert one.slope[row] == pytest.approx(steep)
+    problem = PointProblem(fit.bound, each)
+    normal = problem.normal(fit.theta[None])[2][0]
+    np.testing.assert_allclose(one.base, np.linalg.inv(normal) * variance * wide, rtol=1e-5, atol=1e-15)
+    # What a run's departure of 1 does to the parameters: they are least squares of data that have it.
+    bound, row = fit.bound, 3
+    step = 1e-4
+    for which, scale in ((1, 1.0), (0, one.slope[row])):
+        x = np.log10(each.resource[0, row]) - one.centre[row]
+        loss = curve.copy()
+        loss[row] = curve[row] * 10 ** (step * scale * (x if which == 0 else 1.0))
+        moved = PointProblem(bound, replace(each, loss=loss, run_loss=loss)).solve(fit.theta[None]).theta[0]
+        np.testing.assert_allclose((moved - fit.theta) / step, one.pull[which, row], rtol=2e-2, atol=2e-3)
+
+
+def _losses(fit, data):
+    log = [
+        fit.log_curve(np.full(data.loss.shape[1], size), data.resource[:, row])[0]
+        for row, size in enumerate(data.params)
+    ]
+    return 10 ** np.array(log)
+
+
+def test_bands_of_a_run_are_its_own_and_the_mean_curve_is_the_laws(three):
+    fit = fit_data("exponential", three)
+    x = three.resource[:, 0]
+    found = fit.run_bands(1, x, 0.9)
+    log, known = fit.mean_curve(float(three.params[1]), x)
+    low, high = known.interval(0.9)
+    np.testing.assert_allclose([found.low, found.high], [np.minimum(low, log), np.maximum(high, log)])
+    own = fit.evidence.own_run(2, np.log10(x[0]))
+    noise = fit.evaluation_noise(float(three.params[1]), log)
+    certain = Mixture(known.weight, np.broadcast_to(log, own.shape), np.sqrt(own))
+    np.testing.assert_allclose(found.run_high, certain.interval(0.9)[1], atol=1e-5)
+    np.testing.assert_allclose(found.eval_low, certain.widened(noise).interval(0.9)[0], atol=1e-5)
+    np.testing.assert_allclose(noise, (fit.noise.sigma[1] / 10**log / np.log(10)) ** 2)
+    unseen = fit.evaluation_noise(2e9, log)
+    np.testing.assert_allclose(unseen, (np.median(fit.noise.sigma) / 10**log / np.log(10)) ** 2)
+
+
+def test_where_no_noise_was_measured_an_evaluation_has_that_of_its_problems(three):
+    fit = fit_data("exponential", three)
+    log = np.array([-0.1, -0.5])
+    silent = replace(fit, noise=Noise(0.0, np.zeros(3)), data=replace(three, eval_size=np.full(3, 1000.0)))
+    loss = 10**log
+    # Two runs were merged: a single evaluation has half the problems.
+    wanted = loss * (1 - loss) / 500 / (loss * np.log(10)) ** 2
+    np.testing.assert_allclose(silent.evaluation_noise(1e9, log), wanted)
+    blind = replace(silent, data=replace(three, eval_size=np.full(3, np.nan)))
+    np.testing.assert_allclose(blind.evaluation_noise(1e9, log), 0)
+
+
+def test_estimates_are_students_intervals_where_runs_say_no_more(three):
+    fit = replace(fit_data("exponential", three), written={})
+    se = np.sqrt(np.diag(fit.covariance))
+    for level in (0.95,):
+        t = stats.t.ppf(0.5 + level / 2, fit.dof)
+        for i, (name, one) in enumerate(fit.estimates(level).items()):
+            log = name.startswith("X_scale")
+            outer = np.exp if log else lambda value: value
+            assert one.value == pytest.approx(outer(fit.theta[i]))
+            assert (one.low, one.high) == pytest.approx(
+                (outer(fit.theta[i] - t * se[i]), outer(fit.theta[i] + t * se[i]))
+            )
+            assert one.se == pytest.approx(se[i] * (one.value if log else 1))
+    assert fit.dof == 6 * 25 - 9
+    assert fit.quantile == pytest.approx(stats.t.ppf(0.975, fit.dof))
+
+
+def test_share_explained_is_of_the_weighed_points(three):
+    fit = fit_data("exponential", three)
+    rest = np.sum((three.loss - _losses(fit, three)) ** 2)
+    assert fit.r2 == pytest.approx(1 - rest / np.sum((three.loss - three.loss.mean()) ** 2))
+    assert fit.cost == pytest.approx(rest / 2)
+
+
+def test_a_solution_is_judged_by_its_normal_matrix():
+    """The inverse of it; a bound, a direction of no effect and a dead parameter are named, each for itself."""
+    bound = BoundLaw(get_law("saturating-affine"), np.array([1e9, 7e9]))
+    index = np.arange(4)
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(9, 4)) * np.array([1.0, 0.01, 100, 1])
+    theta, done = np.array([0.1, 22.0, 0.3, 1.0]), np.array([True])
+    ends = np.full(4, -1e3), np.full(4, 1e3)
+
+    def judged(normal, theta=theta, converged=done):
+        solution = Solution(theta[None], np.zeros(1), normal[None], converged)
+        return judge(bound, index, solution, ends, 2.0)
+
+    found = judged(root.T @ root)
+    np.testing.assert_allclose(found.covariance, 2 * np.linalg.inv(root.T @ root), rtol=1e-6)
+    assert (found.status, found.notes) == ("converged", ())
+    twin = root.copy()
+    twin[:, 3] = 3 * twin[:, 0]
+    found = judged(twin.T @ twin)
+    assert found.status == "unidentified"
+    assert found.notes == ("the data do not determine k_max, x0 (a direction of no effect)",)
+    np.testing.assert_array_equal(np.isinf(np.diag(found.covariance)), [True, False, False, True])
+    dead = root.copy()
+    dead[:, 2] = 0
+    found = judged(dead.T @ dead)
+    assert "do not determine E0 (" in found.notes[0]
+    kept = [0, 1, 3]
+    rest = 2 * np.linalg.inv((dead.T @ dead)[np.ix_(kept, kept)])
+    np.testing.assert_allclose(found.covariance[np.ix_(kept, kept)], rest, rtol=1e-6)
+    held = judged(root.T @ root, np.array([0.1, 22, 1e3, 1]))
+    assert (held.status, held.notes) == ("at-bound", ("at a bound: E0",))
+    np.testing.assert_allclose(held.covariance[0, 0], (2 * np.linalg.inv((root.T @ root)[np.ix_(kept, kept)]))[0, 0])
+    assert judged(root.T @ root, np.array([0.1, 22, 1e3 - 1e-3, 1])).status == "converged"
+    stopped = judged(root.T @ root, converged=np.array([False]))
+    assert (stopped.status, stopped.notes) == ("stopped", ("the solver stopped before it converged",))
+    # A logarithm known to within e^300 is not known.
+    wide = np.diag([1.0, 1.9 / 300**2, 1, 1])
+    assert judged(wide).status == "unidentified"
+    assert judged(np.diag([1.0, 2.1 / 300**2, 1, 1])).status == "converged"
+
+
+def test_resources_that_move_together_are_told_by_how_far_they_stray():
+    D = np.geomspace(1e3, 1e5, 20)
+    N = np.array([1e9, 7e9])
+    for stray, told in ((0.049, True), (0.051, False)):
+        sign = np.where(np.arange(20) % 2, 1, -1)
+        # What a line cannot take up strays by its own size, all but a few per cent of it.
+        sign = sign - np.polyval(np.polyfit(np.log10(D), sign, 1), np.log10(D))
+        C = 6 * N[:, None] * D * 10 ** (stray * sign / np.sqrt(np.mean(sign**2)))
+        resource = np.stack([C, np.broadcast_to(D, C.shape)])
+        loss = np.ones((2, 20))
+        data = FitData("s", ("flops", "samples"), N, resource, loss, loss, np.full(2, np.nan), (1, 1), {"eval": "e"})
+        found = judge_split(Judgement(np.eye(5), "converged", ("a note",)), data)
+        assert (found.status == "unidentified") == told
+        assert np.isinf(np.diag(found.covariance)).all() == told
+        if told:
+            assert "strays 0.049 decades" in found.notes[0]
+            assert found.notes[1] == "a note"
+        points = np.stack([6 * 7e9 * D * [*[1.0] * 19, 1.5], D])
+        np.testing.assert_array_equal(rests_on_split(data, 6e9, points), [*[False] * 19, told])
+
+
+def test_places_to_begin_fill_the_bounds_evenly():
+    """Shares of each parameter's bounds, by the generalised golden ratio; no stretch of a twentieth is left out."""
+    params = (
+        Param("a", "", (2.0, 4.0)),
+        Param("b", "", (1e-3, 1e5), "log"),
+        Param("c", "", (-np.inf, np.inf)),
+        Param("d", "", (0, 1), start=0.3),
+        Param("e", "", (-np.inf, 0.0)),
+    )
+    found = {name: np.array([one[name] for one in _places(params, 1e7)]) for name in "abcde"}
+    assert len(found["a"]) == 256
+    ratio = 2.0
+    for _ in range(99):
+        ratio = (1 + ratio) ** (1 / 6)
+    np.testing.assert_allclose(found["a"], 2 + 2 * (np.arange(1, 257) / ratio % 1), rtol=1e-9)
+    np.testing.assert_allclose(found["b"], 1e-3 * 1e8 ** (np.arange(1, 257) / ratio**2 % 1), rtol=1e-6)
+    share = np.arange(1, 257) / ratio**3 % 1
+    wanted = np.where(share < 0.5, -1, 1) * 1e-4 * 1e8 ** np.abs(2 * share - 1)
+    np.testing.assert_allclose(found["c"], wanted, rtol=1e-6)
+    assert (found["d"] == 0.3).all()
+    np.testing.assert_allclose(found["e"], -1e-6 * 1e13 ** (np.arange(1, 257) / ratio**5 % 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["saturating", "saturating-linear-bend", "power-k"])
+@pytest.mark.parametrize("objective", ["loss", "log10-loss"])
+def test_normal_equations_are_those_of_differences(name, objective):
+    """Cost, right side and Gauss-Newton matrix of whitened residuals, each derivative by a central difference."""
+    values = {
+        "k_max": 0.14,
+        "N0": 1.3e10,
+        "E": [0.1, 0.15, 0.2],
+        "E0": 0.1,
+        "E_log": 0.05,
+        "X_bend": 5e3,
+        "k1": 0.05,
+        "gamma": 0.3,
+    }
+    law, sizes = get_law(name), [1e9, 7e9, 3e10]
+    theta = {p.name: values[p.name] for p in law.params}
+    table = sf.simulate(law, theta, params=sizes, samples=np.geomspace(500, 4e4, 9), sigma=0.01, seed=1)
+    (data,) = prepare(table, "samples")
+    data = data.keep(np.ones(3, bool), first=np.array([9, 6, 9]))
+    bound = BoundLaw(law, data.sizes)
+    problem = LineProblem(bound, data, objective, Noise(0.4, np.array([0.01, 0.02, 0.03])))
+    flat = bound.internal(theta) + 0.01
+    cost, g, A = problem.normal(flat[None])
+    residual = problem.whitened(flat)
+    steps = 1e-6 * np.maximum(np.abs(flat), 1)
+    J = np.stack([(problem.whitened(flat - e) - problem.whitened(flat + e)) / (2 * e.sum()) for e in np.diag(steps)], 1)
+    assert cost[0] == pytest.approx(residual @ residual / 2)
+    assert problem.cost(flat[None])[0] == pytest.approx(residual @ residual / 2)
+    np.testing.assert_allclose(g[0], J.T @ residual, rtol=1e-4, atol=1e-5 * np.abs(g).max())
+    np.testing.assert_allclose(A[0], J.T @ J, rtol=1e-4, atol=1e-6 * np.abs(A).max())
+    y = np.log10(data.loss) if objective == "log10-loss" else data.loss
+    log = np.array(
+        [bound.log_loss(flat, np.full(9, size), data.resource[:, row]) for row, size in enumerate(data.params)]
+    )
+    left = np.where(data.present, y - (log if objective == "log10-loss" else 10**log), 0)
+    square = 0.0
+    for row, count in enumerate((9, 6, 9)):
+        V = covariance(Noise(0.4, np.array([0.01, 0.02, 0.03])), count, row)
+        square += left[row, :count] @ np.linalg.solve(V, left[row, :count])
+    assert 2 * cost[0] == pytest.approx(square, rel=1e-8)
