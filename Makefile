@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage fuzz clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage fuzz mutants clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -79,6 +79,11 @@ bench-reading: $(VENV)/.test-installed
 fuzz: $(VENV)/.test-installed
 	$(BIN)/python -m tests.fuzz --cases 5000
 
+# A sample of faults put into numerics/, fitting/ and prediction/: which of them no test notices; under 20 minutes on two cores.
+mutants: $(VENV)/.test-installed
+	$(PIP) --editable ".[mutants]"
+	$(BIN)/python benchmarks/mutants.py
+
 bench: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/run.py --out benchmarks/results.json
 
@@ -99,4 +104,4 @@ $(VENV)/.test-installed: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-vllm $(VENV)-py* demo
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-vllm $(VENV)-py* demo mutants

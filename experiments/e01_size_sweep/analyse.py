@@ -26,7 +26,13 @@ def report(runs: RunTable, series: str) -> str:
     mine, (data,) = runs.frame[runs.frame["series"] == series], prepare(runs, None, where)
     said = [
         section(f"== {series}: what pre-training left, and the end", levels(mine)),
-        "\n".join([f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}", fit.scatter.sentence, *fit.notes]),
+        "\n".join(
+            [
+                f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}",
+                fit.scatter.sentence,
+                *fit.notes,
+            ]
+        ),
         section("k of each size alone", slopes, digits=4),
         fit.saturation.sentence,
     ]
