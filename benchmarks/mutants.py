@@ -110,7 +110,7 @@ def _lines(name: str) -> tuple[str, str]:
 
 def _equivalent(survivors: list[str]) -> dict[str, str]:
     """Return those of the survivors that no test could kill, with the reason."""
-    known = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["mutant"] if EQUIVALENT.exists() else []
+    known = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")).get("mutant", [])
     reasons = {(one["was"], one["becomes"]): one["why"] for one in known}
     return {name: reasons[_lines(name)] for name in survivors if _lines(name) in reasons}
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from scalefit.errors import UsageError
+from scalefit.errors import FitError, UsageError
 from scalefit.numerics.ar1 import RHO, Noise, ar1_noise, correlate, covariance, effective_points, estimate_noise, whiten
+from scalefit.numerics.censored import Censored, equal, fixed, interval, likelihood
+from scalefit.numerics.derivative import differentiate
 from scalefit.numerics.intervals import holm, loss_ends, student
 from scalefit.numerics.least_squares import Limits, minimise, minimise_between
 from scalefit.numerics.linear import inverse, normal_cells
@@ -275,7 +277,7 @@ def test_moments_of_a_mixture():
     from scipy.stats import norm
 
     one = some_mixture()
-    x = np.linspace(-60, 60, 200_001)[:, None]
+    x = np.linspace(-60, 60, 40_001)[:, None]
     for at in range(3):
         share = norm.pdf(x, one.mean[:, at], one.sd[:, at]) @ one.weight * (x[1] - x[0])
         mean = share @ x[:, 0]
@@ -449,3 +451,162 @@ def test_pass_at_k_counts_the_draws_that_miss():
     for k in (0, 11):
         with pytest.raises(UsageError, match=f"pass@{k} needs at least {k} samples a problem, there are 10"):
             pass_at_k(rates, 10, [k])
+
+
+@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_the_unit_of_a_parameter_does_not_matter_to_the_steps(patient, unit):
+    """As many steps lead as near; damping is a share of each parameter's own effect."""
+
+    def scaled(theta):
+        cost, g, A = misra(theta / unit)
+        return cost, g / unit, A / unit**2
+
+    ends = np.zeros(2), np.full(2, np.inf)
+    for steps in (4, 12):
+        limits = Limits(iterations=steps, tolerance=1e-16, patient=patient)
+        one, other = minimise(misra, STARTS, ends, limits=limits), minimise(scaled, STARTS * unit, ends, limits=limits)
+        np.testing.assert_allclose(other.theta / unit, one.theta, rtol=1e-6)
+
+
+def test_a_step_reaches_no_further_than_asked():
+    """A line: a Newton step would be there at once."""
+
+    def normal(x):
+        return 0.5 * ((x - 10.0) ** 2).sum(1) + 1, 10.0 - x, np.ones((len(x), 1, 1))
+
+    ends = np.full(1, -np.inf), np.full(1, np.inf)
+    for steps, at in ((1, 3.0), (2, 6.0), (3, 9.0), (9, 10.0)):
+        found = minimise(normal, np.zeros((1, 1)), ends, reach=np.array([3.0]), limits=Limits(iterations=steps))
+        assert found.theta[0, 0] == pytest.approx(at, abs=1e-6)
+        assert found.converged[0] == (steps == 9)
+
+
+def test_a_gain_below_the_ground_is_rounding():
+    """A quartic without a rest of cost creeps on for ever; with a ground it ends where no more is to be had."""
+
+    def normal(x):
+        return 0.5 * (x[:, 0] ** 4), -2 * x**3, (4 * x**2)[..., None]
+
+    ends = np.full(1, -np.inf), np.full(1, np.inf)
+    start = np.ones((2, 1))
+    far = minimise(normal, start, ends, ground=np.array([0.0, 1e-8]), limits=Limits(iterations=500, tolerance=0.0))
+    assert far.cost[1] < 1e-7
+    assert far.cost[0] < 1e-30
+
+
+def test_a_run_of_the_whole_batch_is_that_of_each_alone():
+    starts = np.array([[500.0, 1e-4], [250.0, 5e-4], [100.0, 1e-3]])
+    ends = np.zeros(2), np.full(2, np.inf)
+    for patient in (False, True):
+        limits = Limits(tolerance=1e-10, patient=patient)
+        together = minimise(misra, starts, ends, limits=limits)
+        for row, start in enumerate(starts):
+            alone = minimise(misra, start[None], ends, limits=limits)
+            np.testing.assert_allclose(together.theta[row], alone.theta[0], rtol=1e-12)
+            assert together.converged[row] == alone.converged[0]
+
+
+def tobit():
+    """Thirty points about a line, those above a bound only known to be there, and some only below one."""
+    rng = np.random.default_rng(13)
+    x = np.linspace(0, 3, 30)
+    y = 1 + 0.7 * x + 0.3 * rng.standard_normal(30)
+    side = np.where(y > 2.6, 1, np.where(y < 1.0, -1, 0))
+    return Censored(np.stack([np.ones(30), x], 1), np.clip(y, 1.0, 2.6), side)
+
+
+def test_a_censored_line_maximises_tobins_likelihood():
+    from scipy.optimize import minimize
+    from scipy.stats import norm
+
+    data = tobit()
+    assert (data.known, data.dof) == ((data.side == 0).sum(), (data.side == 0).sum() - 2)
+
+    def minus_log(w):
+        z = (data.value - data.design @ w[:2]) / np.exp(w[2])
+        log = np.where(data.side == 0, norm.logpdf(z) - w[2], np.where(data.side == 1, norm.logsf(z), norm.logcdf(z)))
+        return -log.sum()
+
+    theirs = minimize(
+        minus_log, [1.0, 0.5, -1.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 4000}
+    )
+    log, found = likelihood(data)
+    np.testing.assert_allclose([*found[:2] / found[2], 1 / found[2]], [*theirs.x[:2], np.exp(theirs.x[2])], rtol=1e-4)
+    # The constant of the normal density is left out.
+    assert log == pytest.approx(-theirs.fun + 0.5 * data.known * np.log(2 * np.pi), abs=1e-5)
+    # Its profile: the same with the slope held.
+    held = minimize(
+        lambda w: minus_log([w[0], 0.5, w[1]]),
+        [1.0, -1.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-12},
+    )
+    log_held, at = likelihood(data, fixed(np.array([0.0, 1.0]), 0.5))
+    assert log_held == pytest.approx(-held.fun + 0.5 * data.known * np.log(2 * np.pi), abs=1e-5)
+    assert at[1] / at[2] == pytest.approx(0.5)
+    middle, low, high = interval(data, np.array([0.0, 1.0]))
+    assert middle == pytest.approx(theirs.x[1], rel=1e-4)
+    from scipy.stats import t
+
+    allowed = 0.5 * data.known * np.log1p(t.ppf(0.975, data.dof) ** 2 / data.dof)
+    for end in (low, high):
+        lost = log - likelihood(data, fixed(np.array([0.0, 1.0]), end))[0]
+        assert lost == pytest.approx(allowed, abs=1e-6)
+    assert low < middle < high
+
+
+def test_where_nothing_is_censored_interval_and_test_are_students_and_fishers():
+    from scipy.stats import f, linregress, t
+
+    rng = np.random.default_rng(14)
+    x = np.linspace(0, 3, 12)
+    y = 1 + 0.2 * x + 0.5 * rng.standard_normal(12)
+    data = Censored(np.stack([np.ones(12), x], 1), y, np.zeros(12, int))
+    theirs = linregress(x, y)
+    for level in (0.95, 0.8):
+        half = t.ppf(0.5 + level / 2, 10) * theirs.stderr
+        wanted = theirs.slope, theirs.slope - half, theirs.slope + half
+        np.testing.assert_allclose(interval(data, np.array([0.0, 1.0]), level), wanted, rtol=1e-6)
+    assert equal(data, np.array([[0.0, 1.0]])) == pytest.approx(theirs.pvalue, rel=1e-6)
+    rest, total = np.sum((y - theirs.intercept - theirs.slope * x) ** 2), np.sum(y**2)
+    both = equal(data, np.eye(2))
+    assert both == pytest.approx(f.sf((total - rest) / 2 / (rest / 10), 2, 10), rel=1e-6)
+    few = Censored(data.design[:3], y[:3], np.array([0, 0, 1]))
+    with pytest.raises(FitError, match="2 crossings are known exactly, for 2 coefficients"):
+        likelihood(few)
+
+
+def test_a_slope_that_nothing_bounds_has_no_end():
+    """Two groups of which one is only known to lie above: how far it lies above is open."""
+    design = np.array([[1.0, 0]] * 5 + [[1.0, 1]] * 3)
+    data = Censored(design, np.array([0.0, 0.1, -0.1, 0.05, -0.05, 2.0, 2.0, 2.0]), np.array([0] * 5 + [1] * 3))
+    _, low, high = interval(data, np.array([0.0, 1.0]))
+    assert low is not None
+    assert low > 1
+    assert high is None
+
+
+def test_derivatives_are_those_of_the_formula():
+    """By a complex step where a function takes one, by differences where it does not; both held to the closed form."""
+    N, X = np.array([1.0, 2.0, 5.0]), np.array([[1.0, 3.0, 4.0]])
+    values = {"a": np.array([2.0]), "b": np.array([0.5, 0.7, 0.9])}
+
+    def smooth(p, N, X):
+        return p["a"] * X[0] ** -p["b"] + N * np.exp(-p["b"])
+
+    def real(p, N, X):
+        return np.asarray(p["a"].real * X[0] ** -p["b"].real + N * np.exp(-p["b"].real), float)
+
+    def dropping(p, N, X):
+        return smooth({"a": np.real(p["a"]) + 0j, "b": p["b"]}, N, X)
+
+    wanted = {"a": X[0] ** -values["b"], "b": -2 * X[0] ** -values["b"] * np.log(X[0]) - N * np.exp(-values["b"])}
+    for function, near in ((smooth, 1e-14), (real, 1e-8), (dropping, 1e-8)):
+        found = differentiate(function, values, N, X)
+        for name, slope in wanted.items():
+            np.testing.assert_allclose(found[name], slope, rtol=near, atol=near)
+    big = differentiate(lambda p, N, X: np.asarray(p["a"].real ** 2 + 0 * N), {"a": np.array([3e6])}, N, X)
+    np.testing.assert_allclose(big["a"], 6e6, rtol=1e-8)
+    none = differentiate(lambda p, N, X: np.sqrt(p["a"]) + 0 * N, {"a": np.array([0.0])}, N, X)
+    np.testing.assert_array_equal(none["a"], 0.0)
