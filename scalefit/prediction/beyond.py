@@ -6,7 +6,7 @@ fitted to what is before the cuts and held against what came. The error so found
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,15 +71,20 @@ def score_beyond(fit: Fit, furthest: float) -> Beyond:
     """
     data, law, ratios, errors = fit.data, begun(fit), [1.0], [0.0]
     tops = np.where(data.present, data.resource[0], 0.0).max(1)
+    score: Callable[[Law, Fit, Array, float], list[float]] = _squares
+    if fit.single:
+        # Final losses have no later part: what was given more is predicted from what was given less.
+        score, tops = _squares_of_finals, tops.max(keepdims=True)
     for ratio in RATIOS:
-        squares = [square for end in ENDS for square in _squares(law, fit, tops * end, ratio)]
+        squares = [square for end in ENDS for square in score(law, fit, tops * end, ratio)]
         if squares:
             ratios.append(ratio)
             # Further is never better known.
             errors.append(max(float(np.sqrt(np.mean(squares))), errors[-1]))
         if not squares or ratio >= furthest:
             break
-    return Beyond(np.array(ratios), np.array(errors), float(max(len(data.params), 2)))
+    curves = len(ENDS) if fit.single else max(len(data.params), 2)
+    return Beyond(np.array(ratios), np.array(errors), float(curves))
 
 
 def begun(fit: Fit) -> Law:
@@ -116,3 +121,19 @@ def _squares(law: Law, fit: Fit, ends: Array, ratio: float) -> list[float]:
             log, _ = earlier.log_curve(np.full(int(there.sum()), data.params[row]), data.resource[:, row, there])
             found.append(float(np.log10(np.mean(10.0**log) / max(float(data.loss[row, there].mean()), 1e-6)) ** 2))
     return found
+
+
+def _squares_of_finals(law: Law, fit: Fit, end: Array, ratio: float) -> list[float]:
+    """Return the squared mean error [log10 loss] of runs that were given up to `end` (1,), from those up to end / ratio."""
+    data, x = fit.data, np.where(fit.data.present, fit.data.resource[0], 0.0).max(1)
+    below, there = x <= end / ratio, (x > end / ratio) & (x <= end)
+    if not there.any():
+        return []
+    try:
+        earlier = fit_data(law, data.keep(below), fit.specification)
+    except FitError:
+        return []
+    held = data.keep(there)
+    params = np.repeat(held.params[:, None], held.present.shape[1], 1)[held.present]
+    log, _ = earlier.log_curve(params, held.resource[:, held.present])
+    return [float(np.mean(log - np.log10(np.maximum(held.loss[held.present], 1e-6)))) ** 2]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.fitting.fit import Fit, fit_data
+from scalefit.fitting.fit import Fit, fit_data, has_final_losses
 from scalefit.numerics.intervals import student
 from scalefit.prediction.beyond import begun, score_beyond
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
@@ -44,8 +44,8 @@ class Road:
 
 
 def _measured(data: FitData, params: float) -> Array:
-    """Return where was measured: the size's own values where there are any, else those of all; flops scale with size."""
-    own = np.isclose(data.params, params, rtol=1e-9)
+    """Return where was measured: the size's own values where it has curves, else those of all; flops scale with size."""
+    own = np.isclose(data.params, params, rtol=1e-9) & ~has_final_losses(data)
     seen = data.present & own[:, None] if own.any() else data.present
     return np.asarray((data.resource[0] * (1.0 if own.any() else _scale(data, params)))[seen])
 
@@ -148,7 +148,7 @@ def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:
             bands = bands.at_least(student(level, beyond.dof) * beyond.error(resource[0] / limit))
         return bands.columns()
 
-    words = None if beyond is None else _beyond_words(beyond.reach, ratio)
+    words = None if beyond is None else _beyond_words(beyond.reach, ratio, finals=fit.single)
     return Road(BY_LAW, columns, warnings=warnings, beyond=words)
 
 
@@ -221,11 +221,13 @@ def _missed(fit: Fit, here: FitData, size: float) -> tuple[float, float]:
     return off**2, variance
 
 
-def _beyond_words(reach: float, ratio: float) -> str:
+def _beyond_words(reach: float, ratio: float, *, finals: bool) -> str:
+    earlier = "those of these runs that were given less" if finals else "the earlier part of these runs"
     scored = (
-        "its band is as wide as the law was wrong when fitted to the earlier part of these runs and held against the rest"
+        f"its band is as wide as the law was wrong when fitted to {earlier} and held against the rest"
         if reach > 1
         else "the runs are too short to score the law there, and its band says nothing"
     )
     more = f"; nothing could be scored beyond {reach:.2g} times" if 1 < reach < 0.999 * ratio else ""
-    return f"beyond its data the law is a guess: {scored}{more}; for one run `scalefit forecast` weighs several forms"
+    other = "" if finals else "; for one run `scalefit forecast` weighs several forms"
+    return f"beyond its data the law is a guess: {scored}{more}{other}"
