@@ -237,6 +237,8 @@ def _decisions(page: Page, runs: RunTable, where: Mapping[str, str | float] | No
             page.text(f"Not answered by this table: {str(answer).removeprefix(f'{runs.path}: ')}")
             continue
         page.text(answer.headline)
+        if isinstance(answer, Design):
+            page.text(f"{answer.seeds[0].upper()}{answer.seeds[1:]}.")
         page.table(answer.frame if isinstance(answer, Design) else _every_fourth(answer))
         page.points(answer.warnings, "warn")
     for study, name in ((study_reuse, "Reuse of prompts"), (study_rollouts, "Rollouts per prompt")):
