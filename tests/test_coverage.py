@@ -91,6 +91,14 @@ def test_a_new_run_and_its_evaluation_are_drawn_anew():
     assert seen["run_"] != pytest.approx(seen[""], rel=1e-3)
 
 
+def test_page_tells_the_luck_of_the_draw():
+    """What is said of the evaluations that the unseen sizes are judged by, from the draws themselves."""
+    case = CASES["no scatter"]
+    off = [draw(case, seed).losses["unseen"] for seed in range(40)]
+    beyond = sum(abs(one["eval_"] - one["run_"]) > 1.96 * case.sigma for one in off)
+    assert f"{beyond} evaluations of the unseen size happen to lie" in (ROOT / "docs" / "intervals.md").read_text()
+
+
 def test_an_hour_is_not_lost(tmp_path, monkeypatch, capsys):
     """A case that was judged on as many tables is not judged again; one that is drawn otherwise now is."""
     monkeypatch.setattr(os, "nice", lambda by: by)
