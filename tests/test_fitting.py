@@ -805,3 +805,35 @@ def test_normal_equations_are_those_of_differences(name, objective):
         V = covariance(Noise(0.4, np.array([0.01, 0.02, 0.03])), count, row)
         square += left[row, :count] @ np.linalg.solve(V, left[row, :count])
     assert 2 * cost[0] == pytest.approx(square, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", ["exponential", "sigmoid", "power", "saturating-linear-bend"])
+@pytest.mark.parametrize("objective", ["loss", "log10-loss"])
+def test_normal_equations_of_points_are_those_of_differences(three, name, objective):
+    bound = BoundLaw(get_law(name), three.sizes)
+    problem = PointProblem(bound, three, objective, Noise(0.4, np.array([0.01, 0.02, 0.03])))
+    theta = bound.start(three) * 1.01 + 0.002
+    cost, g, A = problem.normal(theta[None])
+    residual = problem.whitened(theta)
+    steps = np.diag(1e-6 * np.maximum(np.abs(theta), 1))
+    J = np.stack([(problem.whitened(theta - e) - problem.whitened(theta + e)) / (2 * e.sum()) for e in steps], 1)
+    assert cost[0] == pytest.approx(residual @ residual / 2)
+    np.testing.assert_allclose(g[0], J.T @ residual, rtol=1e-4, atol=1e-5 * np.abs(g).max())
+    np.testing.assert_allclose(A[0], J.T @ J, rtol=1e-4, atol=1e-6 * np.abs(A).max())
+
+
+def test_a_size_beside_those_fitted_is_refused_wherever_it_lies(three):
+    fit = fit_data("exponential", three)
+    for size in (1e8, 2e9, 5e10):
+        with pytest.raises(
+            FitError, match="has a free A, L0, X_scale for each model size and was fitted on 1B, 3B, 7B"
+        ):
+            fit.curve(size, np.array([[1000.0]]))
+
+
+def test_the_noise_of_an_evaluation_is_that_of_its_sizes_runs(three):
+    fit = replace(fit_data("exponential", three), noise=Noise(0.2, np.array([0.01, 0.02, 0.06])))
+    log = np.array([-0.2])
+    for size, sigma in ((1e9, 0.01), (3e9, 0.02), (7e9, 0.06), (2e10, 0.02)):
+        wanted = (sigma / 10**log / np.log(10)) ** 2
+        np.testing.assert_allclose(fit.evaluation_noise(size, log), wanted)

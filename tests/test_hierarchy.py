@@ -9,7 +9,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.bands import Bands, bands_of
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.fit import Specification, fit_data
-from scalefit.fitting.hierarchy import make_side, own_variance
+from scalefit.fitting.hierarchy import _widths, make_side, own_variance
 from scalefit.fitting.line_fit import fit_lines
 from scalefit.fitting.run_lines import RunLines, fit_run_lines
 from scalefit.fitting.scatter import describe_scatter
@@ -570,3 +570,31 @@ def test_scatter_is_told_in_percentiles_of_slope_and_loss():
     alone = describe_scatter(fit_data("power", curves(count=30, sizes=SIZES, rho=0.3)))
     assert (alone.slope, alone.level, alone.repeats) == (None, None, 0)
     assert "one run a size" in alone.sentence
+
+
+def test_the_scale_of_slopes_weighs_sizes_by_their_errors_and_a_tenth_of_scatter():
+    """Twice least squares of the sizes' mean slopes, by scipy, each with its runs' errors and their scatter over the count."""
+    from scipy.optimize import least_squares
+
+    lines = some_lines(scatter=0.2, seed=3)
+    lines = replace(lines, slope_variance=lines.slope_variance * np.where(TWICE == 2, 900.0, 1.0))
+    law, first = get_law("saturating"), np.unique(TWICE, return_index=True)[1]
+    counts = np.bincount(TWICE)
+    target = np.bincount(TWICE, lines.slope) / counts
+    variance = np.bincount(TWICE, lines.slope_variance) / counts**2
+    found = np.abs(target)
+    for _ in range(2):
+        root = np.sqrt(variance + (0.1 * found) ** 2 / counts)
+
+        def residual(p, root=root):
+            return (target - p[0] / (1 + np.exp(p[1]) / SIZES)) / root
+
+        p = least_squares(residual, [0.17, np.log(8e9)], xtol=1e-14, ftol=1e-14).x
+        found = p[0] / (1 + np.exp(p[1]) / SIZES)
+    form = _Form(law, law.linear, SIZES, np.full(6, 3.3))
+    np.testing.assert_allclose(_scale(form, lines, None, first), found, rtol=2e-4)
+
+
+def test_a_single_value_of_a_parameter_is_all_but_certain():
+    np.testing.assert_array_equal(_widths(np.full(3, 2.0)), [1e-9] * 3)
+    np.testing.assert_allclose(_widths(np.array([0.0, 3.0, 1.0, 3.0])), [0.5, 1.0, 0.75, 1.0])

@@ -15,7 +15,7 @@ from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import get_law
-from scalefit.prediction import holdouts
+from scalefit.prediction import crossval, holdouts, rolling
 from scalefit.prediction.beyond import Beyond, score_beyond
 from scalefit.prediction.crossval import _folds, baselines, cross_validate_data, score
 from scalefit.prediction.ensemble import Fold, _hold_out, _occasions, _unexplained, average_offsets, first_points
@@ -23,6 +23,7 @@ from scalefit.prediction.forecast import _chance, _end, _stop
 from scalefit.prediction.holdouts import across_sizes, within_runs
 from scalefit.prediction.members import make_member
 from scalefit.prediction.predict import predict_size
+from scalefit.prediction.predictor import fit_series
 from scalefit.prediction.roads import choose_road, leave_size_out, range_begin, range_end, round_values
 from scalefit.prediction.rolling import Curve, Past, _average, combine, look_ahead, look_back, origins, weigh
 from scalefit.prediction.saturation import weigh_saturation
@@ -853,3 +854,47 @@ def test_drawn_curves_of_a_member_have_its_moments(small):
     wanted = member.mean_curve(FIVE[1], x)
     np.testing.assert_allclose(drawn.std(0), wanted.spread, rtol=0.05)
     assert (np.abs(drawn.mean(0) - wanted.centre) < 0.03 * wanted.spread).all()
+
+
+def test_an_anchored_average_is_of_an_ensemble_that_saw_as_many_points(small, monkeypatch):
+    monkeypatch.setattr(crossval, "average_offsets", partial(average_offsets, forms=FORMS[:1]))
+    frame = cross_validate_data(small, "average", "anchored", points=4)
+    ensemble = average_offsets(small.keep(small.params != FIVE[2]), FORMS[:1], anchor_points=4)
+    anchor, x = first_points(small, FIVE[2], 4), small.resource[:, 2, 4:]
+    found = {level: ensemble.predict(FIVE[2], x, level=level, anchor=anchor) for level in (0.5, 0.95)}
+    ends = {f"cover{int(100 * level)}": (one["eval_low"], one["eval_high"]) for level, one in found.items()}
+    wanted = score(found[0.95]["loss"], small.loss[2, 4:], ends)
+    assert frame.iloc[2][list(wanted)].to_dict() == pytest.approx(wanted)
+    assert list(frame["params"]) == list(FIVE)
+
+
+def test_what_a_fit_is_asked_for_is_what_is_fitted(runs):
+    asked = {"weights": "size", "objective": "log10-loss", "noise": "independent", "clip": 20}
+    fit = sf.fit(runs, "power", "samples", BASE, **asked)
+    (data,) = prepare(runs, "samples", BASE, clip=20, weights="size")
+    wanted = fit_data("power", data, Specification("log10-loss", "independent"))
+    np.testing.assert_array_equal(fit.theta, wanted.theta)
+    assert fit.data.digest() == data.digest()
+    assert fit.specification == wanted.specification
+    each = fit_series(runs, "power", "samples", BASE, **asked)
+    np.testing.assert_array_equal(each[0].theta, wanted.theta)
+    robust = sf.fit(runs, "exponential", "samples", {**BASE, "params": 7e9}, huber=0.01)
+    assert robust.specification == Specification(huber=0.01)
+
+
+def test_shapes_of_a_run_are_their_formulas():
+    u = np.array([0.5, 1.0, 3.0])
+    power, with_floor, exponential, sigmoid = (form.shapes(u) for form in rolling.FORMS)
+    np.testing.assert_allclose(power[0], u**-0.01)
+    np.testing.assert_allclose(with_floor[-1], u**-1.2)
+    np.testing.assert_allclose(exponential[[0, -1]], [np.exp(-u / 0.03), np.exp(-u / 30)])
+    np.testing.assert_allclose(sigmoid[[0, -1]], [1 / (1 + (u / 0.02) ** 0.35), 1 / (1 + (u / 30) ** 3.2)])
+    assert [form.floor for form in rolling.FORMS] == [False, True, True, True]
+    x = np.geomspace(100, 2000, 12)
+    loss = 0.9 * (x / 100) ** -0.3 + 0.05 * np.cos(2 * np.arange(12))
+    run = Curve("r", x, loss, (0.7, 0.01))
+    assert [form.name for form in run.forms][4:] == ["law"]
+    ahead = look_ahead(run, np.array([8000.0]))
+    assert ahead["law"].mean[0] < ahead["power"].mean[0] - 0.01
+    blind = look_ahead(replace(run, slope=(0.7, 1e6)), np.array([8000.0]))
+    assert blind["law"].mean[0] == pytest.approx(ahead["power"].mean[0])
