@@ -9,7 +9,7 @@ from scipy import stats
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
-from scalefit.fitting.binding import BoundLaw
+from scalefit.fitting.binding import BoundLaw, size_lines
 from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
@@ -837,3 +837,102 @@ def test_the_noise_of_an_evaluation_is_that_of_its_sizes_runs(three):
     for size, sigma in ((1e9, 0.01), (3e9, 0.02), (7e9, 0.06), (2e10, 0.02)):
         wanted = (sigma / 10**log / np.log(10)) ** 2
         np.testing.assert_allclose(fit.evaluation_noise(size, log), wanted)
+
+
+def test_lines_of_sizes_are_numpys_with_points_weighed_by_their_loss(three):
+    """Runs of a size together, unequal lengths; least squares of log10 L in which every point counts as in L."""
+    part = three.each.keep(np.ones(6, bool), first=np.array([25, 9, 25, 25, 4, 25]))
+    found = size_lines(part, part.resource[0])
+    for s, size in enumerate(part.sizes):
+        here = part.present & (part.params == size)[:, None]
+        x, loss = np.log10(part.resource[0][here]), part.loss[here]
+        slope, level = np.polyfit(x, np.log10(loss), 1, w=loss)
+        centre = np.average(x, weights=loss**2)
+        assert found.slope[s] == pytest.approx(slope)
+        assert found.centre[s] == pytest.approx(centre)
+        assert found.level[s] == pytest.approx(level + slope * centre)
+
+
+@pytest.mark.parametrize("name", ["saturating", "saturating-affine", "power-k", "power"])
+def test_k_of_a_size_and_its_derivative(name):
+    """Minus the slope of log10 L in log10 X, seen sizes and, where the law speaks of them, unseen ones."""
+    values = {
+        "k_max": 0.14,
+        "N0": 1.3e10,
+        "E": [0.1, 0.15, 0.2],
+        "k": [0.1, 0.2, 0.3],
+        "E0": 0.1,
+        "x0": 1.1,
+        "k1": 0.05,
+        "gamma": 0.3,
+    }
+    law = get_law(name)
+    bound = BoundLaw(law, np.array([1e9, 7e9, 3e10]))
+    theta = bound.internal({p.name: values[p.name] for p in law.params})
+
+    def k(theta, size):
+        at = np.array([[10.0, 100.0]])
+        log = bound.log_loss(theta, np.full(2, size), at)
+        return log[0] - log[1]
+
+    for size in (1e9, 3e10):
+        found, slope, depends = bound.k(theta, size)
+        assert found == pytest.approx(k(theta, size))
+        steps = np.diag(np.full(len(theta), 1e-6))
+        np.testing.assert_allclose(slope, [(k(theta + e, size) - k(theta - e, size)) / 2e-6 for e in steps], atol=1e-8)
+        assert depends[slope != 0].all()
+    if name == "power":
+        with pytest.raises(FitError, match="says nothing about 2B"):
+            bound.k(theta, 2e9)
+    else:
+        found, slope, _ = bound.k(theta, 2e11)
+        if name != "power-k":
+            assert found == pytest.approx(0.14 / (1 + 1.3e10 / 2e11))
+        # k is proportional to its first parameter.
+        assert slope[0] == pytest.approx(found / theta[0])
+    with pytest.raises(FitError, match="has no k"):
+        BoundLaw(get_law("exponential"), np.array([1e9])).k(np.zeros(3), 1e9)
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"), [("exponential", "log10-loss"), ("broken-power", "loss"), ("exponential", "loss")]
+)
+def test_a_law_made_straight_in_its_form_has_the_residuals_of_the_fit(three, name, objective):
+    """At the fit itself: what its form leaves of the goal, weighed, is the residual of the objective."""
+    bound = BoundLaw(get_law(name), three.sizes)
+    problem = PointProblem(bound, three, objective)
+    theta = bound.start(three)
+    for size in (1e-3, 1e-4):
+        near = PointProblem(bound, replace(three, loss=_near(problem, theta, three, size, objective)), objective)
+        straight = near._linearised(theta)
+        log = np.stack(
+            [bound.log_loss(theta, np.full(25, N), three.resource[:, row]) for row, N in enumerate(three.params)]
+        )
+        form = 10**log if bound.law.basis.of_loss else log
+        left = straight.whiten(straight.goal - form, slice(None))
+        # To first order in how far the data lie from the fit.
+        np.testing.assert_allclose(left, near.residual(theta), atol=5 * size**2)
+
+
+def _near(problem, theta, data, size, objective):
+    wave = size * np.cos(np.arange(data.loss.size)).reshape(data.loss.shape)
+    curves = problem.curves(theta[None])[0]
+    return curves + wave if objective == "loss" else 10 ** (curves + wave)
+
+
+def test_hubers_cost_is_his(three):
+    """Squares within the width, straight lines beyond."""
+    bound = BoundLaw(get_law("exponential"), three.sizes)
+    problem = PointProblem(bound, three, huber=0.008)
+    theta = bound.start(three)
+    r = np.abs(problem.residual(theta)[three.present])
+    wanted = np.where(r <= 0.008, 0.5 * r**2, 0.008 * (r - 0.004)).sum()
+    assert (r > 0.008).sum() > 5
+    cost, g, _ = problem.normal(theta[None])
+    assert cost[0] == pytest.approx(wanted)
+    steps = np.diag(1e-6 * np.maximum(np.abs(theta), 1))
+    slope = [
+        (problem.normal((theta - e)[None])[0][0] - problem.normal((theta + e)[None])[0][0]) / (2 * e.sum())
+        for e in steps
+    ]
+    np.testing.assert_allclose(g[0], slope, rtol=1e-3, atol=1e-6)
