@@ -39,7 +39,7 @@ docs: $(VENV)/.test-installed
 test-lowest:
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install --quiet --editable . $$($(PYTHON) .ci/lowest.py) pytest hypothesis polars
-	$(VENV)-lowest/bin/pytest tests/test_table.py tests/test_laws.py tests/test_units.py tests/test_validation.py tests/test_fitting.py tests/test_own_law.py tests/test_numerics.py tests/test_prediction.py tests/test_ends.py tests/test_horizon.py tests/test_sharpening.py tests/test_columns.py tests/test_reading.py tests/test_fit_file.py tests/test_output.py tests/test_locks.py
+	$(VENV)-lowest/bin/pytest tests/test_table.py tests/test_laws.py tests/test_units.py tests/test_validation.py tests/test_fitting.py tests/test_own_law.py tests/test_numerics.py tests/test_hierarchy.py tests/test_resources.py tests/test_prediction.py tests/test_ends.py tests/test_horizon.py tests/test_sharpening.py tests/test_columns.py tests/test_reading.py tests/test_fit_file.py tests/test_output.py tests/test_locks.py
 
 # The analysis half on every other Python that this machine has; which were found is printed.
 test-pythons:
