@@ -146,9 +146,15 @@ class _Cells:
     """The likeliest."""
 
 
+def _told(side: Side) -> NDArray[np.intp]:
+    """Return which values of a spread runs of one size do not speak against among themselves."""
+    log = side.log_prior[:, 0]
+    return np.flatnonzero(log > log.max() - UNLIKELY) if side.known else np.arange(len(log))
+
+
 def _likely_cells(form: LinearRows, sides: list[Side]) -> _Cells:
     """Return the cells of spreads that are not hopeless at the optimum of the likeliest."""
-    axes = [np.arange(n) for side in sides for n in side.log_prior.shape]
+    axes = [axis for side in sides for axis in (_told(side), np.arange(len(side.misfit)))]
     at = np.stack([one.ravel() for one in np.meshgrid(*axes, indexing="ij")])
     pairs = [(side, at[2 * i], at[2 * i + 1]) for i, side in enumerate(sides)]
     prior = np.sum([side.log_prior[spread, misfit] for side, spread, misfit in pairs], axis=0)
