@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scalefit.errors import FitError
-from scalefit.fitting.bands import Bands, bands_of
+from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.hierarchy import _widths, make_side, own_variance
@@ -598,3 +598,27 @@ def test_the_scale_of_slopes_weighs_sizes_by_their_errors_and_a_tenth_of_scatter
 def test_a_single_value_of_a_parameter_is_all_but_certain():
     np.testing.assert_array_equal(_widths(np.full(3, 2.0)), [1e-9] * 3)
     np.testing.assert_allclose(_widths(np.array([0.0, 3.0, 1.0, 3.0])), [0.5, 1.0, 0.75, 1.0])
+
+
+def test_a_parameter_that_is_open_has_no_end_there():
+    """Below, a logarithm's parameter may be 0; above, nothing bounds N0, nor what k(N) grows to."""
+    law = get_law("saturating")
+    found, bound = weigh_runs(law, some_lines()), BoundLaw(law, SIZES)
+    grid, _ = found.profiles["N0"]
+    theta = bound.internal({"k_max": 0.17, "N0": 8e9, "E": np.full(6, 0.06)})
+    whole = interval_of_parameters(bound, found, theta, 0.95)
+    closed = np.where(np.arange(len(grid)) == len(grid) // 2, 0.0, -9.0)
+    for below, above in ((False, False), (True, False), (False, True)):
+        moved = replace(
+            found, profiles={"N0": (grid, closed + 9 * below * (grid == grid[0]) + 9 * above * (grid == grid[-1]))}
+        )
+        ends = interval_of_parameters(bound, moved, theta, 0.95)
+        middle = interval_of_parameters(bound, replace(found, profiles={"N0": (grid, closed)}), theta, 0.95)
+        assert ends["N0"] == (0.0 if below else middle["N0"][0], np.inf if above else middle["N0"][1])
+        assert ends["k_max"] == (middle["k_max"][0], np.inf if above else middle["k_max"][1])
+    N0, k_max = found.parameter("N0").interval(0.95), found.parameter("k_max").interval(0.95)
+    np.testing.assert_allclose(middle["N0"], np.exp([N0[0][0], N0[1][0]]), rtol=1e-3)
+    np.testing.assert_allclose(middle["k_max"], [k_max[0][0], k_max[1][0]], rtol=1e-3)
+    np.testing.assert_allclose(
+        whole["E[1B]"], [end[0] for end in found.curve(1e9, np.zeros(1)).interval(0.95)], rtol=1e-3
+    )

@@ -17,7 +17,7 @@ from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import get_law
 from scalefit.prediction import crossval, holdouts, rolling
 from scalefit.prediction.beyond import Beyond, score_beyond
-from scalefit.prediction.crossval import _folds, baselines, cross_validate_data, score
+from scalefit.prediction.crossval import _folds, baselines, compare_laws, cross_validate_data, score
 from scalefit.prediction.ensemble import Fold, _hold_out, _occasions, _unexplained, average_offsets, first_points
 from scalefit.prediction.forecast import _chance, _end, _stop
 from scalefit.prediction.holdouts import across_sizes, within_runs
@@ -898,3 +898,67 @@ def test_shapes_of_a_run_are_their_formulas():
     assert ahead["law"].mean[0] < ahead["power"].mean[0] - 0.01
     blind = look_ahead(replace(run, slope=(0.7, 1e6)), np.array([8000.0]))
     assert blind["law"].mean[0] == pytest.approx(ahead["power"].mean[0])
+
+
+def test_laws_are_ranked_by_their_error_on_sizes_left_out(small):
+    names = ("log-k-linear", "saturating-linear")
+    found = compare_laws(small, names)
+    folds = {name: cross_validate_data(small, name) for name in names}
+    errors = {name: np.sqrt(np.mean(one["rmse"] ** 2)) for name, one in folds.items()}
+    assert list(found["law"]) == sorted(names, key=errors.get)
+    for _, row in found.iterrows():
+        one = folds[row["law"]]
+        assert row["held_out_rmse"] == pytest.approx(errors[row["law"]])
+        assert row["largest_rmse"] == one["rmse"].iloc[-1]
+        assert row["end_bias"] == one["end_bias"].iloc[-1]
+        assert row["cover95"] == pytest.approx(one["cover95"].mean())
+        fit = fit_data(row["law"], small, Specification(noise="independent"))
+        # Akaike's and Schwarz's criteria of normal noise, up to the same constant.
+        log = -30 * np.log(2 * fit.cost / 60)
+        assert (row["aic"], row["bic"]) == pytest.approx((2 * 4 - 2 * log, 4 * np.log(60) - 2 * log))
+        assert row["r2"] == fit.r2
+
+
+def test_by_default_ten_points_are_an_anchor(small):
+    found, asked = (cross_validate_data(small, "saturating-linear", "anchored", **how) for how in ({}, {"points": 10}))
+    pd.testing.assert_frame_equal(found, asked)
+
+
+def test_what_lies_outside_the_sizes_fitted_is_told(small):
+    fit = fit_data("saturating-linear", small)
+    said = {size: " ".join(predict_size(fit, size).warnings) for size in (0.5e9, 1.5e9, 4e10, 1e11, 2e11)}
+    assert "500M is below the smallest size fitted (1B)" in said[0.5e9]
+    assert not any("size fitted" in said[size] for size in (1.5e9, 4e10))
+    assert "100B is 2 times the largest size fitted (50B)" in said[1e11]
+    assert "no held-out test" not in said[1e11]
+    assert "200B is 4 times the largest size fitted (50B); beyond 3 times, no held-out test" in said[2e11]
+
+
+def test_which_of_two_evaluations_is_forecast_is_asked(small):
+    rows = {
+        "run_id": "r",
+        "series": "s",
+        "params": 1e9,
+        "seed": 0,
+        "step": np.arange(12),
+        "samples": X12,
+        "loss": small.loss[0],
+    }
+    table = pd.concat([pd.DataFrame({**rows, "eval": name}) for name in ("easy", "hard")], ignore_index=True)
+    with pytest.raises(UsageError, match="choose one with --eval: easy, hard"):
+        sf.forecast(table, "r")
+    with pytest.raises(UsageError, match="has no such evaluation"):
+        sf.forecast(table, "r", evaluation="other")
+    assert sf.forecast(table, "r", evaluation="hard").points == 12
+
+
+def test_a_bent_member_is_its_fit_and_no_wider_than_a_decade(small):
+    lines = fit_run_lines(FORMS[0], small, Specification())
+    member = make_member(get_law("saturating-linear-bend"), small, lines)
+    x = np.array([[2000.0, 5e7]])
+    fit = fit_data("saturating-linear-bend", small, Specification(noise="independent"))
+    wanted = fit.mean_curve(FIVE[1], x)[1]
+    found = member.mean_curve(FIVE[1], x)
+    np.testing.assert_allclose(found.mean, wanted.mean)
+    np.testing.assert_allclose(found.sd, np.minimum(wanted.sd, 1.0))
+    np.testing.assert_allclose(member.between_runs(FIVE[1], x), fit.between_runs(FIVE[1], x))
