@@ -45,7 +45,7 @@ class Road:
 
 def _measured(data: FitData, params: float) -> Array:
     """Return where was measured: the size's own values where it has curves, else those of all; flops scale with size."""
-    own = np.isclose(data.params, params, rtol=1e-9) & ~has_final_losses(data)
+    own = np.isclose(data.params, params, rtol=1e-9) & (not has_final_losses(data))
     seen = data.present & own[:, None] if own.any() else data.present
     return np.asarray((data.resource[0] * (1.0 if own.any() else _scale(data, params)))[seen])
 
