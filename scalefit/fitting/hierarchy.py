@@ -224,14 +224,6 @@ class Hierarchy:
             )
         return None
 
-    def spread(self, which: int) -> Array:
-        """Return the 2.5th, 50th and 97.5th percentile of one of `spreads`, shape (3,)."""
-        order = np.argsort(self.spreads[which], kind="stable")
-        share = np.cumsum(self.weight[order])
-        return np.asarray(
-            self.spreads[which][order][np.searchsorted(share, [0.025, 0.5, 0.975]).clip(0, len(order) - 1)]
-        )
-
 
 def own_variance(law: Mixture, own: float, variance: float, spread: Array) -> Array:
     """Return the variance about the law's mean of what a run has of its own, known with a variance, shape (G, 1)."""
