@@ -63,7 +63,7 @@ def test_commands_run_through(words, answer, finals, tmp_path):
     [
         (["forecast", "t.csv", "--run", "r3"], "has 1 evaluations after its start"),
         (["crossval", "t.csv", "--mode", "prefix"], "nothing to predict; --mode zero-shot holds out whole sizes"),
-        (["crossval", "t.csv", "--mode", "anchored"], "too few evaluations for a line each"),
+        (["crossval", "t.csv", "--mode", "anchored"], "no run is longer than the 10 anchor points"),
         (["plan", "t.csv", "--flops", "1e20"], "has no flops, which is asked for"),
     ],
 )

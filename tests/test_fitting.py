@@ -669,7 +669,7 @@ def test_estimates_are_students_intervals_where_runs_say_no_more(three):
                 (outer(fit.theta[i] - t * se[i]), outer(fit.theta[i] + t * se[i]))
             )
             assert one.se == pytest.approx(se[i] * (one.value if log else 1))
-    assert fit.dof == 6 * 25 - 9
+    assert fit.dof == 2 * 6 - 9
     assert fit.quantile == pytest.approx(stats.t.ppf(0.975, fit.dof))
 
 

@@ -304,13 +304,6 @@ def test_drawn_lines_have_the_moments_of_the_mixture(name):
             assert drawn.std() == pytest.approx(curve.spread[0], rel=0.05)
 
 
-def test_percentiles_of_a_spread_are_the_weighted_ones():
-    found = weigh_runs(get_law("saturating-linear"), some_lines())
-    for which in range(4):
-        wanted = np.quantile(found.spreads[which], [0.025, 0.5, 0.975], weights=found.weight, method="inverted_cdf")
-        np.testing.assert_allclose(found.spread(which), wanted)
-
-
 def test_a_grid_that_ends_where_the_likelihood_has_not_is_open():
     """A 95 % limit lies where twice the log-likelihood has lost 3.84."""
     found = weigh_runs(get_law("saturating"), some_lines())

@@ -111,8 +111,10 @@ def _depart(weight: Array, between: Array, x: Array, count: int, rng: np.random.
     """
     cell = rng.choice(len(weight), count, p=weight)
     square, rise, rest = np.polyfit(np.log10(x), between.T, 2)
-    square = np.maximum(square, 1e-300)
-    centre = -rise / square / 2
+    # Without a scatter of slopes there is no centre.
+    turns = square > 1e-12
+    centre = np.where(turns, -rise / np.where(turns, square, 1.0) / 2, 0.0)
+    square = np.where(turns, square, 0.0)
     level = np.maximum(rest - square * centre**2, 0)
     k = np.sqrt(square[cell]) * rng.standard_normal(count)
     return k, k * centre[cell] + np.sqrt(level[cell]) * rng.standard_normal(count)
