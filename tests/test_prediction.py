@@ -15,7 +15,7 @@ from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.fitting.weigh_runs import find_likeliest
 from scalefit.laws import get_law
-from scalefit.prediction import rolling, scores
+from scalefit.prediction import roads, rolling, scores
 from scalefit.prediction.beyond import Beyond, score_beyond
 from scalefit.prediction.crossval import _folds, compare_laws, cross_validate_data
 from scalefit.prediction.ensemble import Fold, _hold_out, _occasions, _unexplained, average_offsets, first_points
@@ -839,7 +839,6 @@ def test_a_loss_is_reached_at_the_first_value_that_has_it(small):
 def test_saturation_is_weighed_by_the_largest_size_left_out_and_the_likelihood(small):
     fit = fit_data("saturating", small)
     found = weigh_saturation(fit)
-    below = small.keep(small.params < FIVE[4])
     lines = fit_run_lines(fit.law, small, Specification())
     for name, error in found.held_out.items():
         best = find_likeliest(get_law(name), lines.keep(lines.params < FIVE[4]))
