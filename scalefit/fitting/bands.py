@@ -128,9 +128,11 @@ def interval_of_parameters(
     )
     lows, highs = whole.interval(level)
     values = dict(zip(bound.names, theta, strict=True))
+    limits = dict(zip(bound.names, zip(*bound.bounds, strict=True), strict=True))
     ends = {}
     for (name, (_, log)), low, high in zip(named.items(), lows, highs, strict=True):
-        pair = min(float(low), values[name]), max(float(high), values[name])
+        least, most = limits[name]
+        pair = float(max(min(low, values[name]), least)), float(min(max(high, values[name]), most))
         ends[name] = (float(np.exp(pair[0])), float(np.exp(pair[1]))) if log else pair
     if form.nonlinear:
         ends.update(_open_ends(bound, found, ends))
