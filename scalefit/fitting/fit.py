@@ -16,7 +16,7 @@ from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.point_fit import fit_points, make_problem, weigh_points
-from scalefit.fitting.run_lines import LEAST, fit_run_lines
+from scalefit.fitting.run_lines import LEAST, fit_run_lines, has_final_losses
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.status import DRIFT_WORDS, refuse_hopeless, rests_on_split
 from scalefit.fitting.weigh_runs import weigh_runs
@@ -105,7 +105,7 @@ class Fit:
             return interval_of_parameters(self.bound, self.evidence, self.theta, level) if known.all() else {}
         ends = np.stack(self.evidence.curve(self.theta, np.eye(len(self.theta))).interval(level))
         with np.errstate(over="ignore"):
-            ends = self.bound.external(ends)
+            ends = self.bound.external(np.clip(ends, *self.bound.bounds))
         return {name: (float(ends[0, i]), float(ends[1, i])) for i, name in enumerate(self.bound.names) if known[i]}
 
     @cached_property
@@ -245,10 +245,15 @@ class Fit:
     def run_bands(self, row: int, resource: Array, level: float = LEVEL) -> Bands:
         """Return the same for a curve that was fitted, by its row: its bands of a run are those of its own run."""
         params = float(self.data.params[row])
+        runs = np.flatnonzero(self.data.run_curve == row)
+        used = self.row_of_run[runs]
+        if (used < 0).any():
+            return self.bands(params, resource, level)
         log, found = self.mean_curve(params, resource)
-        run = int(np.flatnonzero(self.data.run_curve == row)[0]) if len(self.data.run_curve) > row else row
-        own = self.evidence.own_run(self.row_of_run[run], self._seen(params, resource))
-        noise = self.evaluation_noise(params, log)
+        # Of the mean of several runs each has a share.
+        x = self._seen(params, resource)
+        own = np.sum([self.evidence.own_run(int(one), x) for one in used], axis=0) / len(runs) ** 2
+        noise = self.evaluation_noise(params, log) / len(runs)
         # What a run departs by is counted from the law's curve, whose own error it holds already.
         certain = replace(found, mean=np.broadcast_to(log, found.mean.shape), sd=np.zeros_like(found.sd))
         inner, outer = bands_of(log, found, 0 * own, 0 * noise, level), bands_of(log, certain, own, noise, level)
@@ -256,15 +261,10 @@ class Fit:
 
     @cached_property
     def row_of_run(self) -> NDArray[np.intp]:
-        """Where each run (M,) is in the evidence; runs too short for a line are in none, and have their neighbour's."""
+        """Where each run (M,) is in the evidence; -1 for one that is too short for a line of its own."""
         rows = runs_with_lines(self.law, self.data, self.specification)
         used = np.ones(len(self.data.each.params), bool) if rows is None else rows
-        return np.maximum(np.cumsum(used) - 1, 0)
-
-
-def has_final_losses(data: FitData) -> bool:
-    """Say whether runs have too few evaluations for a line each, as tables of final losses do."""
-    return bool((data.present.sum(1) < LEAST).all())
+        return np.where(used, np.cumsum(used) - 1, -1)
 
 
 def share_explained(fit: Fit) -> tuple[float, float]:
@@ -309,7 +309,7 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
         noise = evidence.lines.noise
         if not rows.all():
             noise = Noise(noise.rho, np.interp(np.arange(len(rows)), np.flatnonzero(rows), noise.sigma))
-            short = f"{int((~rows).sum())} of {len(rows)} runs have fewer than {LEAST} evaluations, no line of their own, and are not fitted"
+            short = f"{int((~rows).sum())} of {len(rows)} runs have fewer than {LEAST} evaluations with a loss above 0, no line of their own, and are not fitted"
             found = replace(found, notes=(*found.notes, short))
     if noise.rho > DRIFT:
         drift = f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}"
@@ -347,4 +347,4 @@ def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) ->
     return weigh_points(bound, data.each, spec, theta)
 
 
-__all__ = ["Estimate", "Fit", "Specification", "fit_data", "share_explained"]
+__all__ = ["Estimate", "Fit", "Specification", "fit_data", "has_final_losses", "share_explained"]

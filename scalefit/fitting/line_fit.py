@@ -42,7 +42,8 @@ def runs_with_lines(law: Law, data: FitData, specification: Specification) -> ND
     """
     if law.linear is None or law.bends or specification.huber is not None or specification.noise == "independent":
         return None
-    enough = data.each.present.sum(1) >= LEAST
+    # A loss of 0 has no logarithm: such evaluations are seen, but make no line.
+    enough = (data.each.present & (data.each.loss > 0)).sum(1) >= LEAST
     return enough if np.isin(data.sizes, data.each.params[enough]).all() else None
 
 

@@ -126,6 +126,11 @@ class _Lines(WeighedCurves):
         return np.asarray(bread @ meat @ bread)
 
 
+def has_final_losses(data: FitData) -> bool:
+    """Say whether runs have too few evaluations for a line each, as tables of final losses do."""
+    return bool((data.present.sum(1) < LEAST).all())
+
+
 def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunLines:
     """Fit every run's own line; by generalised least squares where noise is AR(1) and no drift.
 

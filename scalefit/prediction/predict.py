@@ -103,7 +103,7 @@ class Prediction(Answer):
         share = f"{100 * self.level:g} %"
         lines = [self.headline]
         if self.k is not None:
-            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k)}")
+            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
         names = self.resource.split(" and ")
         rows = [[*names, "loss", "mean curve low", "high", "new run low", "high", "one eval low", "high"]]
         for point in self.curve:
@@ -130,10 +130,10 @@ class Prediction(Answer):
         return "\n".join([*lines, *warning_lines(self.warnings)])
 
 
-def _k_text(k: Estimate) -> str:
+def _k_text(k: Estimate, level: float) -> str:
     if not np.isfinite(k.se):
         return "is not determined by the data"
-    return f"= {k.value:.4f} (95 % {k.low:.4f} to {k.high:.4f}, if the law holds there)"
+    return f"= {k.value:.4f} ({100 * level:g} % {k.low:.4f} to {k.high:.4f}, if the law holds there)"
 
 
 def predict_size(
@@ -204,7 +204,7 @@ def predict_size(
         resource=" and ".join(data.resources),
         answered_by=road.by,
         level=level,
-        k=_own_k(fit, params),
+        k=_own_k(fit, params, level),
         curve=curve,
         reach=reach,
         members=road.members(values[:, -1:]),
@@ -233,11 +233,11 @@ def _as_fitted(fit: Fit, params: float) -> float:
     return alike[0] if len(alike) == 1 and not is_fitted(fit, params) else params
 
 
-def _own_k(fit: Fit, params: float) -> Estimate | None:
+def _own_k(fit: Fit, params: float, level: float) -> Estimate | None:
     """Return k(N) where the law has a line, and for this size."""
     if fit.law.line is None or ("k" in fit.law.per_size and not is_fitted(fit, params)):
         return None
-    return fit.k(params)
+    return fit.k(params, level)
 
 
 def _far(data: FitData, params: float, values: Array, road: Road) -> list[str]:
