@@ -28,7 +28,7 @@ REFERENCE = 0.1
 """Relative scatter of slopes with which the search for the optimum weighs."""
 REPEATS = 2
 """Runs beyond one a size from which the scatter of runs is told apart from a size's departure from the law."""
-MISFITS = 4
+MISFITS = 8
 """Values of a misfit that are integrated over, beside 0."""
 OPEN = 0.147
 """Likelihood at the end of a grid, as a share of the largest, above which the data do not end there (95 %)."""
