@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.hierarchy import LEVELS, SLOPES, make_side, own_variance
 from scalefit.fitting.problem import Problem
-from scalefit.fitting.run_lines import LEAST
+from scalefit.fitting.run_lines import LEAST, has_final_losses
 from scalefit.numerics.ar1 import Noise, correlate, effective_points
 from scalefit.numerics.intervals import student
 from scalefit.numerics.linear import inverse, normal_cells
@@ -113,7 +113,7 @@ def weigh_deviations(problem: Problem, theta: Array, normal: Array, noise: Noise
         Whether the problem weighs by this noise.
     """
     present, counts = problem.present, problem.present.sum(1)
-    single = bool((counts < LEAST).all())
+    single = has_final_losses(problem.data)
     dof = effective_points(present, noise.rho) - len(theta) if not single else float(len(counts) - len(theta))
     unit = 1.0 if whitened else float(np.mean(noise.sigma**2))
     if single:

@@ -12,7 +12,7 @@ from scalefit.fitting.deviations import Deviations, weigh_deviations
 from scalefit.fitting.line_problem import LineProblem
 from scalefit.fitting.point_problem import PointProblem
 from scalefit.fitting.problem import Problem
-from scalefit.fitting.run_lines import LEAST
+from scalefit.fitting.run_lines import LEAST, has_final_losses
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
 from scalefit.fitting.status import Judgement, judge, judge_split
@@ -74,7 +74,7 @@ def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
 def _degrees_of_freedom(data: FitData, noise: Noise, deviations: Deviations, count: int) -> float:
     """Return what there is beyond `count` parameters: runs, of longer runs their slopes and levels, or else evaluations."""
     lengths = data.present.sum(1)
-    if (lengths < LEAST).all():
+    if has_final_losses(data):
         units = float(len(lengths))
     elif deviations.known:
         units = 2.0 * float(np.sum(lengths >= LEAST))
