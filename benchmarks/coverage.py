@@ -133,6 +133,7 @@ CASES: dict[str, Case] = {
     "k_max .25, N0 3B, slopes 10 %": replace(TEN, truth={"k_max": 0.25, "N0": 3e9, "E0": 0.05, "x0": 0.8}),
     "k_max .1, N0 20B, slopes 10 %": replace(TEN, truth={"k_max": 0.1, "N0": 2e10, "E0": -0.03, "x0": 1.1}),
     "slopes 10 % about X = 1": replace(TEN, about_one=True),
+    "slopes 10 % about X = 1, 3 seeds": replace(TEN, about_one=True, seeds=3),
 }
 
 
