@@ -75,8 +75,8 @@ class Case:
     """Evaluations are answers to `PROBLEMS` problems, and their only noise that of counting."""
     unequal: bool = False
     """Every run has a length and a spacing of its own."""
-    about_one: bool = False
-    """Slopes turn about X = 1 instead of the middle of the run: the steeper a run, the lower it begins."""
+    turn: int = 0
+    """Where slopes turn, by `turns.TURNS`: about the middle of the run, its first evaluation, or X = 1."""
     truth: Truth = field(default_factory=lambda: {"k_max": 0.17, "N0": 8e9, "E0": -0.03, "x0": 1.1})
 
     def line(self, params: float) -> tuple[float, float]:
@@ -132,8 +132,10 @@ CASES: dict[str, Case] = {
     "4 evaluations a run, slopes 10 %": replace(TEN, evaluations=4),
     "k_max .25, N0 3B, slopes 10 %": replace(TEN, truth={"k_max": 0.25, "N0": 3e9, "E0": 0.05, "x0": 0.8}),
     "k_max .1, N0 20B, slopes 10 %": replace(TEN, truth={"k_max": 0.1, "N0": 2e10, "E0": -0.03, "x0": 1.1}),
-    "slopes 10 % about X = 1": replace(TEN, about_one=True),
-    "slopes 10 % about X = 1, 3 seeds": replace(TEN, about_one=True, seeds=3),
+    "slopes 10 % from the first evaluation": replace(TEN, turn=1),
+    "slopes 10 % from the first evaluation, 3 seeds": replace(TEN, turn=1, seeds=3),
+    "slopes 10 % from X = 1": replace(TEN, turn=2),
+    "slopes 10 % from X = 1, 3 seeds": replace(TEN, turn=2, seeds=3),
 }
 
 
@@ -166,7 +168,7 @@ def _turn(case: Case, line: tuple[float, float], samples: Array, rng: np.random.
     """Return log10 of the loss of a run that departs from its size's line."""
     k, E = line
     x = np.log10(samples)
-    off = x if case.about_one else x - x.mean()
+    off = x - (x.mean(), x[0], 0.0)[case.turn]
     return np.asarray(E - k * (x + case.slope * rng.standard_normal() * off) + case.level * rng.standard_normal())
 
 

@@ -1,30 +1,47 @@
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.optimize import minimize_scalar
 
 import scalefit as sf
 from scalefit.errors import FitError, UsageError
-from scalefit.fitting.binding import BoundLaw, size_lines
+from scalefit.fitting.bands import interval_of_parameters
+from scalefit.fitting.binding import BoundLaw, law_resource, own_unit, size_lines
 from scalefit.fitting.bootstrap import bootstrap
-from scalefit.fitting.fit import Specification, fit_data
+from scalefit.fitting.deviations import _Departures, _independent, _likelihood, _slopes, _weigh, weigh_deviations
+from scalefit.fitting.fit import Estimate, Specification, _settle, fit_data
 from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
+from scalefit.fitting.hierarchy import LEVELS, SLOPES, Hierarchy
+from scalefit.fitting.line_fit import refit_lines
 from scalefit.fitting.line_problem import LineProblem
+from scalefit.fitting.linear_rows import LinearRows
+from scalefit.fitting.point_fit import (
+    _correlated,
+    _degrees_of_freedom,
+    _noise_of,
+    fit_points,
+    make_problem,
+    weigh_points,
+)
 from scalefit.fitting.point_problem import PointProblem
-from scalefit.fitting.start import _places
-from scalefit.fitting.status import Judgement, judge, judge_split, rests_on_split
+from scalefit.fitting.start import _places, find_start
+from scalefit.fitting.status import Judgement, _smaller, judge, judge_split, refuse_hopeless, rests_on_split
 from scalefit.laws import LAWS, get_law
 from scalefit.laws.law import Param
 from scalefit.numerics.ar1 import Noise, ar1_noise, covariance, estimate_noise
 from scalefit.numerics.intervals import student
-from scalefit.numerics.least_squares import Solution
-from scalefit.numerics.mixtures import Mixture
+from scalefit.numerics.least_squares import Limits, Solution
+from scalefit.numerics.mixtures import Mixture, weights_of
+from scalefit.numerics.scatter import spread_prior
 from scalefit.table.prepare import FitData, prepare
-from tests.conftest import NAMES, RUNS, SIZES, whitened_jacobian
+from tests.conftest import NAMES, RUNS, SIZES, results, scalefit, whitened_jacobian
 
 D = 512.0 * np.arange(1, 106)
 OLS = Specification(noise="independent")
@@ -938,3 +955,858 @@ def test_hubers_cost_is_his(three):
         for e in steps
     ]
     np.testing.assert_allclose(g[0], slope, rtol=1e-3, atol=1e-6)
+
+
+EXACT_SIZES = [1e9, 3e9, 7e9, 2e10, 5e10]
+EXACT_LAW = {"k_max": 0.17, "N0": 8e9, "E0": 0.05, "E_log": 0.03}
+
+
+@pytest.mark.parametrize("noise", ["ar1", "independent"])
+@pytest.mark.parametrize(("evaluations", "seeds"), [(3, 1), (16, 1), (16, 3), (100, 1)])
+def test_a_table_without_noise_is_fitted_exactly_and_says_that_it_has_none(evaluations, seeds, noise):
+    """The residuals are rounding, of which neither a drift nor a step that still gains may be made."""
+    runs = sf.simulate(
+        "saturating-linear",
+        EXACT_LAW,
+        params=EXACT_SIZES,
+        samples=np.geomspace(1000, 50_000, evaluations),
+        seeds=seeds,
+    )
+    for law in ("saturating-linear", "saturating", "power"):
+        fit = sf.fit(runs, law=law, noise=noise)
+        assert fit.status == "converged"
+        assert (fit.fit.noise.rho, fit.fit.drifts) == (0, False)
+        (note,) = fit.fit.notes
+        assert note.startswith("no noise was measured")
+        # k(N) = k_max N / (N + N0)
+        wanted = [0.17 * size / (size + 8e9) for size in EXACT_SIZES]
+        assert [fit.fit.k(size).value for size in EXACT_SIZES] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_fit_says_when_weights_have_no_part_in_it():
+    runs = sf.simulate(
+        "saturating-linear",
+        EXACT_LAW,
+        params=EXACT_SIZES,
+        samples=np.geomspace(1000, 50_000, 16),
+        sigma=0.01,
+        rho=0.3,
+        seed=1,
+    )
+    frame = runs.frame.assign(eval_size=500)
+    frame = frame[(frame["params"] > 1e9) | (frame["step"] % 2 == 0)]
+    for law in ("saturating-linear", "saturating-linear-bend"):  # by lines of runs, and by points
+        for weights in ("size", "binomial"):
+            plain, weighed = (sf.fit(frame, law=law, weights=one).fit for one in ("uniform", weights))
+            assert not [note for note in plain.notes if "weights" in note]
+            assert [note for note in weighed.notes if f"weights '{weights}' have no part" in note]
+            np.testing.assert_allclose(weighed.theta, plain.theta, rtol=1e-4)
+            plain, weighed = (
+                sf.fit(frame, law=law, weights=one, noise="independent").fit for one in ("uniform", weights)
+            )
+            assert weighed.notes == plain.notes
+            assert abs(weighed.theta - plain.theta).max() > 1e-3
+
+
+def test_sizes_that_send_a_law_to_points_are_named(tmp_path):
+    """Two evaluations make no line: the note stands in the terminal, in JSON and in the fit."""
+    runs = sf.simulate(
+        "saturating-linear",
+        EXACT_LAW,
+        params=EXACT_SIZES,
+        samples=np.geomspace(1000, 50_000, 16),
+        sigma=0.004,
+        seed=1,
+    )
+    frame = runs.frame
+    frame = frame[~frame["params"].isin([3e9, 2e10]) | (frame["step"] <= 2)]
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    words = "all runs of 3B, 20B have fewer than 3 evaluations with a loss above 0, no line of their own, so the law"
+    assert words in scalefit("fit", "runs.csv", "--law", "saturating-linear", cwd=tmp_path).stdout
+    found = scalefit("fit", "runs.csv", "--law", "saturating-linear", "--force", "--json", cwd=tmp_path)
+    assert words in json.dumps(results(found))
+    assert any(words in note for note in sf.load_fit(tmp_path / "fit.json").fit.notes)
+    assert not any("line of their own" in note for note in sf.fit(runs, law="saturating-linear").fit.notes)
+    assert not any(
+        "line of their own" in note for note in sf.fit(frame, law="saturating-linear", noise="independent").fit.notes
+    )
+
+
+# How runs depart, and what their scatter is weighed by.
+
+
+@pytest.fixture(scope="module")
+def chinchillas():
+    """Four sizes of two runs each about chinchilla's law, whose parameters are all shared."""
+    N, D12 = np.geomspace(1e8, 1e10, 4), np.geomspace(1e9, 3e11, 12)
+    rng = np.random.default_rng(7)
+    rows = []
+    for size in N:
+        for seed in range(2):
+            loss = (0.28 + 70 * size**-0.34 + 68 * D12**-0.28) * np.exp(0.01 * rng.standard_normal())
+            rows.append(
+                pd.DataFrame(
+                    {"run_id": f"{size:g}-{seed}", "series": "g", "params": size, "seed": seed, "eval": "v"}
+                    | {"step": np.arange(12), "tokens": D12, "loss": loss + 0.002 * rng.standard_normal(12)}
+                )
+            )
+    (data,) = prepare(sf.as_runs(pd.concat(rows, ignore_index=True)), merge=False)
+    return data
+
+
+def reml(own, design, variance):
+    """The restricted log-likelihood of normal errors, but for a constant: the design's coefficients integrated over."""
+    V = np.diag(1 / variance)
+    normal = design.T @ V @ design
+    rest = own - design @ np.linalg.solve(normal, design.T @ V @ own)
+    return -0.5 * (np.log(variance).sum() + np.linalg.slogdet(normal)[1] + rest @ V @ rest)
+
+
+def departures(R, P, seed=0):
+    rng = np.random.default_rng(seed)
+    own, variance = 0.01 * rng.normal(size=(2, R)), rng.uniform(1e-5, 2e-4, (2, R))
+    return _Departures(own, variance, rng.normal(size=(2, R, P)), rng.uniform(0.05, 0.2, R))
+
+
+def test_the_scatter_of_runs_is_weighed_by_the_restricted_likelihood_of_their_departures(chinchillas):
+    """Slopes and levels of seven of eight runs together, five parameters being taken out of them."""
+    problem = PointProblem(BoundLaw(get_law("chinchilla"), chinchillas.sizes), chinchillas)
+    runs = departures(8, 5)
+    use = np.array([True] * 7 + [False])
+    slopes, levels = np.array([0.0, 0.05, 0.3]), np.array([0.0, 0.02])
+    found = _likelihood(problem, runs, use, (slopes, levels))
+    assert found.shape == (3, 2)
+    wanted = np.array(
+        [
+            [
+                reml(
+                    runs.own[:, :7].ravel(),
+                    runs.design[:, :7].reshape(14, 5),
+                    np.concatenate([runs.variance[0, :7] + (a * runs.steep[:7]) ** 2, runs.variance[1, :7] + e**2]),
+                )
+                for e in levels
+            ]
+            for a in slopes
+        ]
+    )
+    np.testing.assert_allclose(found - found[0, 0], wanted - wanted[0, 0], rtol=1e-6, atol=1e-6)
+    # Two runs have no more slopes and levels than five parameters take.
+    assert _likelihood(problem, runs, np.arange(8) < 2, (slopes, levels)) is None
+
+
+def test_of_many_sizes_the_slopes_alone_tell_the_scatter():
+    """Sixty-one parameters, of which two are shared: each size takes its level."""
+    sizes = np.geomspace(1e8, 1e11, 59)
+    law = get_law("power-k")
+    data = FitData(
+        "s",
+        ("samples",),
+        sizes,
+        np.tile(np.geomspace(1e3, 1e5, 4), (1, 59, 1)),
+        np.full((59, 4), 0.5),
+        np.ones((59, 4)),
+        np.full(59, np.nan),
+        (1,) * 59,
+        {"eval": "v"},
+    )
+    problem = LineProblem(BoundLaw(law, sizes), data)
+    runs, use = departures(59, 61), np.ones(59, bool)
+    slopes, levels = np.array([0.0, 0.1, 0.4]), np.array([0.0, 0.02])
+    found = _likelihood(problem, runs, use, (slopes, levels))
+    shared = runs.design[0, :, :2]
+    wanted = np.array([reml(runs.own[0], shared, runs.variance[0] + (a * runs.steep) ** 2) for a in slopes])
+    np.testing.assert_allclose(found, np.repeat(found[:, :1], 2, 1))
+    np.testing.assert_allclose(found[:, 0] - found[0, 0], wanted - wanted[0], rtol=1e-6, atol=1e-6)
+    assert _likelihood(problem, runs, np.arange(59) < 2, (slopes, levels)) is None
+
+
+def test_columns_that_leave_nothing_are_told_and_others_are_spanned():
+    rng = np.random.default_rng(3)
+    design, variance = rng.normal(size=(6, 2)), rng.uniform(0.5, 2, 6)
+    twice = np.concatenate([design, design @ np.array([[1.0], [2.0]])], 1)
+    found = _independent(twice, variance)
+    assert found.shape == (6, 2)
+    # Every column of the design is a combination of those that are kept.
+    np.testing.assert_allclose(found @ np.linalg.lstsq(found, twice, rcond=None)[0], twice, atol=1e-10)
+    assert _independent(rng.normal(size=(3, 3)), np.ones(3)) is None
+    assert _independent(rng.normal(size=(3, 5)), np.ones(3)) is None
+    assert _independent(np.zeros((3, 2)), np.ones(3)).shape == (3, 0)
+
+
+def test_what_a_spread_of_runs_is_worth_is_prior_times_likelihood(chinchillas):
+    """Over the grid of both spreads; misfits are not told apart."""
+    problem = PointProblem(BoundLaw(get_law("chinchilla"), chinchillas.sizes), chinchillas)
+    runs = departures(8, 5, seed=1)
+    weight, spreads, repeats, known = _weigh(problem, runs, np.full(8, 12))
+    assert (repeats, known) == (4, True)
+    slopes, slope_mass = spread_prior(SLOPES, float(np.median(np.sqrt(runs.variance[0]) / runs.steep)))
+    levels, level_mass = spread_prior(LEVELS, float(np.median(np.sqrt(runs.variance[1]))))
+    log = slope_mass[:, None] + level_mass + _likelihood(problem, runs, np.ones(8, bool), (slopes, levels))
+    kept, wanted = weights_of(log.ravel())
+    np.testing.assert_allclose(weight, wanted)
+    np.testing.assert_array_equal(
+        spreads, [*np.array([(a, e) for a in slopes for e in levels])[kept].T, 0 * wanted, 0 * wanted]
+    )
+    none = _weigh(problem, runs, np.full(8, 2))
+    assert (list(none[0]), none[1].shape, none[2], none[3]) == ([1.0], (4, 1), 0, False)
+    assert not _weigh(problem, runs, np.where(np.arange(8) < 2, 12, 2))[3]
+
+
+def test_departures_under_drifting_noise_have_the_errors_of_its_covariance(chinchillas):
+    """Least squares whose residuals are correlated: bread, meat of dense covariance matrices, bread."""
+    bound = BoundLaw(get_law("chinchilla"), chinchillas.sizes)
+    theta = fit_data("chinchilla", chinchillas, OLS).theta
+    problem = PointProblem(bound, chinchillas)
+    noise = Noise(0.9, np.linspace(0.001, 0.004, 8))
+    normal = problem.normal(theta[None])[2][0]
+    found = weigh_deviations(problem, theta, normal, noise, False)
+    bread = np.linalg.inv(normal)
+    J = problem.by_curve(theta)
+    cov = [noise.sigma[row] ** 2 * 0.9 ** np.abs(np.subtract.outer(np.arange(12), np.arange(12))) for row in range(8)]
+    meat = sum(J[row] @ cov[row] @ J[row].T for row in range(8))
+    dof = max(chinchillas.points * 0.1 / 1.9 - 5, 1)
+    wide = (stats.t.ppf(0.975, dof) / stats.norm.ppf(0.975)) ** 2
+    scale = np.sqrt(np.outer(*[np.diag(bread @ meat @ bread)] * 2)) * wide
+    np.testing.assert_allclose(found.base / scale, bread @ meat @ bread * wide / scale, atol=1e-5)
+    Z = problem.deviations(theta)
+    for row in range(8):
+        level, slope = Z[row]
+        slope = slope - (slope @ level) / (level @ level) * level
+        for at, one in ((0, slope), (1, level)):
+            wanted = one @ cov[row] @ one / (one @ one) ** 2
+            assert found.own_variance[at, row] == pytest.approx(wanted, rel=1e-6)
+            residual = problem.residual(theta)[row]
+            assert found.own[at, row] == pytest.approx(one @ residual / (one @ one), rel=1e-6)
+    white = weigh_deviations(problem, theta, normal, Noise(0.0, noise.sigma), False)
+    unit = np.mean(noise.sigma**2)
+    dof = chinchillas.points - 5
+    wide = (stats.t.ppf(0.975, dof) / stats.norm.ppf(0.975)) ** 2
+    scale = np.sqrt(np.outer(*[np.diag(bread)] * 2)) * unit * wide
+    np.testing.assert_allclose(white.base / scale, bread * unit * wide / scale, atol=1e-5)
+    assert white.own_variance[1, 3] == pytest.approx(unit / (Z[3, 0] @ Z[3, 0]))
+    whitened = weigh_deviations(problem, theta, normal, Noise(0.3, noise.sigma), True)
+    assert whitened.own_variance[1, 3] == pytest.approx(1 / (Z[3, 0] @ Z[3, 0]))
+
+
+def test_the_slope_of_a_curve_is_that_of_a_line_through_its_own_evaluations(chinchillas):
+    part = chinchillas.keep(np.ones(8, bool), first=np.array([12, 5, 12, 3, 12, 12, 12, 12]))
+    for objective in ("loss", "log10-loss"):
+        problem = PointProblem(BoundLaw(get_law("chinchilla"), part.sizes), part, objective)
+        theta = fit_data("chinchilla", chinchillas, OLS).theta
+        found = _slopes(problem, theta)
+        for row, count in enumerate(part.present.sum(1)):
+            X = part.resource[:, row, :count]
+            log = problem.bound.log_loss(theta, np.full(count, part.params[row]), X)
+            assert found[row] == pytest.approx(np.polyfit(np.log10(X[0]), log, 1)[0])
+
+
+def test_the_share_of_a_size_near_by_stands_for_one_between(chinchillas):
+    """A new run of a size departs as those of the nearest in the logarithm, all of them."""
+    one = fit_data("chinchilla", chinchillas, OLS).evidence
+    x = np.array([9.5, 11.0])
+    for size, rows in ((2e8, one.params < 2e8), (2.5e9, np.isclose(one.params, chinchillas.sizes[2]))):
+        off = one.slope[rows].mean() * (x - one.centre[rows].mean())
+        wanted = np.outer(one.spreads[0] ** 2, off**2) + one.spreads[1][:, None] ** 2
+        np.testing.assert_allclose(one.between_runs(size, x), wanted)
+        turning = np.outer(one.spreads[0] ** 2, (one.slope[rows].mean() * (x - 9.0)) ** 2)
+        np.testing.assert_allclose(one.turning(size, x, 9.0), turning)
+
+
+# The problems of points, what is refused, and where a search begins.
+
+
+def test_points_are_minimised_within_reach_down_to_rounding_and_many_sizes_each_by_itself(three, monkeypatch):
+    asked = []
+
+    def minimise(normal, start, bounds, **how):
+        asked.append((start, bounds, how))
+        cost, _, A = normal(start)
+        return Solution(start, cost, A, np.ones(len(start), bool))
+
+    monkeypatch.setattr("scalefit.fitting.point_problem.minimise", minimise)
+    bound = BoundLaw(get_law("exponential"), three.sizes)
+    problem = PointProblem(bound, three)
+    start = bound.start(three)
+    found = problem.solve(start[None])
+    low, high = bound.bounds
+    ((own, ends, how),) = asked
+    np.testing.assert_array_equal(found.theta[0], own.T.ravel())
+    assert own.shape == (3, 3)
+    np.testing.assert_array_equal(ends, [low[bound.flat_index[0]], high[bound.flat_index[0]]])
+    rounding = 0.5 * np.sum((4e-16 * three.loss) ** 2, 1)
+    np.testing.assert_allclose(how["ground"], rounding)
+    # A factor of e squared where a logarithm is fitted, else a quarter of what there is.
+    wanted = [2.0 if log else 0.25 * (b - a) for log, a, b in zip(bound.log_scaled, low, high, strict=True)]
+    np.testing.assert_allclose(how["reach"], np.array(wanted)[bound.flat_index[0]])
+    assert how["limits"] == Limits(150, 1e-14, patient=True)
+    asked.clear()
+    problem.solve(np.repeat(start[None], 2, 0))
+    ((both, _, how),) = asked
+    assert both.shape == (2, 9)
+    assert how["ground"] == pytest.approx(rounding.sum())
+    assert how["own"] is None
+    sizes = np.geomspace(1e8, 1e11, 21)
+    many = BoundLaw(get_law("saturating-power"), sizes)
+    table = sf.simulate(
+        "power", {"k": [0.1] * 21, "E": [0.0] * 21}, params=sizes, samples=np.geomspace(500, 4e4, 6), sigma=0.001
+    )
+    (data,) = prepare(table, "samples")
+    asked.clear()
+    PointProblem(many, data).solve(np.repeat(many.start(data)[None], 2, 0))
+    np.testing.assert_array_equal(asked[0][2]["own"], many.flat_index)
+    asked.clear()
+    blind = BoundLaw(replace(get_law("exponential"), basis=None), three.sizes)
+    PointProblem(blind, three).solve(start[None])
+    assert asked[0][2]["limits"] == Limits(1000, 1e-14, patient=True)
+
+
+def test_a_law_of_many_sizes_is_pointed_to_where_another_fits():
+    data = FitData(
+        "s",
+        ("samples",),
+        np.geomspace(1e8, 1e11, 6),
+        np.ones((1, 6, 1)),
+        np.full((6, 1), 0.5),
+        np.ones((6, 1)),
+        np.full(6, np.nan),
+        (1,) * 6,
+        {"eval": "v"},
+    )
+    said = ": 'chinchilla', in size and resource, has five for all sizes"
+    assert _smaller(get_law("saturating"), data) == said
+    assert _smaller(get_law("saturating"), data.keep(data.params < 9e10)) == ""
+    assert _smaller(get_law("saturating-linear"), data) == ""
+    assert _smaller(get_law("joint"), data) == ""
+
+
+def test_the_width_of_a_parameter_is_that_of_its_curvature():
+    """By numpy: the second derivative of the weighed squares that are left, at the optimum of N0."""
+    sizes = np.geomspace(5e8, 7e10, 6)
+    law = get_law("saturating")
+    target, variance = 0.17 * sizes / (sizes + 8e9), np.full(6, 1e-6) * np.linspace(1, 2, 6)
+    target = target + 5e-4 * np.cos(np.arange(6))
+    rows = LinearRows(law, law.linear, sizes, np.full(6, 3.5))
+    best = rows.best(target, variance)
+
+    def left(log):
+        column = sizes / (sizes + np.exp(log)) / np.sqrt(variance)
+        goal = target / np.sqrt(variance)
+        return np.sum((goal - column * (column @ goal) / (column @ column)) ** 2) / 2
+
+    theirs = minimize_scalar(left, bounds=(np.log(1e9), np.log(1e11)), method="bounded", options={"xatol": 1e-10})
+    assert best[0] == pytest.approx(theirs.x, abs=0.02)
+    step = 1e-3
+    curvature = (left(best[0] - step) - 2 * left(best[0]) + left(best[0] + step)) / step**2
+    assert rows.width(best, 0, target, variance) == pytest.approx(curvature**-0.5, rel=2e-3)
+    # Where anything fits, an eighth of the grid.
+    grid = rows.grids[0]
+    assert rows.width(best, 0, target, np.full(6, 1e6)) == pytest.approx((grid[-1] - grid[0]) / 8)
+    near = rows.near(target, variance)[0]
+    costs = [left(log) for log in grid]
+    assert near == grid[int(np.argmin(costs))]
+    column = sizes / (sizes + np.exp(near))
+    goal = column @ (target / variance) / (column @ (column / variance))
+    np.testing.assert_allclose(rows.slopes(np.array([near]), target, variance), goal * column, rtol=1e-9)
+
+
+def test_what_is_given_to_lmfit_is_the_fits_own_problem(runs):
+    """Same names, values, bounds and residuals; errors of points, not scaled where the noise is known."""
+    lmfit = pytest.importorskip("lmfit")
+    fit = sf.fit(runs, "saturating", "samples", {"series": "base"}).fit
+    found = sf.to_lmfit(fit)
+    assert isinstance(found, lmfit.Minimizer)
+    assert list(found.params) == ["k_max", "log_N0", "E_500M", "E_1p5B", "E_3B", "E_7B", "E_14B", "E_32B", "E_72B"]
+    assert [one.value for one in found.params.values()] == pytest.approx(list(fit.theta))
+    assert [one.min for one in found.params.values()] == pytest.approx(list(fit.bound.bounds[0]))
+    assert [one.max for one in found.params.values()] == pytest.approx(list(fit.bound.bounds[1]))
+    assert found.scale_covar is False
+    # Whitened: what is new in each evaluation, as a share of its standard deviation.
+    residual = fit.data.loss - _losses(fit, fit.data)
+    new = fit.noise.sigma[:, None] * np.sqrt(1 - fit.noise.rho**2)
+    white = np.concatenate(
+        [
+            residual[:, :1] * np.sqrt(1 - fit.noise.rho**2) / new,
+            (residual[:, 1:] - fit.noise.rho * residual[:, :-1]) / new,
+        ],
+        1,
+    )
+    present = fit.data.present
+    np.testing.assert_allclose(found.userfcn(found.params), white[present], rtol=1e-6, atol=1e-9)
+    plain = sf.to_lmfit(fit_data("saturating", fit.data, OLS))
+    assert plain.scale_covar is True
+    drifting = sf.to_lmfit(replace(fit, noise=replace(fit.noise, rho=0.98)))
+    assert drifting.scale_covar is True
+    np.testing.assert_allclose(drifting.userfcn(drifting.params), residual[present], atol=1e-9)
+
+
+# What a law is bound to, what is refused, and what comes out of a fit.
+
+
+def test_a_law_bound_to_sizes_has_a_flat_vector():
+    """Shared parameters once, those of each size in the order of sizes; logarithms of what the law says."""
+    bound = BoundLaw(get_law("saturating"), np.array([1e9, 7e9, 3e10]))
+    assert bound.names == ("k_max", "N0", "E[1B]", "E[7B]", "E[30B]")
+    assert bound.columns == {"k_max": slice(0, 1), "N0": slice(1, 2), "E": slice(2, 5)}
+    np.testing.assert_array_equal(bound.flat_index, [[0, 1, 2], [0, 1, 3], [0, 1, 4]])
+    np.testing.assert_array_equal(bound.log_scaled, [False, True, False, False, False])
+    assert (bound.width("N0"), bound.width("E")) == (1, 3)
+    limits = {p.name: p.bounds for p in bound.law.params}
+    low, high = bound.bounds
+    np.testing.assert_allclose(low, [limits["k_max"][0], np.log(limits["N0"][0]), *[limits["E"][0]] * 3])
+    np.testing.assert_allclose(high, [limits["k_max"][1], np.log(limits["N0"][1]), *[limits["E"][1]] * 3])
+    theta = bound.internal({"k_max": 0.2, "N0": 1e10, "E": [0.1, 0.2, 0.3]})
+    np.testing.assert_allclose(theta, [0.2, np.log(1e10), 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(bound.external(theta), [0.2, 1e10, 0.1, 0.2, 0.3])
+    beyond = bound.internal({"k_max": limits["k_max"][1] + 1, "N0": 0.0, "E": limits["E"][0] - 1})
+    np.testing.assert_allclose(beyond, [high[0], low[1], *low[2:]])
+    values = bound.values(np.stack([theta, theta + 1]))
+    np.testing.assert_allclose(values["N0"], [[1e10], [1e10 * np.e]])
+    np.testing.assert_allclose(values["E"], [[0.1, 0.2, 0.3], [1.1, 1.2, 1.3]])
+    at = bound.at(theta, np.array([3e10, 1e9, 1e9 * (1 - 1e-10)]))
+    np.testing.assert_allclose(at["E"], [0.3, 0.1, 0.1])
+    np.testing.assert_allclose(at["k_max"], [0.2])
+    X = np.array([[1e3, 1e4]])
+    J = bound.jacobian(theta, np.array([7e9, 3e10]), X)
+    steps = np.diag(np.full(5, 1e-6))
+    log = [bound.log_loss(theta + e, np.array([7e9, 3e10]), X) for e in (*steps, *-steps)]
+    np.testing.assert_allclose(J, (np.array(log[:5]) - np.array(log[5:])).T / 2e-6, atol=1e-8)
+
+
+def test_closed_offsets_see_compute_per_parameter_and_sample(three):
+    """Divided by the table's FLOPs per parameter and sample, and by the size; others see what the table has."""
+    flops = replace(three, resources=("flops",), flops_per_sample=600.0)
+    law, other = get_law("saturating-linear"), get_law("saturating")
+    seen = law_resource(law, flops, flops.resource, flops.params)
+    np.testing.assert_allclose(seen, flops.resource / 600 / flops.params[None, :, None])
+    one = law_resource(law, flops, np.array([[1e12, 1e13]]), np.array([1e9, 2e9]))
+    np.testing.assert_allclose(one, [[1e12 / 6e11, 1e13 / 1.2e12]])
+    np.testing.assert_allclose(own_unit(law, flops, np.array([1e9])), [np.log10(6e11)])
+    assert law_resource(other, flops, flops.resource, flops.params) is flops.resource
+    assert law_resource(law, three, three.resource, three.params) is three.resource
+    np.testing.assert_array_equal(own_unit(other, flops, np.array([1e9, 2e9])), [0, 0])
+
+
+def test_what_cannot_determine_a_law_is_refused_and_why(three):
+    bound = BoundLaw(get_law("joint"), three.sizes)
+    for law, data, words in (
+        ("joint", three, "law 'joint' needs 2 resource(s), the data were prepared with samples."),
+        (
+            "sigmoid",
+            three.keep(np.ones(3, bool), first=3),
+            "series 'simulated': 9 points for the 12 parameters of 'sigmoid'. Give more evaluations or a smaller law.",
+        ),
+        (
+            "saturating",
+            three.keep(three.params == 1e9),
+            "series 'simulated' holds a single model size (1B); 'saturating' describes how curves depend on size. "
+            "Fit a law per size ('power', 'sigmoid', ...), or add runs of other sizes.",
+        ),
+        (
+            "power",
+            replace(three, loss=np.full(three.loss.shape, 0.25)),
+            "series 'simulated': the loss is 0.25 everywhere; nothing can be learnt from a constant curve. Check the "
+            "'loss' column.",
+        ),
+    ):
+        with pytest.raises(FitError, match=re.escape(words)):
+            fit_data(law, data)
+    assert bound.law.resources == 2
+    # As many points as parameters are enough.
+    refuse_hopeless(BoundLaw(get_law("sigmoid"), three.sizes), three.keep(np.ones(3, bool), first=4))
+
+
+def test_a_run_too_short_for_a_line_is_told_and_its_noise_is_its_neighbours():
+    """Of nine runs one has two evaluations: eight are fitted."""
+    theta = {"k_max": 0.17, "N0": 8e9, "E": [0.0, 0.02, 0.05]}
+    table = sf.simulate(
+        "saturating", theta, params=[1e9, 5e9, 2e10], samples=np.geomspace(500, 4e4, 9), sigma=0.004, seeds=3, seed=5
+    )
+    (data,) = prepare(table, "samples", merge=False)
+    first = np.full(9, 9)
+    first[4] = 2
+    part = data.keep(np.ones(9, bool), first=first)
+    fit = fit_data("saturating", part)
+    whole = fit_data("saturating", data.keep(np.arange(9) != 4))
+    np.testing.assert_allclose(fit.theta, whole.theta, rtol=1e-9)
+    assert fit.notes[-1] == (
+        "1 of 9 runs have fewer than 3 evaluations with a loss above 0, no line of their own, and are not fitted"
+    )
+    np.testing.assert_array_equal(fit.row_of_run, [0, 1, 2, 3, -1, 4, 5, 6, 7])
+    assert fit.noise.sigma[4] == pytest.approx((fit.noise.sigma[3] + fit.noise.sigma[5]) / 2)
+    np.testing.assert_allclose(np.delete(fit.noise.sigma, 4), whole.noise.sigma)
+    x = data.resource[:, 0]
+    short, new = fit.run_bands(4, x, 0.9), fit.bands(5e9, x, 0.9)
+    for name in vars(new):
+        np.testing.assert_array_equal(getattr(short, name), getattr(new, name))
+    assert not np.allclose(fit.run_bands(3, x, 0.9).run_high, new.run_high)
+    np.testing.assert_array_equal(whole.row_of_run, np.arange(8))
+
+
+def test_the_noise_of_merged_runs_is_their_root_mean_square(three):
+    fit, each = fit_data("exponential", three), fit_data("exponential", three.each)
+    np.testing.assert_allclose(fit.noise.sigma**2, (each.noise.sigma**2).reshape(3, 2).mean(1), rtol=1e-9)
+    assert fit.noise.rho == each.noise.rho
+    np.testing.assert_array_equal(fit.theta, each.theta)
+
+
+def test_residuals_that_drift_are_told():
+    """A power law of a sigmoid's curve without noise."""
+    truth = {"R0": [0.05], "A": [0.6], "C_mid": [8e3], "B": [1.5]}
+    table = sf.simulate("sigmoid", truth, params=[1e9], samples=np.geomspace(500, 4e4, 90), sigma=1e-5)
+    fit = fit_data("power", prepare(table)[0])
+    assert fit.noise.rho > 0.97
+    assert fit.drifts
+    assert fit.notes[-1].startswith(f"residuals drift (correlation {fit.noise.rho:.2f}): the law misses the shape")
+    assert not replace(fit, noise=Noise(0.97, fit.noise.sigma)).drifts
+
+
+def test_an_interval_without_an_end_has_not_converged(three):
+    made = SimpleNamespace(
+        status="converged", notes=("a note",), evidence=_open_hierarchy({"N0": (False, True), "gamma": (False, False)})
+    )
+    assert _settle(made) == ("unidentified", ("a note", "in these data N0 has no upper bound"))
+    made.evidence = _open_hierarchy({"N0": (True, False), "gamma": (True, True)})
+    said = "in these data N0 has no lower bound and gamma has no bound on either side"
+    assert _settle(made) == ("unidentified", ("a note", said))
+    made.evidence = _open_hierarchy({"N0": (False, False)})
+    assert _settle(made) == ("converged", ("a note",))
+    made.status, made.evidence = "at-bound", _open_hierarchy({"N0": (True, True)})
+    assert _settle(made) == ("at-bound", ("a note",))
+    made.status, made.evidence = "converged", SimpleNamespace(profiles={"N0": ()}, is_open=lambda name: (True, True))
+    assert _settle(made) == ("converged", ("a note",))
+
+
+def _open_hierarchy(sides):
+    class Open(Hierarchy):
+        def __init__(self):
+            object.__setattr__(self, "profiles", dict.fromkeys(sides))
+
+        def is_open(self, name):
+            return sides[name]
+
+    return Open()
+
+
+def test_copies_of_the_runs_scatter_as_the_cells_say(monkeypatch):
+    """Forty thousand copies: variances of the sizes' slopes and levels, of one run a size and of three pooled."""
+    theta = {"k_max": 0.17, "N0": 8e9, "E": [0.0, 0.02, 0.05, 0.06]}
+    how = {"params": [1e9, 5e9, 2e10, 6e10], "samples": np.geomspace(500, 4e4, 9), "sigma": 0.004}
+    monkeypatch.setattr(
+        "scalefit.fitting.bootstrap.refit_lines", lambda bound, found, start, slopes, levels: (slopes, levels)
+    )
+    for seeds in (1, 3):
+        table = sf.simulate("saturating", theta, **how, seeds=seeds, slope_sd=0.1, level_sd=0.01, seed=5)
+        fit = sf.fit(table).fit
+        slopes, levels = bootstrap(fit, 40_000, seed=2)
+        found, w = fit.evidence, fit.evidence.weight
+        lines, k = found.lines, np.array([fit.k(size).value for size in found.sizes])
+        scatter, level_scatter, misfit, level_misfit = found.spreads**2 @ w
+        level = [
+            fit.log_curve(np.array([N]), np.array([[10**c]]))[0][0]
+            for N, c in zip(found.sizes, found.centre, strict=True)
+        ]
+        for drawn, middle, own, spread, away, variance in (
+            (slopes, k, np.abs(k), scatter, misfit, lines.slope_variance),
+            (levels, np.array(level), np.ones(4), level_scatter, level_misfit, lines.level_variance),
+        ):
+            each = spread * own[:, None] ** 2 + variance.reshape(4, seeds)
+            wanted = away * own**2 + 1 / (1 / each).sum(1)
+            # Standard errors of a variance are 1 % of it or so, of mixtures of unequal cells a little more.
+            np.testing.assert_allclose(drawn.var(0), wanted, rtol=0.06)
+            assert (np.abs(drawn.mean(0) - middle) < 5 * np.sqrt(wanted / 40_000)).all()
+
+
+def test_parameters_of_other_slopes_are_their_least_squares():
+    """Against scipy, sizes weighed by their precision, with levels where offsets are closed."""
+    from scipy.optimize import least_squares
+
+    sizes = np.array([1e9, 5e9, 2e10, 6e10])
+    for name, theta in (
+        ("saturating-linear", {"k_max": 0.17, "N0": 8e9, "E0": 0.05, "E_log": 0.03}),
+        ("saturating", {"k_max": 0.17, "N0": 8e9, "E": [0.0, 0.02, 0.05, 0.06]}),
+    ):
+        table = sf.simulate(name, theta, params=sizes, samples=np.geomspace(500, 4e4, 9), sigma=0.004, seed=5)
+        fit = sf.fit(table, name).fit
+        found, bound = fit.evidence, fit.bound
+        slopes = found.means[0] * np.array([[1.0, 1.05, 0.97, 1.0], [0.9, 1.0, 1.0, 1.1]])
+        levels = found.means[1] + np.array([[0.0, 0.01, 0.0, -0.01], [0.0] * 4])
+        moved = refit_lines(bound, found, fit.theta, slopes, levels)
+        root = np.sqrt(found.precision)
+        for one, slope, level in zip(moved, slopes, levels, strict=True):
+
+            def residual(p, slope=slope, level=level, name=name, root=root, found=found):
+                k = p[0] / (1 + np.exp(p[1]) / sizes)
+                off = (slope - k) * root[0]
+                if name == "saturating":
+                    return off
+                line = bound_level(name, p, sizes, found.centre)
+                return np.concatenate([off, (level - line) * root[1]])
+
+            start = fit.theta if name != "saturating" else fit.theta[:2]
+            theirs = least_squares(residual, start, xtol=1e-14, ftol=1e-14, x_scale="jac").x
+            np.testing.assert_allclose(one[: len(theirs)], theirs, rtol=1e-3, atol=1e-5)
+            if name == "saturating":
+                k = one[0] / (1 + np.exp(one[1]) / sizes)
+                np.testing.assert_allclose(one[2:], level + k * found.centre, rtol=1e-9)
+
+
+def bound_level(name, theta, sizes, x):
+    bound = BoundLaw(get_law(name), sizes)
+    return np.array(
+        [bound.log_loss(theta, np.array([N]), np.array([[10**c]]))[0] for N, c in zip(sizes, x, strict=True)]
+    )
+
+
+def test_a_search_without_a_start_ends_in_the_least_of_what_it_tried(three):
+    """A law that knows no start, whose parameters are each size's own: as good as one that knows it, size by size."""
+    law = replace(get_law("exponential"), start=None)
+    bound = BoundLaw(law, three.sizes)
+    found = find_start(bound, three)
+    assert found.shape == (9,)
+    known = PointProblem(bound, three).solve(bound_start(three)[None])
+    alone = PointProblem(bound, three)
+    assert alone.normal(found[None])[0][0] == pytest.approx(known.cost[0], rel=1e-4)
+    one = BoundLaw(law, three.sizes[:1])
+    np.testing.assert_allclose(find_start(one, three.keep(three.params == 1e9)), found[bound.flat_index[0]], rtol=1e-6)
+
+
+def bound_start(data):
+    return BoundLaw(get_law("exponential"), data.sizes).start(data)
+
+
+def test_simulated_tables_say_what_they_are():
+    theta, X = {"k": [0.1, 0.2], "E": [0.0, 0.2]}, np.array([1e3, 4e3, 9e3])
+    one = sf.simulate("power", theta, params=[1e9, 7e9], flops=X, series="t", seed=3)
+    assert list(one.frame["run_id"].unique()) == ["t-1e+09", "t-7e+09"]
+    assert list(one.frame["step"]) == [1, 2, 3] * 2
+    assert set(one.frame["series"]) == {"t"}
+    assert (set(one.frame["seed"]), set(one.frame["eval"])) == ({3}, {"simulated"})
+    np.testing.assert_allclose(one.frame["flops"], [*X, *X])
+    assert "samples" not in one.frame
+    assert one.metadata["origin"] == "simulated from power"
+    two = sf.simulate("power", theta, params=[1e9, 7e9], samples=X, seeds=2, seed=3)
+    assert list(two.frame["run_id"].unique()) == [
+        f"simulated-{size}-{at}" for size in ("1e+09", "7e+09") for at in (0, 1)
+    ]
+    assert list(two.frame["seed"].unique()) == [3, 4]
+    loud = sf.simulate("power", theta, params=[1e9, 7e9], samples=X, sigma=5.0, seed=1).frame["loss"]
+    assert (loud.min(), loud.max()) == (0, 1)
+    drawn = [
+        sf.simulate("power", theta, params=[1e9, 7e9], samples=X, sigma=0.01, seed=at).frame["loss"] for at in (1, 1, 2)
+    ]
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] != drawn[2]).any()
+    # Correlated noise of the given spread, within each run.
+    long = sf.simulate(
+        "power", {"k": [0.0], "E": [-0.3]}, params=[1e9], samples=np.arange(1, 20_001.0), sigma=0.01, rho=0.8, seed=1
+    )
+    off = long.frame["loss"].to_numpy() - 10**-0.3
+    assert off.std() == pytest.approx(0.01, rel=0.08)
+    assert off[1:] @ off[:-1] / (off @ off) == pytest.approx(0.8, abs=0.03)
+
+
+def test_degrees_of_freedom_of_points_are_runs_lines_or_effective_evaluations(three):
+    noise = Noise(0.5, np.full(3, 0.01))
+    told = SimpleNamespace(known=True)
+    assert _degrees_of_freedom(three, noise, told, 2) == 2 * 3 - 2
+    assert _degrees_of_freedom(three, noise, SimpleNamespace(known=False), 5) == pytest.approx(75 / 3 - 5)
+    assert _degrees_of_freedom(three, noise, told, 99) == 1
+    short = three.keep(np.ones(3, bool), first=np.array([25, 2, 3]))
+    assert _degrees_of_freedom(short, noise, told, 0) == 4
+    assert _degrees_of_freedom(three.keep(np.ones(3, bool), first=2), noise, told, 1) == 2
+
+
+def test_noise_that_was_not_asked_for_is_the_mean_square_beyond_the_parameters(three):
+    """Weighed as the data say; correlated only where it was asked for and runs have three evaluations."""
+    weighed = replace(three, weight=three.weight * np.array([[1.0], [2.0], [3.0]]))
+    bound = BoundLaw(get_law("exponential"), three.sizes)
+    problem = PointProblem(bound, weighed)
+    theta = bound.start(three)
+    found = _noise_of(problem, theta, OLS)
+    wanted = np.sum(weighed.weight * problem.residual(theta) ** 2) / (75 - 9)
+    assert found.rho == 0
+    np.testing.assert_allclose(found.sigma, np.sqrt([wanted] * 3))
+    assert _noise_of(problem, theta, Specification()).rho > 0
+    assert _correlated(three, Specification())
+    assert not _correlated(three, OLS)
+    assert not _correlated(three.keep(np.ones(3, bool), first=2), Specification())
+    assert _correlated(three.keep(np.ones(3, bool), first=np.array([2, 3, 2])), Specification())
+    line = BoundLaw(get_law("power"), three.sizes)
+    assert type(make_problem(line, three, Specification())) is LineProblem
+    assert type(make_problem(line, three, Specification(huber=0.1))) is PointProblem
+    assert make_problem(line, three, Specification(huber=0.1)).huber == 0.1
+    assert not make_problem(line, three, Specification("log10-loss")).linear
+    noisy = make_problem(bound, three, Specification(), Noise(0.3, np.full(3, 0.01)))
+    assert noisy.rho == 0.3
+
+
+@pytest.mark.parametrize("noise", [None, Noise(0.4, np.array([0.01, 0.02, 0.03]))])
+@pytest.mark.parametrize("objective", ["loss", "log10-loss"])
+def test_a_projected_start_is_the_minimum_and_no_size_is_worse_for_it(three, objective, noise):
+    """From a start whose middle size is at its minimum already; the others end where all of their parameters' steps do."""
+    bound = BoundLaw(get_law("exponential"), three.sizes)
+    problem = PointProblem(bound, three, objective, noise)
+    best = problem.solve(bound.start(three)[None]).theta[0]
+    start = best.copy()
+    start[bound.flat_index[[0, 2]]] *= np.array([1.1, 0.95, 1.01])
+    found = problem._projected(start)
+    before, after, least = (problem._by_size(theta)[0] for theta in (start, found, best))
+    if objective == "loss" and noise is None:
+        assert found is start
+        return
+    assert (after <= before).all()
+    assert after[1] == pytest.approx(least[1], rel=1e-9)
+    np.testing.assert_allclose(after, least, rtol=1e-3)
+    np.testing.assert_array_equal(start[bound.flat_index[1]], best[bound.flat_index[1]])
+    robust = PointProblem(bound, three, objective, noise, huber=0.01)
+    assert robust._projected(start) is start
+
+
+def test_points_lie_where_they_were_and_sums_are_of_sizes(three):
+    """Unequal runs: a grid is 0 where no point is, and what is shared fills it."""
+    part = three.each.keep(np.ones(6, bool), first=np.array([25, 9, 25, 25, 4, 25]))
+    problem = PointProblem(BoundLaw(get_law("exponential"), part.sizes), part)
+    points = np.arange(part.points, dtype=float)
+    grid = problem._grid(points)
+    np.testing.assert_array_equal(grid[part.present], points)
+    assert (grid[~part.present] == 0).all()
+    both = problem._grid(np.stack([points, -points]))
+    np.testing.assert_array_equal(both[1], -grid)
+    np.testing.assert_array_equal(problem._sum(grid), grid.reshape(3, 50).sum(1))
+    np.testing.assert_array_equal(problem.size_of_point, np.repeat([0, 0, 1, 1, 2, 2], [25, 9, 25, 25, 4, 25]))
+    np.testing.assert_array_equal(problem.seen, part.loss[part.present])
+    whole = PointProblem(BoundLaw(get_law("exponential"), three.sizes), three)
+    out = np.zeros((2, 3, 25))
+    whole._place(np.ones(1), out)
+    assert (out == 1).all()
+    shared = BoundLaw(get_law("saturating-linear-bend"), three.sizes)
+    values = PointProblem(shared, three)._values(shared.start(three))
+    assert all(len(one) == 1 for one in values.values())
+    own = whole._values(whole.bound.internal({"A": [0.1, 0.2, 0.3], "L0": [0.9] * 3, "X_scale": [1e3] * 3}))
+    np.testing.assert_allclose(own["A"], np.repeat([0.1, 0.2, 0.3], 25))
+
+
+def test_k_is_infinite_where_what_it_rests_on_is_not_determined():
+    """A parameter without a finite variance counts where k moves with it and is known no better than its size, or not at all."""
+    table = sf.simulate(
+        "power", {"k": [0.1, 0.2], "E": [0.0, 0.1]}, params=[1e9, 3e9], samples=np.geomspace(500, 4e4, 9), sigma=0.004
+    )
+    plain = sf.fit(table, "power").fit
+    covariance = plain.covariance.copy()
+    covariance[0, 0] = np.inf
+
+    def asked(size, sd, away=0.0, covariance=covariance):
+        fit = replace(plain, covariance=covariance)
+        k = plain.bound.k(plain.theta, size)[0]
+        evidence = SimpleNamespace(
+            curve=lambda value, slope: Mixture(np.ones(1), value[None] + away, np.array([[sd * abs(k)]]))
+        )
+        fit.__dict__["evidence"] = evidence
+        return k, fit.k(size, 0.8)
+
+    t = stats.norm.ppf(0.9)
+    k, found = asked(1e9, 0.99)
+    assert (found.value, found.se) == pytest.approx((k, 0.99 * k))
+    assert (found.low, found.high) == pytest.approx((k - t * 0.99 * k, k + t * 0.99 * k), rel=1e-4)
+    assert asked(1e9, 1.0)[1] == Estimate(k, np.inf, -np.inf, np.inf)
+    assert np.isfinite(asked(3e9, 5.0)[1].se)
+    assert asked(3e9, 10.01 / asked(3e9, 1.0)[0])[1].se == np.inf
+    assert np.isfinite(asked(3e9, 9.99 / asked(3e9, 1.0)[0])[1].se)
+    # The best value lies within its interval, whatever the cells say.
+    k, found = asked(3e9, 1e-3, away=0.1, covariance=plain.covariance)
+    assert found.low == k < found.high
+    k, found = asked(3e9, 1e-3, away=-0.1, covariance=plain.covariance)
+    assert found.high == k > found.low
+    with pytest.raises(UsageError, match="params: 'x' is not a quantity"):
+        plain.k("x")
+
+
+def test_a_curve_that_is_known_to_ten_decades_is_not_known(three):
+    fit = fit_data("exponential", three)
+    x = np.array([[1000.0, 30_000.0]])
+    log, _ = fit.log_curve(np.full(2, 3e9), x)
+    base = np.eye(9)
+
+    def told(sd):
+        found = replace(fit.evidence, base=base, weight=np.ones(1), spreads=np.zeros((4, 1)))
+        wide = replace(fit)
+        wide.__dict__["evidence"] = found
+        object.__setattr__(found, "curve", lambda log, J: Mixture(np.ones(1), log[None], np.array([sd])))
+        return wide
+
+    mean, known = told([9.9, 10.1]).mean_curve(3e9, x)
+    np.testing.assert_allclose(mean, log)
+    np.testing.assert_array_equal(known.sd, [[9.9, np.inf]])
+    np.testing.assert_array_equal(told([0.1, 0.2]).curve(3e9, x)[1], [0.1, 0.2])
+    # A variance that rounding has left below 0 is that of nothing known, where the curve moves with it.
+    base = np.eye(9)
+    base[fit.bound.flat_index[1][0], fit.bound.flat_index[1][0]] = -1e-20
+    np.testing.assert_array_equal(told([0.1, 0.2]).mean_curve(3e9, x)[1].sd, [[np.inf, np.inf]])
+    np.testing.assert_array_equal(told([0.1, 0.2]).mean_curve(7e9, x)[1].sd, [[0.1, 0.2]])
+
+
+def test_intervals_of_parameters_are_those_of_the_cells_at_each_level(three):
+    fit = fit_data("exponential", three)
+    low, high = fit.bound.bounds
+    for level in (0.95, 0.5):
+        ends = np.stack(fit.evidence.curve(fit.theta, np.eye(9)).interval(level))
+        wanted = fit.bound.external(np.clip(ends, low, high))
+        for i, one in enumerate(fit.estimates(level).values()):
+            assert (one.low, one.high) == pytest.approx(tuple(wanted[:, i]))
+    assert fit.params == fit.estimates(0.95)
+    assert list(fit.frame.columns) == ["value", "se", "low", "high"]
+    assert list(fit.frame.index) == list(fit.bound.names)
+    # What is not determined has no interval but Student's, which is endless.
+    covariance = fit.covariance.copy()
+    covariance[4, 4] = np.inf
+    lost = replace(fit, covariance=covariance)
+    assert fit.bound.names[4] not in lost.intervals
+    assert len(lost.intervals) == 8
+    one = lost.params[fit.bound.names[4]]
+    assert (one.low, one.high, one.se) == (-np.inf, np.inf, np.inf)
+    line = fit_data("saturating", three)
+    wanted = interval_of_parameters(line.bound, line.evidence, line.theta, 0.5)
+    for name, ends in wanted.items():
+        one = line.estimates(0.5)[name]
+        assert (one.low, one.high) == pytest.approx(ends)
+    assert replace(line, covariance=np.where(np.eye(5) > 0, np.inf, 0.0)).intervals == {}
+
+
+def test_points_are_weighed_twice_by_the_noise_found_unless_that_is_drift(three, monkeypatch):
+    """Least squares, then generalised least squares by the noise about it, and once more by that found then."""
+    each, spec = three.each, Specification()
+    bound = BoundLaw(get_law("exponential"), each.sizes)
+    found = fit_points(bound, each, spec)
+    theta, noise = find_start(bound, each), None
+    for _ in range(3):
+        problem = PointProblem(bound, each, "loss", noise)
+        theta = problem.solve(theta[None]).theta[0]
+        noise = problem.noise_at(theta)
+    np.testing.assert_allclose(found.theta, theta, rtol=1e-7)
+    assert found.noise.rho == noise.rho
+    np.testing.assert_allclose(found.noise.sigma, noise.sigma, rtol=1e-6)
+    again = weigh_points(bound, each, spec, found.theta)
+    np.testing.assert_allclose(again.base, found.deviations.base, rtol=1e-6)
+    np.testing.assert_allclose(np.diag(found.judgement.covariance), np.diag(found.deviations.covariance()))
+    assert found.dof == 2 * 6 - 9
+    plain = PointProblem(bound, each).solve(find_start(bound, each)[None]).theta[0]
+    robust = fit_points(bound, each, Specification(huber=1e3))
+    np.testing.assert_allclose(robust.theta, plain, rtol=1e-4)
+    # What drifts at once, or once it is weighed by, is fitted by least squares; at the limit it is noise.
+    for drifts, weighed in (([0.98], False), ([0.5, 0.98], False), ([0.97, 0.97, 0.97], True)):
+        rho = iter([*drifts, *[drifts[-1]] * 9])
+        sigma = np.full(6, 0.01)
+        monkeypatch.setattr("scalefit.fitting.point_fit._noise_of", lambda *a, rho=rho, s=sigma: Noise(next(rho), s))
+        asked = []
+        monkeypatch.setattr(
+            "scalefit.fitting.point_fit._weigh",
+            lambda *a, asked=asked, told=found.deviations: asked.append(a[-1]) or told,
+        )
+        drifting = fit_points(bound, each, spec)
+        ((noise, whitened),) = asked
+        assert whitened == weighed
+        if not weighed:
+            np.testing.assert_allclose(drifting.theta, plain, rtol=1e-9)
+            assert noise.rho == 0.98
+        assert weigh_points(bound, each, spec, plain) is found.deviations
+        assert asked[-1][1] == weighed

@@ -1,20 +1,24 @@
 """What runs say of a line law, against whole matrices, scipy and the law's own formula."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from scalefit.errors import FitError
+from scalefit.fitting import cells
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
 from scalefit.fitting.binding import BoundLaw
+from scalefit.fitting.cells import _scale
 from scalefit.fitting.fit import Specification, fit_data
-from scalefit.fitting.hierarchy import MISFITS, _widths, make_side, own_variance
+from scalefit.fitting.hierarchy import MISFITS, _widths, make_side
 from scalefit.fitting.line_fit import fit_lines
 from scalefit.fitting.linear_rows import LinearRows
-from scalefit.fitting.run_lines import RunLines, fit_run_lines
-from scalefit.fitting.scatter import describe_scatter
-from scalefit.fitting.weigh_runs import _scale, weigh_runs
+from scalefit.fitting.run_lines import RunLines, _Lines, fit_run_lines
+from scalefit.fitting.scatter import _ends, _share, describe_scatter
+from scalefit.fitting.turns import SHARES
+from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import get_law
 from scalefit.numerics.ar1 import Noise, ar1_noise, covariance, estimate_noise
 from scalefit.numerics.intervals import student
@@ -25,6 +29,12 @@ from scalefit.table.fit_data import FitData
 SIZES = np.array([1e9, 3e9, 7e9, 2e10, 5e10, 9e10])
 TWICE = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5])
 TRUTH = {"k_max": 0.17, "N0": 8e9, "E0": 0.05, "E_log": 0.03}
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """Grids of spreads as they are before they are looked at closely, so that their prior can be told here."""
+    monkeypatch.setattr(cells, "ROUNDS", 0)
 
 
 def some_lines(size=TWICE, scatter=0.06, seed=0):
@@ -43,7 +53,7 @@ def some_lines(size=TWICE, scatter=0.06, seed=0):
     level = level + 0.004 * rng.standard_normal(M)
     errors = rng.uniform(0.002, 0.006, M), rng.uniform(0.0005, 0.002, M)
     noise = Noise(0.3, np.full(M, 0.01))
-    return RunLines(N, k, level, centre, errors[0] ** 2, errors[1] ** 2, noise, 100.0)
+    return RunLines(N, k, level, centre, errors[0] ** 2, errors[1] ** 2, noise, 100.0, np.zeros((1, M)))
 
 
 def dense(design, target, V):
@@ -70,7 +80,7 @@ def spread_covariance(variance, scale, size, spread, misfit):
     return np.diag(variance + (spread * scale) ** 2) + shared
 
 
-def test_cells_of_a_closed_law_weigh_what_whole_matrices_say():
+def test_cells_of_a_closed_law_weigh_what_whole_matrices_say(coarse):
     """Every cell's coefficients, covariance and weight: all runs' slopes and levels as one correlated regression."""
     law, lines, size = get_law("saturating-linear"), some_lines(), TWICE
     found = weigh_runs(law, lines)
@@ -162,8 +172,8 @@ def test_the_scale_of_slopes_is_the_laws_own_slope():
     np.testing.assert_allclose(found[:5], 0.05 * found[5])
 
 
-def test_sizes_keep_levels_of_their_own_at_three_values_of_the_scatter():
-    """Half, 35 and 15 % of what runs say of it; repeated runs say it, and a size's level is pooled accordingly."""
+def test_sizes_keep_levels_of_their_own_as_their_scatter_is_told(coarse):
+    """Each scatter of levels has the share that whole matrices give it; a size's level is pooled accordingly."""
     law, lines, size = get_law("saturating"), some_lines(), TWICE
     found = weigh_runs(law, lines)
     level, variance, _ = runs_as_rows(lines, size)
@@ -171,22 +181,128 @@ def test_sizes_keep_levels_of_their_own_at_three_values_of_the_scatter():
     log = np.array(
         [log_mass[a] + dense(np.eye(6)[size], level, np.diag(variance + one**2))[2] for a, one in enumerate(spread)]
     )
-    share = np.exp(log - log.max())
-    below = np.cumsum(share / share.sum())
-    at = [int(np.argmax(below >= middle)) for middle in (0.25, 0.675, 0.925)]
-    np.testing.assert_allclose(np.unique(found.spreads[1]), np.unique(spread[at]))
+    share = np.exp(log - np.logaddexp.reduce(log))
     assert found.weight.sum() == pytest.approx(1)
-    for part, one in zip((0.5, 0.35, 0.15), at, strict=True):
-        cells = np.isclose(found.spreads[1], spread[one], rtol=1e-12)
-        if at.count(one) == 1:
-            assert found.weight[cells].sum() == pytest.approx(part)
-        b, inner, _ = dense(np.eye(6)[size], level, np.diag(variance + spread[one] ** 2))
-        np.testing.assert_allclose(found.level[0][cells][0], b, rtol=1e-9)
-        np.testing.assert_allclose(found.level[1][cells][0], np.diag(inner), rtol=1e-9)
+    for a, one in enumerate(spread):
+        here = np.isclose(found.spreads[1], one, rtol=1e-12)
+        # Some 1,200 parts, spread evenly.
+        assert found.weight[here].sum() == pytest.approx(share[a], abs=0.004)
+        b, inner, _ = dense(np.eye(6)[size], level, np.diag(variance + one**2))
+        if here.any():
+            np.testing.assert_allclose(found.level[0][here][0], b, rtol=1e-9)
+            np.testing.assert_allclose(found.level[1][here][0], np.diag(inner), rtol=1e-9)
     assert not found.spreads[3].any()
 
 
-def test_a_law_without_shared_parameters_keeps_each_sizes_line():
+BACK = np.stack([np.zeros(6), np.linspace(0.8, 1.2, 6), np.full(6, 3.0)])
+"""How far before their centre runs turn: about it, from their first evaluation, from far."""
+
+
+def fans(turn, seed=0):
+    """One run a size, each turning where `BACK` has it."""
+    lines = some_lines(np.arange(6), scatter=0.0, seed=seed)
+    steeper = 0.15 * lines.slope * np.random.default_rng(seed).standard_normal(6)
+    level = lines.level - steeper * BACK[turn]
+    return replace(lines, slope=lines.slope + steeper, level=level, back=BACK)
+
+
+def test_cells_of_runs_that_fan_out_weigh_what_whole_matrices_say(coarse):
+    """A run's slope and level depart together: a correlated regression of all slopes and levels, its weight and its pivot."""
+    law, lines = get_law("saturating-linear"), fans(1)
+    found = weigh_runs(law, lines)
+    levels = make_side(lines.level, lines.level_variance, np.arange(6), np.ones(6), 0.02)
+    scale = _scale(LinearRows(law, law.linear, SIZES, lines.centre), lines, levels, np.arange(6))
+    spreads = {0: spread_prior(0.2, np.median(np.sqrt(lines.slope_variance) / scale))}
+    spreads[1] = spread_prior(0.02, np.median(np.sqrt(lines.level_variance)))
+    grid, _ = found.profiles["N0"]
+    slopes, offsets = law.linear.columns(SIZES, found.outer)
+    heavy = np.argsort(found.weight)[-30:]
+    direct, designs, variances = [], [], []
+    for g in heavy:
+        design = np.concatenate([slopes[g], offsets[g] - slopes[g] * lines.centre[:, None]])
+        own, back = (found.spreads[0, g] * scale) ** 2, BACK[found.turn[g]]
+        V = np.diag(np.append(lines.slope_variance, lines.level_variance + found.spreads[1, g] ** 2))
+        V += np.block([[np.diag(own), np.diag(-own * back)], [np.diag(-own * back), np.diag(own * back**2)]])
+        b, inner, log = dense(design, np.concatenate([lines.slope, lines.level]), V)
+        np.testing.assert_allclose(found.coefficients[g], b, rtol=1e-6)
+        np.testing.assert_allclose(found.covariance[g], inner, rtol=1e-5)
+        prior = sum(
+            mass[np.isclose(values, found.spreads[at, g], rtol=1e-12)][0] for at, (values, mass) in spreads.items()
+        )
+        at = int(np.flatnonzero(grid == found.values[g, 0])[0])
+        direct.append(
+            log + prior + np.log(SHARES[found.turn[g]]) + np.log(np.gradient(grid)[at]) - np.log(found.weight[g])
+        )
+        designs.append(design)
+        variances.append(np.append(V.diagonal()[:6], 1 / np.linalg.inv(V).diagonal()[6:]))
+    heavier = found.weight[heavy] > 1 / 600
+    assert heavier.sum() > 10
+    assert (found.spreads[0, heavy] > 0).all()
+    # The integral over the coefficients is taken as 1 at the likeliest cell's variances, whichever that is.
+    off = [
+        np.ptp((direct + np.array([0.5 * np.linalg.slogdet(d.T / v @ d)[1] for d in designs]))[heavier])
+        for v in variances
+    ]
+    assert min(off) < 1e-6
+
+
+def twice(turn):
+    """Two runs of every size that turn so."""
+    one, other = (fans(turn, seed) for seed in (0, 1))
+    # The second run is of the same grid as the first.
+    level = other.level - other.slope * (one.centre - other.centre)
+    pairs = {"slope": (one.slope, other.slope), "level": (one.level, level)}
+    every = {name: np.stack(pair, 1).ravel() for name, pair in pairs.items()}
+    for name in ("params", "centre", "slope_variance", "level_variance"):
+        every[name] = np.repeat(getattr(one, name), 2)
+    return RunLines(**every, noise=Noise(0.3, np.full(12, 0.01)), dof=100.0, back=np.repeat(BACK, 2, 1))
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.parametrize("name", ["saturating", "saturating-linear", "power"])
+def test_how_runs_turn_is_found(name, turn):
+    """From repeated runs alone where sizes have levels of their own; the pivots are where they were put."""
+    lines = twice(turn)
+    found = weigh_runs(get_law(name), lines)
+    assert np.bincount(found.turn, found.weight, 3)[turn] > 0.9
+    np.testing.assert_allclose(found.pivot, lines.centre[::2] - BACK)
+    # Levels are told where runs turn: both ends of what noise and scatter make of it lie between there and the centre.
+    at = found.centre + found.tilt[found.turn == turn]
+    assert ((at <= lines.centre[::2] + 1e-9) & (at >= found.pivot[turn] - 1e-9)).all()
+
+
+def test_a_new_run_of_those_that_fan_out_departs_from_where_they_turn():
+    found, x = weigh_runs(get_law("saturating-linear"), fans(1)), np.array([2.0, 3.5, 5.0])
+    lines, k = found.lines, found.k(SIZES[2]).mean
+    wanted = (found.spreads[0] * k[:, 0])[:, None] * (x - (lines.centre[2] - BACK[found.turn, 2])[:, None])
+    np.testing.assert_allclose(found.between_runs(SIZES[2], x), wanted**2 + found.spreads[1][:, None] ** 2)
+    # Between sizes, the middle of where theirs turn.
+    pivot = (lines.centre - BACK).mean(1)[found.turn]
+    wanted = (found.spreads[0] * found.k(4e10).mean[:, 0])[:, None] * (x - pivot[:, None])
+    np.testing.assert_allclose(found.between_runs(4e10, x), wanted**2 + found.spreads[1][:, None] ** 2)
+
+
+def test_a_fitted_run_of_those_that_fan_out_is_known_as_a_normal_distribution_says():
+    """Its slope and level by the law, given what was measured of both: the conditional of a normal distribution of four."""
+    found, row, x = weigh_runs(get_law("saturating-linear"), fans(1)), 3, np.array([2.0, 4.5])
+    lines = found.lines
+    k, curve = found.k(SIZES[row]), found.curve(SIZES[row], lines.centre[[row]])
+    own = found.own_run(row, x)
+    certain = replace(found, covariance=0 * found.covariance).own_run(row, x)
+    for g in np.argsort(found.weight)[-5:]:
+        back, turned = BACK[found.turn[g], row], (found.spreads[0, g] * k.mean[g, 0]) ** 2
+        scatter = np.array([[turned, -turned * back], [-turned * back, turned * back**2 + found.spreads[1, g] ** 2]])
+        noise = np.diag([lines.slope_variance[row], lines.level_variance[row]])
+        gain = scatter @ np.linalg.inv(scatter + noise)
+        told = gain @ [lines.slope[row] - k.mean[g, 0], lines.level[row] - curve.mean[g, 0]]
+        left = scatter - gain @ scatter
+        to = np.stack([lines.centre[row] - x, np.ones(2)])
+        square = (told @ to) ** 2
+        np.testing.assert_allclose(certain[g], np.diag(to.T @ left @ to) + square, rtol=1e-6)
+        assert (own[g] >= certain[g] * (1 - 1e-9)).all()
+
+
+def test_a_law_without_shared_parameters_keeps_each_sizes_line(coarse):
     found = weigh_runs(get_law("power"), lines := some_lines())
     level, variance, centre = runs_as_rows(lines, TWICE)
     scale = np.abs([lines.slope[s == TWICE].mean() for s in range(6)])[TWICE]
@@ -270,22 +386,22 @@ def test_a_new_run_departs_by_scatter_and_misfit_about_its_sizes_centre():
 
 
 def test_what_a_run_has_of_its_own_is_drawn_to_the_law():
-    """Normal prior of the scatter's width times the run's own line: the posterior's moments about the law's mean."""
-    law = Mixture(np.ones(1), np.array([[0.1]]), np.array([[0.02]]))
-    spread, variance, own = np.array([[0.05]]), 0.03**2, 0.2
-    weight = 1 / 0.05**2, 1 / variance
-    mean = (weight[0] * 0.1 + weight[1] * own) / sum(weight)
-    moved = weight[0] / sum(weight) * 0.02
-    found = own_variance(law, own, variance, spread)
-    assert found[0, 0] == pytest.approx(1 / sum(weight) + (mean - 0.1) ** 2 + moved**2)
-    lines = some_lines()
-    hierarchy = weigh_runs(get_law("saturating-linear"), lines)
+    """Normal priors of the scatters' widths times the run's own line: the posterior's moments about the law's mean."""
+    lines, row = some_lines(), 4
+    found = weigh_runs(get_law("saturating-linear"), lines)
     x = np.array([3.0, 5.0])
-    k = hierarchy.k(lines.params[4])
-    level = hierarchy.curve(lines.params[4], lines.centre[[4]])
-    slope = own_variance(k, lines.slope[4], lines.slope_variance[4], hierarchy.spreads[0][:, None] * k.mean)
-    height = own_variance(level, lines.level[4], lines.level_variance[4], hierarchy.spreads[1][:, None])
-    np.testing.assert_allclose(hierarchy.own_run(4, x), slope * (x - lines.centre[4]) ** 2 + height)
+    k = found.k(lines.params[row])
+    level = found.curve(lines.params[row], lines.centre[[row]])
+    spreads = found.spreads[0][:, None] * np.abs(k.mean), found.spreads[1][:, None]
+    measured = (lines.slope[row], lines.slope_variance[row]), (lines.level[row], lines.level_variance[row])
+    off, total = 0.0, 0.0
+    for law, spread, (own, variance), to in zip(
+        (k, level), spreads, measured, (lines.centre[row] - x, 1.0), strict=True
+    ):
+        share = spread**2 / (spread**2 + variance)
+        off = off + share * (own - law.mean) * to
+        total = total + (share * variance + ((1 - share) * law.sd) ** 2) * np.square(to)
+    np.testing.assert_allclose(found.own_run(row, x), total + off**2)
 
 
 @pytest.mark.parametrize("name", ["saturating-linear", "saturating", "power"])
@@ -330,6 +446,30 @@ def test_parameters_of_a_mixture_are_its_coefficients_and_values():
     grid = np.unique(found.values)
     np.testing.assert_allclose(N0.sd[:, 0], 0.5 * np.gradient(grid)[np.searchsorted(grid, found.values[:, 0])])
     assert weigh_runs(get_law("saturating-affine"), some_lines()).parameter("x0") is None
+
+
+@pytest.mark.parametrize(("sizes", "seeds"), [(40, 1), (30, 3), (100, 2)])
+def test_many_runs_tell_their_scatter_as_closely_as_theory_says(sizes, seeds):
+    """A standard deviation of n normal units is known to 1 / sqrt(2 n) of itself; ten tables, the mean within 4 of their errors."""
+    said, off = [], []
+    theory = 0.1 / np.sqrt(2 * (sizes * seeds - 2))
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        N = np.repeat(np.geomspace(5e8, 7e10, sizes), seeds)
+        k = TRUTH["k_max"] / (1 + TRUTH["N0"] / N)
+        M = len(N)
+        each = k * (1 + 0.1 * rng.standard_normal(M)) + 1e-3 * rng.standard_normal(M)
+        level = 0.05 - 3.2 * k + 0.004 * rng.standard_normal(M)
+        errors = np.full(M, 1e-3**2), np.full(M, 1e-6)
+        lines = RunLines(
+            N, each, level, np.full(M, 4.3), *errors, Noise(0.3, np.full(M, 0.01)), 100.0, np.zeros((1, M))
+        )
+        found = weigh_runs(get_law("saturating"), lines)
+        mean = found.weight @ found.spreads[0]
+        said.append(np.sqrt(found.weight @ (found.spreads[0] - mean) ** 2))
+        off.append(mean - 0.1)
+    assert 0.85 * theory < np.mean(said) < 1.6 * theory
+    assert abs(np.mean(off)) < 4 * theory / np.sqrt(10)
 
 
 def test_a_misfit_is_told_apart_from_two_repeated_runs_on():
@@ -625,3 +765,98 @@ def test_a_parameter_that_is_open_has_no_end_there():
     np.testing.assert_allclose(
         whole["E[1B]"], [end[0] for end in found.curve(1e9, np.zeros(1)).interval(0.95)], rtol=1e-3
     )
+
+
+def test_a_runs_own_band_is_about_the_laws_curve_which_is_certain():
+    """Of a line law, whose cells disagree: they widen the mean curve's band and not that of a run that was seen."""
+    fit = fit_data("saturating-linear", curves(count=30, sizes=SIZES, rho=0.3))
+    x = np.array([[800.0, 40_000.0]])
+    found = fit.run_bands(2, x, 0.9)
+    log, known = fit.mean_curve(float(SIZES[2]), x)
+    assert np.abs(known.mean - log).max() > 1e-4
+    own = fit.evidence.own_run(2, np.log10(x[0]))
+    run = Mixture(known.weight, np.broadcast_to(log, own.shape), np.sqrt(own))
+    low, high = run.interval(0.9)
+    np.testing.assert_allclose(
+        [found.run_low, found.run_high], [np.minimum(low, log), np.maximum(high, log)], atol=2e-5
+    )
+    noise = fit.evaluation_noise(float(SIZES[2]), log)
+    low, high = run.widened(noise).interval(0.9)
+    np.testing.assert_allclose([found.eval_low, found.eval_high], [low, high], atol=2e-5)
+    low, high = known.interval(0.9)
+    np.testing.assert_allclose([found.low, found.high], [np.minimum(low, log), np.maximum(high, log)], atol=2e-5)
+
+
+def test_percentiles_of_a_spread_are_read_between_its_values_and_0_as_far_as_it_is_0():
+    """Half of a value's share lies below it."""
+    assert _ends(np.array([0.5, 0.25, 0.25]), np.array([2.0, 0.0, 1.0])) == pytest.approx((0, 1 + 1 / 3, 2))
+    assert _ends(np.array([0.25, 0.5, 0.25]), np.array([1.0, 3.0, 1.0])) == pytest.approx((1, 2, 3))
+    # The median of a spread that is 0 in half of the cells is 0; in a few less it is not.
+    assert _ends(np.array([0.5, 0.5]), np.array([0.0, 1.0]))[1] == 0
+    assert _ends(np.array([0.49, 0.51]), np.array([0.0, 1.0]))[1] == pytest.approx((0.5 - 0.245) / 0.5)
+    assert _ends(np.array([0.02, 0.98]), np.array([0.0, 1.0]))[0] == pytest.approx((0.025 - 0.01) / 0.5)
+    assert _share((0.04, 0.0912, 0.1734)) == "9.1 % [4, 17]"
+
+
+@pytest.mark.parametrize(
+    ("misfit", "repeats", "rest"),
+    [
+        (0.2, 3, "; sizes depart from the law by 20 % [20, 20] in slope"),
+        (0.0, 0, "; one run a size: told apart from misfit of the law only by assumption"),
+        (0.0, 1, "; too few repeated runs to tell it apart from misfit of the law"),
+    ],
+)
+def test_scatter_is_told_in_words(misfit, repeats, rest):
+    """Slopes by 5 to 15 %, levels by a hundredth of log10 loss: 2.3 %."""
+    weight = np.array([0.5, 0.5])
+    spreads = np.array([[0.05, 0.15], [0.01, 0.01], [misfit, misfit], [misfit / 10, misfit / 10]])
+    evidence = SimpleNamespace(weight=weight, spreads=spreads, known=True, repeats=repeats)
+    told = describe_scatter(SimpleNamespace(evidence=evidence, single=False))
+    assert told.sentence == f"runs of one size differ by 10 % [5, 15] in slope and 2.3 % [2.3, 2.3] in level{rest}"
+    assert told.slope == pytest.approx((0.05, 0.1, 0.15))
+    assert told.level == pytest.approx([10**0.01 - 1] * 3)
+    assert told.repeats == repeats
+    if misfit:
+        assert told.slope_misfit == pytest.approx([0.2] * 3)
+        assert told.level_misfit == pytest.approx([10**0.02 - 1] * 3)
+    else:
+        assert told.slope_misfit is told.level_misfit is None
+    single = describe_scatter(SimpleNamespace(evidence=evidence, single=True))
+    assert single.sentence == (
+        "each run has one or two evaluations: their noise and the scatter between runs are one, and told together"
+    )
+    assert vars(single) == {
+        "slope": None,
+        "level": None,
+        "slope_misfit": None,
+        "level_misfit": None,
+        "repeats": repeats,
+        "sentence": single.sentence,
+    }
+    evidence.known = False
+    assert describe_scatter(SimpleNamespace(evidence=evidence, single=False)).repeats == 0
+
+
+def test_the_scatter_of_levels_is_that_of_all_values_where_few_stand_for_them():
+    fit = fit_data("saturating", curves(count=30, sizes=SIZES, runs=2, rho=0.3))
+    assert fit.evidence.level_scatter is not None
+    wanted = [10**end - 1 for end in _ends(*fit.evidence.level_scatter)]
+    assert describe_scatter(fit).level == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("objective", ["loss", "log10-loss"])
+def test_the_normal_equations_of_runs_are_those_of_differences(objective):
+    """Half the squares that each run's line leaves, and their slopes."""
+    lines = _Lines(get_law("power"), curves(count=9, sizes=SIZES[:3]), objective)
+    theta = lines.start + np.array([0.01, -0.02])
+
+    def left(theta):
+        log = theta[:, 1:] - theta[:, :1] * lines.z
+        return lines.y - (10**log if objective == "loss" else log)
+
+    cost, g, A = lines.normal(theta)
+    np.testing.assert_allclose(cost, 0.5 * (left(theta) ** 2).sum(1))
+    steps = 1e-6 * np.eye(2)
+    J = np.stack([(left(theta - e) - left(theta + e)) / 2e-6 for e in steps], 1)
+    np.testing.assert_allclose(g, (J @ left(theta)[..., None])[..., 0], rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(A, J @ J.swapaxes(1, 2), rtol=1e-5)

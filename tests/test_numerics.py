@@ -8,8 +8,18 @@ from scalefit.numerics.ar1 import RHO, Noise, ar1_noise, correlate, covariance, 
 from scalefit.numerics.censored import Censored, equal, fixed, interval, likelihood
 from scalefit.numerics.derivative import differentiate
 from scalefit.numerics.intervals import holm, loss_ends, student
-from scalefit.numerics.least_squares import Limits, minimise, minimise_between
-from scalefit.numerics.linear import inverse, normal_cells
+from scalefit.numerics.least_squares import (
+    Limits,
+    _Damping,
+    _Equations,
+    _inside,
+    _propose,
+    _steep,
+    _still_to_gain,
+    minimise,
+    minimise_between,
+)
+from scalefit.numerics.linear import Designs, inverse, normal_cells
 from scalefit.numerics.mixtures import Mixture, join, weights_of
 from scalefit.numerics.projection import eliminate, local_minima, solve_bounded
 from scalefit.numerics.proportions import binomial_interval, pass_at_k
@@ -371,9 +381,21 @@ def test_cells_are_solved_as_by_whole_matrices(c, same):
         for g in range(G):
             y = target[0 if same else i]
             mean, inner, log = restricted(y, np.diag(variance[i]), design[g], reference)
-            np.testing.assert_allclose(found.mean[i, g], mean, rtol=1e-7)
-            np.testing.assert_allclose(found.covariance[i, g], inner, rtol=1e-7)
+            means, covariances = found.coefficients(np.array([i]), np.array([g]))
+            np.testing.assert_allclose(means[0], mean, rtol=1e-7)
+            np.testing.assert_allclose(covariances[0], inner, rtol=1e-7)
             assert found.log[i, g] == pytest.approx(log, rel=1e-8)
+
+
+def test_many_cells_are_weighed_as_few_and_a_column_that_others_make_up_explains_nothing():
+    rng = np.random.default_rng(13)
+    design, y, variance = rng.normal(size=(40, 6, 2)), rng.normal(size=(1, 6)), rng.uniform(0.5, 2, (300, 6))
+    found = normal_cells(design, y, variance, variance[0]).log
+    np.testing.assert_allclose(found[250:], normal_cells(design, y, variance[250:], variance[0]).log, rtol=1e-12)
+    twice = Designs(np.concatenate([design, design @ np.array([[2.0], [-3.0]])], 2))
+    pivots, left = twice.reduce(y, 1 / variance[:1])
+    np.testing.assert_allclose(left, Designs(design).reduce(y, 1 / variance[:1])[1], rtol=1e-9)
+    assert (pivots > 0).all()
 
 
 def test_cells_are_the_integral_over_the_coefficients():
@@ -610,3 +632,267 @@ def test_derivatives_are_those_of_the_formula():
     np.testing.assert_allclose(big["a"], 6e6, rtol=1e-8)
     none = differentiate(lambda p, N, X: np.sqrt(p["a"]) + 0 * N, {"a": np.array([0.0])}, N, X)
     np.testing.assert_array_equal(none["a"], 0.0)
+
+
+# The parts of the loop, each by hand.
+
+A2 = np.array([[[2.0, 1.0], [1.0, 2.0]]])
+
+
+def test_damping_of_a_near_start_eases_by_ten_and_tightens_by_thirty():
+    damping = _Damping(2, patient=False)
+    np.testing.assert_array_equal(damping.size, [1e-8, 1e-8])
+    np.testing.assert_allclose(damping.of(np.repeat(A2, 2, 0)), np.full((2, 2), 2e-8))
+    cost = np.ones(2)
+    better = np.array([True, False])
+    damping.adapt(better, cost, cost, cost)
+    np.testing.assert_allclose(damping.size, [1e-9, 1e-6])
+    for _ in range(4):
+        damping.adapt(better, cost, cost, cost)
+    np.testing.assert_allclose(damping.size, [1e-12, 1e-6 * 30**4])
+    # A step that changed so little settles it, unless it was all but none.
+    steps = np.array([1.0 - 1e-10, 1.0 - 3e-9, 1.0 + 1e-10])
+    damping.size = np.full(3, 1e-2)
+    np.testing.assert_array_equal(damping.settles(np.ones(3), steps, np.ones(3), 1e-9), [True, False, False])
+    damping.size = np.array([1.1e-2, 1e-2, 1e-3])
+    np.testing.assert_array_equal(damping.settles(np.ones(3), np.ones(3), np.ones(3), 0.0), [False, True, True])
+    # Rounding of the cost is no worsening.
+    assert damping.settles(np.full(3, 1e3), np.full(3, 1e3 * (1 + 5e-16)), np.ones(3), 1e-9)[1]
+
+
+def test_damping_of_a_far_start_is_nielsens_and_keeps_what_lost_its_effect():
+    damping = _Damping(1, patient=True)
+    assert damping.size[0] == 1e-2
+    wide = np.diag([4.0, 1e-20])[None]
+    np.testing.assert_allclose(damping.main(wide), [[4.0, 4e-12]])
+    np.testing.assert_allclose(damping.main(np.diag([1.0, 2.0])[None]), [[4.0, 2.0]])
+    np.testing.assert_allclose(damping.of(np.diag([1.0, 1.0])[None]), [[0.04, 0.02]])
+    cost, yes, no = np.ones(1), np.array([True]), np.array([False])
+    # All, half and three quarters of the promised gain: 1 - (2 share - 1)^3, at least a tenth.
+    for share, factor in ((1.0, 0.1), (0.5, 1.0), (0.75, 0.875), (0.0, 2.0)):
+        damping.size = np.array([0.5])
+        damping.adapt(yes, cost, cost - 0.2 * share, np.array([0.2]))
+        assert damping.size[0] == pytest.approx(0.5 * factor, rel=1e-9)
+    for factor in (2, 8, 64):
+        damping.adapt(no, cost, cost + 1, np.array([0.2]))
+        assert damping.size[0] == pytest.approx(factor)
+    assert damping.growth[0] == 16
+    damping.adapt(yes, cost, cost - 0.1, np.array([0.2]))
+    assert (damping.size[0], damping.growth[0]) == (pytest.approx(64), 2)
+    # As much again is promised as rounding hides, and nothing seen: half of the gain.
+    damping.size = np.array([0.5])
+    damping.adapt(yes, cost, cost, np.array([1e-13]))
+    assert damping.size[0] == pytest.approx(0.5)
+    damping.size = np.array([1e-9])
+    damping.adapt(no, cost, cost + 1, np.array([0.2]))
+    assert damping.size[0] == 1e-6
+
+
+def test_eight_steps_in_a_row_that_change_nothing_settle_what_could_gain_next_to_nothing():
+    damping = _Damping(2, patient=True)
+    cost, gain = np.full(2, 2.0), np.array([2e-9, 3e-9])
+    for step in range(1, 9):
+        assert not damping.stands.any()
+        found = damping.settles(cost, cost * (1 - 0.9e-13), gain, 1e-14)
+        np.testing.assert_array_equal(damping.still, [step, step])
+        np.testing.assert_array_equal(found, [step == 8, False])
+        if step == 7:
+            np.testing.assert_array_equal(damping.stands, [True, True])
+            break
+    found = damping.settles(cost, cost, gain, 1e-14)
+    np.testing.assert_array_equal(found, [True, False])
+    damping.settles(cost, cost * (1 - 2e-13), gain, 1e-14)
+    np.testing.assert_array_equal(damping.still, [0, 0])
+
+
+def test_where_no_step_helps_the_angle_tells_whether_it_is_a_minimum():
+    """The cosine of residual and slope: |g| against the roots of twice the cost and of the diagonal."""
+    A = np.diag([4.0, 9.0])[None]
+    for right, steep in (
+        ([1e-5 * 4 * 1.01, 0.0], True),
+        ([-1e-5 * 4 * 1.01, 0.0], True),
+        ([1e-5 * 4 * 0.99, 1e-5 * 6 * 0.99], False),
+        ([0.0, -1e-5 * 6 * 1.01], True),
+        ([0.0, 0.0], False),
+    ):
+        assert _steep(A, np.array([right]), np.array([2.0]))[0] == steep
+    assert not _steep(A, np.zeros((1, 2)), np.zeros(1))[0]
+
+
+def test_a_step_solves_the_damped_equations_of_what_is_free():
+    equations = _Equations(A2, np.array([[4.0, 1.0]]), None)
+    free, extra = np.zeros((1, 2), bool), np.array([[1.0, 0.5]])
+    step, right = equations.step(free, extra)
+    np.testing.assert_allclose(step[0], np.linalg.solve([[3, 1], [1, 2.5]], [4, 1]))
+    np.testing.assert_array_equal(right, [[4, 1]])
+    step, right = equations.step(np.array([[True, False]]), extra)
+    np.testing.assert_allclose(step, [[0.0, 1 / 2.5]])
+    np.testing.assert_array_equal(right, [[0, 1]])
+    step, right = equations.step(np.array([[True, False]]), extra, np.array([[1.0, 0.0]]))
+    # The first moves by 1, and the second knows of it.
+    np.testing.assert_allclose(step, [[1.0, (1 - 1) / 2.5]])
+    step, _ = equations.step(np.array([[True, False]]), extra, np.array([[3.0, 0.0]]))
+    np.testing.assert_allclose(step, [[3.0, (1 - 3) / 2.5]])
+    np.testing.assert_array_equal(equations.A, A2)
+
+
+def test_a_matrix_without_an_inverse_is_solved_by_least_squares_and_what_overflows_stays():
+    twins = np.concatenate([np.ones((1, 2, 2)), A2])
+    g = np.array([[1.0, 1.0], [4.0, 1.0]])
+    step, _ = _Equations(twins, g, None).step(np.zeros((2, 2), bool), np.zeros((2, 2)))
+    np.testing.assert_allclose(step, [[0.5, 0.5], np.linalg.solve(A2[0], [4, 1])])
+    blind = np.diag([2.0, 0.0])[None]
+    with np.errstate(over="ignore"):
+        step, _ = _Equations(blind, np.array([[4.0, 1e10]]), None).step(np.zeros((1, 2), bool), np.zeros((1, 2)))
+    np.testing.assert_array_equal(step, [[0.0, 0.0]])
+
+
+def test_a_step_out_of_bounds_goes_to_them_and_the_others_know_of_it():
+    equations = _Equations(A2, np.array([[4.0, 1.0]]), None)
+    free, none = np.zeros((1, 2), bool), np.zeros((1, 2))
+    whole = np.linalg.solve(A2[0], [4.0, 1.0])[None]
+    far = np.full((1, 2), -9.0), np.full((1, 2), 9.0)
+    step, cut = _inside(equations, free, none, whole, far)
+    np.testing.assert_allclose(step, whole)
+    assert not cut[0]
+    tight = np.array([[-9.0, -9.0]]), np.array([[1.5, 9.0]])
+    step, cut = _inside(equations, free, none, whole, tight)
+    np.testing.assert_allclose(step, [[1.5, (1 - 1.5) / 2]])
+    assert cut[0]
+    both = np.array([[-9.0, -0.1]]), np.array([[1.5, 9.0]])
+    np.testing.assert_allclose(_inside(equations, free, none, whole, both)[0], [[1.5, -0.1]])
+    found = _propose(equations, free, none, None)
+    np.testing.assert_allclose(found[0], whole)
+    assert found[2][0] == found[3][0] == pytest.approx((whole @ [4.0, 1.0])[0])
+    step, right, gain, promised = _propose(equations, free, none, tight)
+    wanted = step[0] @ [4.0, 1.0] - 0.5 * step[0] @ A2[0] @ step[0]
+    np.testing.assert_array_equal(right, [[4.0, 1.0]])
+    assert (promised[0], gain[0]) == (pytest.approx(wanted), pytest.approx(2 * wanted))
+    # Cut against the slope, it promises a loss, and a shorter one may still gain.
+    back = np.array([[-9.0, -9.0]]), np.array([[9.0, -3.0]])
+    step, _, gain, promised = _propose(equations, free, none, back)
+    assert step[0, 1] == -3
+    assert (gain[0] == np.inf) == (promised[0] < 0)
+
+
+def test_what_could_be_gained_is_asked_without_damping_and_only_where_asked():
+    equations = _Equations(np.repeat(A2, 2, 0), np.array([[4.0, 1.0]] * 2), None)
+    free, room = np.zeros((2, 2), bool), (np.full((2, 2), -9.0), np.full((2, 2), 9.0))
+    damping = _Damping(2, patient=True)
+    damping.size[:] = 1e6
+    found = _still_to_gain(equations, free, damping, room, np.array([True, False]))
+    whole = np.linalg.solve(A2[0], [4.0, 1.0])
+    assert found[0] == pytest.approx(whole @ [4.0, 1.0], rel=1e-8)
+    assert found[1] == np.inf
+    assert (_still_to_gain(equations, free, damping, room, np.zeros(2, bool)) == np.inf).all()
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_the_last_step_is_taken_unseen_only_from_a_near_start(patient):
+    seen = []
+
+    def normal(theta):
+        seen.append(theta.copy())
+        return misra(theta)
+
+    ends = np.zeros(2), np.full(2, np.inf)
+    found = minimise(normal, np.array([[250.0, 5e-4]]), ends, limits=Limits(tolerance=1e-6, patient=patient))
+    assert any((one == found.theta).all() for one in seen) == patient
+    assert found.converged[0]
+    if patient:
+        np.testing.assert_array_equal(found.cost, misra(found.theta)[0])
+
+
+@pytest.mark.parametrize(("patient", "slope", "settled"), [(False, 1.0, True), (True, 1.0, False), (True, 1e-7, True)])
+def test_where_the_slope_lies_no_step_helps_and_it_is_told(patient, slope, settled):
+    """A cost that rises whichever way, with a slope that says otherwise: what is looked at patiently and is steep has not converged."""
+
+    def normal(x):
+        return 1.0 + np.abs(x[:, 0]), np.full_like(x, slope), np.ones((len(x), 1, 1))
+
+    ends = np.full(1, -np.inf), np.full(1, np.inf)
+    found = minimise(normal, np.zeros((1, 1)), ends, limits=Limits(iterations=500, tolerance=0.0, patient=patient))
+    # What rounding hides of the cost is not seen.
+    assert abs(found.theta[0, 0]) < 1e-12
+    assert found.cost[0] == pytest.approx(1, abs=1e-12)
+    assert found.converged[0] == settled
+    few = minimise(normal, np.zeros((1, 1)), ends, limits=Limits(iterations=3, tolerance=0.0, patient=patient))
+    assert not few.converged[0]
+
+
+def test_what_was_given_up_early_stays_lost_when_another_is_given_up_later():
+    """The first is stuck from the start; the second walks to its kink, where its slope lies as well."""
+    kink = np.array([0.0, 30.0])
+
+    def normal(x):
+        return 1.0 + np.abs(x[:, 0] - kink), np.ones_like(x), np.ones((len(x), 1, 1))
+
+    ends = np.full(1, -np.inf), np.full(1, np.inf)
+    limits = Limits(iterations=500, tolerance=0.0, patient=True)
+    found = minimise(normal, np.zeros((2, 1)), ends, limits=limits)
+    assert abs(found.theta[0, 0]) < 1e-9
+    assert found.theta[1, 0] == pytest.approx(30, abs=0.1)
+    np.testing.assert_array_equal(found.converged, [False, False])
+
+
+def test_what_pushes_against_a_bound_is_left_out_and_what_pulls_away_is_not():
+    """A quadratic whose free minimum is outside: from the bound itself, and from a start at the other one."""
+    goal = np.array([3.0, -1.0])
+
+    def normal(x):
+        off = goal - x
+        return 0.5 * np.einsum("bi,ij,bj->b", off, A2[0], off), off @ A2[0], np.repeat(A2, len(x), 0)
+
+    for patient in (False, True):
+        for start in ([[2.0, 0.0]], [[0.0, -2.0]], [[2.0, -2.0]]):
+            limits = Limits(tolerance=1e-14, patient=patient)
+            found = minimise(normal, np.array(start), (np.array([0.0, -2.0]), np.array([2.0, 0.0])), limits=limits)
+            # With the first at 2 the second's slope is off by half of what it lacks.
+            np.testing.assert_allclose(found.theta, [[2.0, -0.5]], atol=1e-6)
+
+
+def test_a_minimum_between_ends_is_there_in_a_step_of_newton():
+    steps = []
+
+    def normal(x):
+        steps.append(float(x[0, 0]))
+        return 0.5 * 4 * (x[:, 0] - 1) ** 2 + 1, 4 * (1 - x), np.full((len(x), 1, 1), 4.0)
+
+    ends = np.full((1, 1), -8.0), np.full((1, 1), 8.0)
+    found = minimise_between(normal, np.full((1, 1), -3.0), ends, Limits(iterations=9, tolerance=1e-9))
+    assert steps == [-3.0, 1.0, 1.0]
+    assert (found.theta[0, 0], found.cost[0], found.normal[0, 0, 0]) == (1.0, 1.0, 4.0)
+    assert found.converged[0]
+    short = minimise_between(normal, np.full((1, 1), -3.0), ends, Limits(iterations=1, tolerance=1e-9))
+    assert not short.converged[0]
+    assert short.theta[0, 0] == 1.0
+    # The minimum beyond an end: halves lead there.
+    close = np.full((1, 1), -8.0), np.full((1, 1), 0.5)
+    at_end = minimise_between(normal, np.full((1, 1), -3.0), close, Limits(iterations=60, tolerance=1e-9))
+    assert at_end.theta[0, 0] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_narrow_interval_is_found_as_well():
+    """Of a line with next to no noise: Student's, a hundredth wide."""
+    from scipy.stats import linregress, t
+
+    rng = np.random.default_rng(15)
+    x = np.linspace(0, 3, 12)
+    y = 1 + 0.2 * x + 0.005 * rng.standard_normal(12)
+    theirs = linregress(x, y)
+    half = t.ppf(0.975, 10) * theirs.stderr
+    assert half < 0.01
+    found = interval(Censored(np.stack([np.ones(12), x], 1), y, np.zeros(12, int)), np.array([0.0, 1.0]))
+    np.testing.assert_allclose(found, [theirs.slope, theirs.slope - half, theirs.slope + half], rtol=1e-6)
+
+
+def test_a_function_that_warns_of_something_else_is_stepped_all_the_same():
+    import warnings
+
+    def loud(p, N, X):
+        warnings.warn("slow", UserWarning, stacklevel=2)
+        return np.exp(p["a"]) + 0 * N
+
+    with pytest.warns(UserWarning, match="slow"):
+        found = differentiate(loud, {"a": np.array([1.0])}, np.ones(3), np.ones((1, 3)))
+    np.testing.assert_allclose(found["a"], np.full(3, np.e), rtol=1e-14)

@@ -69,6 +69,7 @@ def crossval(
         "cover50": "in 50 %",
         "cover95": "in 95 %",
         "run95": "run in 95 %",
+        **({"runs": "runs"} if "runs" in found and (found["runs"] > 1).any() else {}),
         "rmse_nearest_size": "nearest size",
         "rmse_last_value": "last value",
         "rmse_own_power": "own power law",
@@ -90,13 +91,9 @@ def _said(found: pd.DataFrame) -> list[str]:
 def _print(part: pd.DataFrame, names: dict[str, str]) -> None:
     shown = [name for name in names if name in part and part[name].notna().any()]
     rows = [["size held out", *(names[name] for name in shown)]]
+    form = {**dict.fromkeys(SHARES, ".0%"), "runs": ".0f"}
     for _, row in part.iterrows():
-        rows.append(
-            [
-                _size(row),
-                *(f"{row[name]:.0%}" if name in SHARES else f"{row[name]:.4f}" for name in shown),
-            ]
-        )
+        rows.append([_size(row), *(f"{row[name]:{form.get(name, '.4f')}}" for name in shown)])
     print_table(rows)
 
 

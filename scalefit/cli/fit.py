@@ -35,7 +35,9 @@ def fit(
     size: Size = None,
     where: Where = None,
     out: Annotated[Path, typer.Option(help="Where to write the fit.")] = Path("fit.json"),
-    weights: Annotated[str, typer.Option(help="uniform, size (the paper's) or binomial.")] = "uniform",
+    weights: Annotated[
+        str, typer.Option(help="Of points: uniform, size (the paper's) or binomial; measured AR(1) noise goes before.")
+    ] = "uniform",
     noise: Annotated[str, typer.Option(help="ar1, or independent (ordinary least squares, as in the paper).")] = "ar1",
     objective: Annotated[str, typer.Option(help="Residual of loss or of log10-loss.")] = "loss",
     huber: Annotated[

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.hierarchy import Hierarchy
-from scalefit.numerics.mixtures import Mixture
+from scalefit.numerics.mixtures import Mixture, beside
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -121,12 +121,7 @@ def interval_of_parameters(
             for size in bound.sizes:
                 part = found.k(size) if param.name == "k" else found.curve(size, np.zeros(1))
                 named[f"{param.name}[{format_quantity(size)}]"] = (part, False)
-    whole = Mixture(
-        found.weight,
-        np.concatenate([one.mean for one, _ in named.values()], 1),
-        np.concatenate([one.sd for one, _ in named.values()], 1),
-    )
-    lows, highs = whole.interval(level)
+    lows, highs = beside([one for one, _ in named.values()]).interval(level)
     values = dict(zip(bound.names, theta, strict=True))
     limits = dict(zip(bound.names, zip(*bound.bounds, strict=True), strict=True))
     ends = {}

@@ -50,16 +50,25 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
     k = np.array([fit.k(params).value for params in found.sizes])
     level = np.array([fit.log_level(params, c) for params, c in zip(found.sizes, found.centre, strict=True)])
 
-    def departures(spread: tuple[Array, Array, Array], own: Array, variance: Array) -> Array:
-        """Draw sizes' and runs' departures and errors, and pool the runs of each size, (B, S)."""
-        drawn = own * rng.standard_normal((draws, len(found.sizes)))[:, size] * spread[1]
-        drawn += np.sqrt((spread[0] * own) ** 2 + variance) * rng.standard_normal((draws, len(size)))
-        weight = 1 / ((found.weight @ (spread[2] ** 2)) * own**2 + variance)
+    own, one = np.abs(k)[size], np.ones(len(size))
+
+    def depart(spread: Array, shared: Array, scale: Array) -> Array:
+        """Draw what runs depart by with their sizes and by themselves, (B, M)."""
+        drawn = scale * shared * rng.standard_normal((draws, len(found.sizes)))[:, size]
+        return np.asarray(drawn + scale * spread * rng.standard_normal((draws, len(size))))
+
+    def pool(drawn: Array, at: int, scale: Array, variance: Array) -> Array:
+        """Pool runs of each size by the mean of the spreads, (B, S)."""
+        weight = 1 / ((found.weight @ found.spreads[at] ** 2) * scale**2 + variance)
         total = np.bincount(size, weight)
         return np.stack([np.bincount(size, weight * row) for row in drawn]) / total if len(size) > len(total) else drawn
 
-    slopes = k + departures((scatter, misfit, found.spreads[0]), np.abs(k)[size], lines.slope_variance)
-    levels = level + departures(
-        (level_scatter, level_misfit, found.spreads[1]), np.ones(len(size)), lines.level_variance
-    )
+    turned, raised = depart(scatter, misfit, own), depart(level_scatter, level_misfit, one)
+    wrong = np.sqrt(lines.slope_variance) * rng.standard_normal(turned.shape)
+    # A steeper run lies lower beyond where runs turn; an error of its slope turns it about its own centre.
+    raised -= turned * (found.centre - found.pivot[found.turn[cell]])[:, size]
+    raised -= wrong * (found.centre[size] - lines.centre)
+    raised += np.sqrt(lines.level_variance) * rng.standard_normal(turned.shape)
+    slopes = k + pool(turned + wrong, 0, own, lines.slope_variance)
+    levels = level + pool(raised, 1, one, lines.level_variance)
     return refit_lines(fit.bound, found, fit.theta, slopes, levels)

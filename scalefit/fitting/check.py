@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.fit import Fit, share_explained
+from scalefit.fitting.line_fit import runs_with_lines
+from scalefit.fitting.point_fit import degrees_of_freedom
+from scalefit.fitting.status import STOPPED
 from scalefit.laws.law import Law
+from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
 _SHOWN = 60
@@ -122,11 +126,71 @@ def find_contradiction(fit: Fit, record: dict[str, Any]) -> str | None:
         return "data.weight: a curve has no point"
     if data.digest() != record["data"]["sha256"]:
         return "data: the numbers are not those that were fitted (their SHA-256 differs from data.sha256)"
+    if (wrong := _runs_fault(data) or _dof_fault(fit)) is not None:
+        return wrong
     low, high = fit.bound.bounds
     out = (fit.theta < low - 1e-9) | (fit.theta > high + 1e-9)
     if out.any():
         return f"theta: {fit.bound.names[int(np.argmax(out))]} is outside its law's bounds"
-    return _covariance_fault(fit.covariance) or _estimates_fault(fit, record) or _law_fault(fit, record["law"])
+    return (
+        _covariance_fault(fit.covariance)
+        or _estimates_fault(fit, record)
+        or _status_fault(fit)
+        or _law_fault(fit, record["law"])
+    )
+
+
+def _runs_fault(data: FitData) -> str | None:
+    """Hold the number of runs of each curve, and the curve, against the runs themselves."""
+    counts = np.bincount(data.run_curve, minlength=len(data.params))
+    if (off := np.flatnonzero(counts != data.runs)).size:
+        at = int(off[0])
+        return f"data.runs.{at} is {data.runs[at]}, the data have {counts[at]} run(s) of that curve"
+    total = np.zeros_like(data.loss)
+    np.add.at(total, data.run_curve, data.run_loss)
+    apart = data.present & ~np.isclose(total, counts[:, None] * data.loss, rtol=_SAME, atol=_SAME)
+    if apart.any():
+        at = int(np.flatnonzero(apart.any(1))[0])
+        return f"data.loss.{at} is not the mean of the {counts[at]} run(s) in data.run_loss"
+    return None
+
+
+def _dof_fault(fit: Fit) -> str | None:
+    """Hold the degrees of freedom against what runs and parameters leave."""
+    count, rows = len(fit.theta), runs_with_lines(fit.law, fit.data, fit.specification)
+    if rows is not None:
+        could = {max(2.0 * int(rows.sum()) - count, 1.0)}
+    else:
+        # Whether runs tell their scatter is seen only when they are weighed again, which takes longer than the rest.
+        could = {degrees_of_freedom(fit.data.each, fit.noise.rho, known, count) for known in (True, False)}
+    if np.isclose(fit.dof, sorted(could), rtol=_SAME).any():
+        return None
+    return f"dof is {fit.dof:g}, its runs leave {' or '.join(f'{one:g}' for one in sorted(could))} beyond {count} parameters"
+
+
+def _status_fault(fit: Fit) -> str | None:
+    """Hold the status against what it says of the parameters."""
+    low, high = fit.bound.bounds
+    width = np.where(np.isfinite(high - low), np.minimum(high - low, 10.0), 1.0)
+    # As `judge` has it, and a little more, for the solver's last step.
+    at = (fit.theta - low <= 2e-6 * width) | (high - fit.theta <= 2e-6 * width)
+    endless = ~np.isfinite(np.diag(fit.covariance))
+    stopped = any(STOPPED in note for note in fit.notes)
+    if stopped != (fit.status == "stopped"):
+        return f"status is {fit.status!r}, the notes {'say' if stopped else 'do not say'} that the solver stopped"
+    if fit.status == "at-bound" and not (at & endless).any():
+        return "status is 'at-bound', no parameter is at a bound of its law"
+    if fit.status == "unidentified" and not (endless.any() or _has_open_end(fit)):
+        return "status is 'unidentified', every parameter has an interval"
+    if fit.status == "converged" and (at & endless).any():
+        return f"status is 'converged', {fit.bound.names[int(np.argmax(at & endless))]} is at a bound of its law"
+    return None
+
+
+def _has_open_end(fit: Fit) -> bool:
+    """Say whether an interval has no end: for a logarithm 0 is none."""
+    logs = dict(zip(fit.bound.names, fit.bound.log_scaled, strict=True))
+    return any(not np.isfinite(ends).all() or (logs[name] and ends[0] == 0) for name, ends in fit.intervals.items())
 
 
 def _law_fault(fit: Fit, name: str) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.hierarchy import LEVELS, SLOPES, make_side, own_variance
+from scalefit.fitting.hierarchy import LEVELS, SLOPES, make_side
 from scalefit.fitting.problem import Problem
 from scalefit.fitting.run_lines import LEAST, has_final_losses
 from scalefit.numerics.ar1 import Noise, correlate, effective_points
@@ -71,7 +71,9 @@ class Deviations:
     def covariance(self) -> Array:
         """Return the covariance of the parameters, (P, P), with the mean of the scatter's variance."""
         slope, level = (self.spreads[:2] ** 2) @ self.weight
-        return np.asarray(self.base + slope * self.pull[0].T @ self.pull[0] + level * self.pull[1].T @ self.pull[1])
+        found = self.base + slope * self.pull[0].T @ self.pull[0] + level * self.pull[1].T @ self.pull[1]
+        # Where directions are next to unknown, rounding has left the base askew.
+        return np.asarray(0.5 * (found + found.T))
 
     def _near(self, params: float) -> NDArray[np.bool_]:
         off = np.abs(np.log(self.params / params))
@@ -89,12 +91,10 @@ class Deviations:
 
     def own_run(self, row: int, x: Array) -> Array:
         """Return the variance of a fitted run's own curve about the law's mean curve at log10 X, shape (G, n)."""
-        nothing = Mixture(self.weight, np.zeros((len(self.weight), 1)), np.zeros((len(self.weight), 1)))
-        scale = np.array([self.slope[row], 1.0])
-        slope, level = (
-            own_variance(nothing, self.own[at, row], self.own_variance[at, row], self.spreads[at][:, None] * scale[at])
-            for at in (0, 1)
-        )
+        spread = (self.spreads[:2] * np.array([[self.slope[row]], [1.0]])) ** 2
+        noise, own = self.own_variance[:, row, None], self.own[:, row, None]
+        share = spread / (spread + noise)
+        slope, level = (share * noise + (share * own) ** 2)[..., None]
         return np.asarray(slope * (x - self.centre[row]) ** 2 + level)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,24 +15,23 @@ from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
+from scalefit.fitting.notes import notes_of
 from scalefit.fitting.point_fit import fit_points, make_problem, weigh_points
-from scalefit.fitting.run_lines import LEAST, fit_run_lines, has_final_losses
+from scalefit.fitting.run_lines import fit_run_lines, has_final_losses
 from scalefit.fitting.specification import Specification
-from scalefit.fitting.status import DRIFT_WORDS, refuse_hopeless, rests_on_split
+from scalefit.fitting.status import refuse_hopeless, rests_on_split, settle
 from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import get_law
 from scalefit.laws.law import LN10, Law
-from scalefit.numerics.ar1 import DRIFT, Noise
+from scalefit.numerics.ar1 import DRIFT, NO_NOISE, Noise
 from scalefit.numerics.intervals import student
-from scalefit.numerics.mixtures import Mixture
+from scalefit.numerics.mixtures import Mixture, beside
 from scalefit.table.prepare import FitData
 from scalefit.units import parse_quantity
 
 Array = NDArray[np.float64]
 BEYOND = 10.0
 """Standard error [decades of loss, or of k] from which nothing is known."""
-NO_NOISE = 1e-9
-"""Spread of evaluations [loss] below which none was measured."""
 LEVEL = 0.95
 """Of intervals that are not asked for at another."""
 
@@ -157,16 +156,26 @@ class Fit:
         FitError
             If the law has no k(N), or none for this size.
         """
-        size = parse_quantity(params, "params")
-        k, slope, depends = self.bound.k(self.theta, size)
-        undetermined = depends & np.isinf(np.diag(self.covariance))
+        return self.k_of_sizes([parse_quantity(params, "params")], level)[0]
+
+    def k_of_sizes(self, sizes: Sequence[float], level: float = LEVEL) -> list[Estimate]:
+        """Return k(N) at several model sizes at once, as `k` does."""
+        every = [self.bound.k(self.theta, size) for size in sizes]
+        values, by_theta, depends = (np.stack(part) for part in zip(*every, strict=True))
         said = self.evidence
-        found = said.k(size) if isinstance(said, Hierarchy) else said.curve(np.array([k]), slope[None])
-        se = float(found.spread[0])
-        if (undetermined & ((slope == 0) | (se >= abs(k)))).any() or se > BEYOND:
-            return Estimate(k, np.inf, -np.inf, np.inf)
-        low, high = (float(end[0]) for end in found.interval(level))
-        return Estimate(k, se, min(low, k), max(high, k))
+        if isinstance(said, Hierarchy):
+            found = beside([said.k(size) for size in sizes])
+        else:
+            found = said.curve(values, by_theta)
+        loose = (by_theta == 0) | (found.spread >= np.abs(values))[:, None]
+        lost = (depends & np.isinf(np.diag(self.covariance)) & loose).any(1) | (found.spread > BEYOND)
+        rows = zip(
+            values.tolist(), found.spread.tolist(), *(end.tolist() for end in found.interval(level)), strict=True
+        )
+        return [
+            Estimate(k, np.inf, -np.inf, np.inf) if gone else Estimate(k, se, min(low, k), max(high, k))
+            for gone, (k, se, low, high) in zip(lost, rows, strict=True)
+        ]
 
     def log_curve(self, params: Array, resource: Array) -> tuple[Array, Array]:
         """Return log10 L and its derivative by theta at points: `params` (n,), `resource` (Q, n) as in the table."""
@@ -274,7 +283,8 @@ def share_explained(fit: Fit) -> tuple[float, float]:
     centre = np.average(problem.y, weights=weight)
     total = float(np.sum(weight * (problem.y - centre) ** 2))
     rest = float(np.sum(weight * problem.residual(fit.theta) ** 2))
-    return 1 - rest / total, float(problem.normal(fit.theta[None])[0][0])
+    cost = 0.5 * rest if fit.specification.huber is None else float(problem.normal(fit.theta[None])[0][0])
+    return 1 - rest / total, cost
 
 
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
@@ -309,11 +319,7 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
         noise = evidence.lines.noise
         if not rows.all():
             noise = Noise(noise.rho, np.interp(np.arange(len(rows)), np.flatnonzero(rows), noise.sigma))
-            short = f"{int((~rows).sum())} of {len(rows)} runs have fewer than {LEAST} evaluations with a loss above 0, no line of their own, and are not fitted"
-            found = replace(found, notes=(*found.notes, short))
-    if noise.rho > DRIFT:
-        drift = f"residuals drift (correlation {noise.rho:.2f}): {DRIFT_WORDS}"
-        found = replace(found, notes=(*found.notes, drift))
+    found = replace(found, notes=(*found.notes, *notes_of(law, data, spec, noise)))
     counts = np.bincount(data.run_curve, minlength=len(data.params))
     sigma = np.sqrt(np.bincount(data.run_curve, noise.sigma**2, len(data.params)) / counts)
     fit = Fit(
@@ -321,22 +327,11 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
     )
     fit.__dict__["evidence"] = evidence
     r2, cost = share_explained(fit)
-    status, notes = _settle(fit)
+    sides = {name: evidence.is_open(name) for name in evidence.profiles} if isinstance(evidence, Hierarchy) else {}
+    status, notes = settle(fit.status, fit.notes, sides)
     done = replace(fit, r2=r2, cost=cost, status=status, notes=notes)
     done.__dict__.update(evidence=evidence, bound=bound)
     return done
-
-
-def _settle(fit: Fit) -> tuple[str, tuple[str, ...]]:
-    """Return status and notes with what the data leave open: a fit of which an interval has no end has not converged."""
-    if fit.status != "converged" or not isinstance(fit.evidence, Hierarchy):
-        return fit.status, fit.notes
-    sides = {name: fit.evidence.is_open(name) for name in fit.evidence.profiles}
-    words = [f"{name} has {_OPEN[ends]}" for name, ends in sides.items() if any(ends)]
-    return ("unidentified", (*fit.notes, f"in these data {' and '.join(words)}")) if words else (fit.status, fit.notes)
-
-
-_OPEN = {(True, True): "no bound on either side", (True, False): "no lower bound", (False, True): "no upper bound"}
 
 
 def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Hierarchy | Deviations:

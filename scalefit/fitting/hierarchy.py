@@ -2,8 +2,9 @@
 
 The model: the line of run r of size N has level and slope of the law at N, plus a departure of the size (misfit), plus a
 departure of the run (scatter), plus what evaluation noise leaves unknown (`run_lines`). Slopes depart relatively, levels in
-log10 loss. The spreads of the departures are integrated over, and with them the parameters in which the law is not linear;
-given both, the others are normal. What is left is a mixture of normal distributions over cells.
+log10 loss, independently where runs turn (`turns`). Spreads of the departures and ways to turn are integrated over, and with
+them the parameters in which the law is not linear; given these, the others are normal. What is left is a mixture of normal
+distributions over cells.
 Shapes: G cells, S sizes, M runs, q nonlinear parameters, c coefficients, A and B values of spreads.
 """
 
@@ -43,7 +44,8 @@ class Side:
     Attributes
     ----------
     spread, misfit : ndarray, shape (A,) and (B,)
-        Values integrated over; the misfit is 0 only where it is not told apart from the spread.
+        Values integrated over; the misfit is 0 only where it is not told apart from the spread. Where units themselves have
+        K values, their spreads follow each other K times.
     log_prior : ndarray, shape (A, B)
         With what runs say of their spread among themselves.
     groups : Groups
@@ -78,7 +80,16 @@ class Hierarchy:
     coefficients, covariance : ndarray, shape (G, c) and (G, c, c)
         Of what k(N) and E(N) are linear in.
     slope, level : pair of ndarray, shape (G, S), or None
-        Mean and variance of each size's own slope and of its level at `centre`, where the law leaves them to the sizes.
+        Mean and variance of each size's own slope and of its level at `centre` and `tilt`, where the law leaves them to the
+        sizes.
+    centre : ndarray, shape (S,)
+        Where a size's level is told best, log10 X.
+    tilt : ndarray, shape (G, S)
+        How far beyond it a cell tells it independently of the slope.
+    turn : ndarray, shape (G,)
+        How runs turn, one of `turns.TURNS`.
+    pivot : ndarray, shape (H, S)
+        Where they do, log10 X.
     spreads : ndarray, shape (4, G)
         Scatter of slopes and of levels between runs, misfit of slopes and of levels.
     precision : ndarray, shape (2, S)
@@ -98,14 +109,15 @@ class Hierarchy:
     slope: tuple[Array, Array] | None
     level: tuple[Array, Array] | None
     spreads: Array
+    tilt: Array
+    turn: NDArray[np.intp]
+    pivot: Array
     precision: Array
     means: Array
     repeats: int
     """Runs beyond one a size."""
     profiles: dict[str, tuple[Array, Array]]
     """Of each nonlinear parameter, values on its fitted scale and their log-likelihood."""
-    level_scatter: tuple[Array, Array] | None = None
-    """Weights and values of the scatter of levels where a few stand for them in the cells."""
 
     def _columns(self, params: float) -> tuple[Array, Array | None]:
         assert self.law.linear is not None
@@ -128,6 +140,16 @@ class Hierarchy:
         at = int(np.argmin(np.abs(np.log(self.sizes / params))))
         return at if np.isclose(self.sizes[at], params, rtol=1e-9) else None
 
+    @cached_property
+    def k_of_sizes(self) -> Mixture:
+        """k(N) of the law's mean curve at the sizes."""
+        if self.slope is not None:
+            return Mixture(self.weight, self.slope[0], np.sqrt(self.slope[1]))
+        assert self.law.linear is not None
+        slopes, _ = self.law.linear.columns(self.sizes, self.outer)
+        assert slopes is not None
+        return self._linear(slopes)
+
     def k(self, params: float) -> Mixture:
         """Return k(N) of the law's mean curve."""
         if self.slope is not None:
@@ -149,24 +171,28 @@ class Hierarchy:
         return Mixture(self.weight, mean, np.sqrt(np.maximum(variance, 0)))
 
     def curve(self, params: float, x: Array) -> Mixture:
-        """Return log10 L of the law's mean curve at log10 X (n,)."""
+        """Return log10 L of the law's mean curve at log10 X, (n,) or another in each cell (G, n)."""
         if self.level is None:
             slopes, offsets = self._columns(params)
             assert offsets is not None
-            return self._linear(offsets[:, None] - slopes[:, None] * x[:, None])
+            rows = np.stack([offsets, -slopes], 1)
+            E, k = (rows @ self.coefficients[..., None]).swapaxes(0, 1)
+            both = rows @ self.covariance @ rows.swapaxes(1, 2)
+            variance = both[:, :1, 0] + x * (2 * both[:, :1, 1] + x * both[:, 1:, 1])
+            return Mixture(self.weight, E + k * x, np.sqrt(np.maximum(variance, 0)))
         at = self._at(params)
-        k, off = self.k(params), x - self.centre[at]
+        k, off = self.k(params), x - self.centre[at] - self.tilt[:, [at]]
         mean = self.level[0][:, [at]] - k.mean * off
         return Mixture(self.weight, mean, np.sqrt(self.level[1][:, [at]] + (k.sd * off) ** 2))
 
     def between_runs(self, params: float, x: Array) -> Array:
         """Return the variance of a new run's curve about the law's mean curve at log10 X, shape (G, n)."""
         at = self._seen(params)
-        centre = float(self.centre[at] if at is not None else self.centre.mean())
+        pivot = self.pivot[:, at] if at is not None else self.pivot.mean(1)
         _, level, _, level_misfit = self.spreads[:, :, None]
-        return self.turning(params, x, centre) + level**2 + level_misfit**2
+        return self.turning(params, x, pivot[self.turn, None]) + level**2 + level_misfit**2
 
-    def turning(self, params: float, x: Array, about: float) -> Array:
+    def turning(self, params: float, x: Array, about: float | Array) -> Array:
         """Return the part of it that is of the slope, for a run whose level is known where log10 X is `about`, (G, n)."""
         slope, _, misfit, _ = self.spreads[:, :, None]
         return np.asarray((slope**2 + misfit**2) * (self.k(params).mean * (x - about)) ** 2)
@@ -194,15 +220,24 @@ class Hierarchy:
         assert self.level is not None
         at = np.array([self._at(size) for size in params])
         level = self.level[0][cell][:, at] + np.sqrt(self.level[1][cell][:, at]) * rng.standard_normal((count, len(at)))
-        return k, level + k * self.centre[at]
+        return k, level + k * (self.centre[at] + self.tilt[cell][:, at])
 
     def own_run(self, row: int, x: Array) -> Array:
         """Return the variance of a fitted run's own curve about the law's mean curve at log10 X, shape (G, n)."""
-        lines, k = self.lines, self.k(float(self.lines.params[row]))
-        level = self.curve(float(lines.params[row]), lines.centre[[row]])
-        slope = own_variance(k, lines.slope[row], lines.slope_variance[row], self.spreads[[0]].T * k.mean)
-        height = own_variance(level, lines.level[row], lines.level_variance[row], self.spreads[[1]].T)
-        return np.asarray(slope * (x - lines.centre[row]) ** 2 + height)
+        lines, params = self.lines, float(self.lines.params[row])
+        k, level = self.k(params), self.curve(params, lines.centre[[row]])
+        # Slope and level at the run's centre: by the law, by scatter, and by noise, (G, 2, 2).
+        back, turned = lines.back[self.turn, row], (self.spreads[0] * k.mean[:, 0]) ** 2
+        crossed = -turned * back
+        scatter = np.stack([turned, crossed, crossed, turned * back**2 + self.spreads[1] ** 2], -1).reshape(-1, 2, 2)
+        noise = np.diag([lines.slope_variance[row], lines.level_variance[row]])
+        gain = scatter @ np.linalg.inv(scatter + noise)
+        by_law = np.concatenate([k.sd, level.sd], 1)
+        off = np.array([lines.slope[row], lines.level[row]]) - np.concatenate([k.mean, level.mean], 1)
+        told, left = gain @ off[..., None], (np.eye(2) - gain) * by_law[:, None]
+        left = left @ left.swapaxes(1, 2) + scatter - gain @ scatter + told @ told.swapaxes(1, 2)
+        to = np.stack([lines.centre[row] - x, np.ones(len(x))])
+        return np.asarray(np.einsum("in,gij,jn->gn", to, left, to))
 
     def is_open(self, name: str) -> tuple[bool, bool]:
         """Return whether the data leave a nonlinear parameter open below and above."""
@@ -223,12 +258,6 @@ class Hierarchy:
                 self.weight, self.coefficients[:, [at]], np.sqrt(np.maximum(self.covariance[:, at, at], 0))[:, None]
             )
         return None
-
-
-def own_variance(law: Mixture, own: float, variance: float, spread: Array) -> Array:
-    """Return the variance about the law's mean of what a run has of its own, known with a variance, shape (G, 1)."""
-    share = spread**2 / (spread**2 + variance)
-    return np.asarray((1 - share) ** 2 * law.sd**2 + share * variance + (share * (own - law.mean)) ** 2)
 
 
 def _widths(values: Array) -> Array:
@@ -252,14 +281,27 @@ def log_scaled(law: Law) -> NDArray[np.bool_]:
     return np.array([scales[name] == "log" for name in law.linear.nonlinear], bool)
 
 
-def make_side(value: Array, variance: Array, first: NDArray[np.intp], scale: Array, prior: float) -> Side:
-    """Gather slopes or levels (M,) by size; `scale` (M,) is what a spread of 1 is."""
-    extra = len(value) - len(first)
-    finest = float(np.median(np.sqrt(variance) / scale))
-    spread, log_mass = spread_prior(prior, finest)
-    groups = group_units(value, variance + (spread[:, None] * scale) ** 2, first)
+def make_side(
+    value: Array,
+    variance: Array,
+    first: NDArray[np.intp],
+    scale: Array,
+    prior: float,
+    more: tuple[Array | None, ...] = (None, None),
+) -> Side:
+    """Gather slopes or levels, (M,) or K values of each (K, M), by size; `scale` (M,) is what a spread of 1 is.
+
+    `more` are values of spread and misfit to look at beside the grids'.
+    """
+    value, variance = np.atleast_2d(value), np.atleast_2d(variance)
+    extra = len(scale) - len(first)
+    finest = float(np.median(np.sqrt(variance[0]) / scale))
+    spread, log_mass = spread_prior(prior, finest, more=more[0])
+    every = (variance[:, None] + (spread[:, None] * scale) ** 2).reshape(-1, len(scale))
+    groups = group_units(np.repeat(value, len(spread), 0), every, first)
+    spread, log_mass = np.tile(spread, len(value)), np.tile(log_mass, len(value))
     misfit, log_misfit = NO_SPREAD_GRID
     if extra >= REPEATS:
-        misfit, log_misfit = spread_prior(prior, finest, MISFITS)
+        misfit, log_misfit = spread_prior(prior, finest, MISFITS, more[1])
     log_prior = (log_mass + groups.within)[:, None] + log_misfit
     return Side(spread, misfit, log_prior, groups, scale[first], extra > 0)

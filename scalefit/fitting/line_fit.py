@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.problem import EXACT
 from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.status import Judgement, judge
@@ -35,16 +36,18 @@ class LineFit:
     dof: float
 
 
-def runs_with_lines(law: Law, data: FitData, specification: Specification) -> NDArray[np.bool_] | None:
-    """Return which runs (M,) have lines of their own; None where the law is fitted to points and not by them.
-
-    Every size must have one, so that no size's runs are passed over.
-    """
+def lines_of_runs(law: Law, data: FitData, specification: Specification) -> NDArray[np.bool_] | None:
+    """Return which runs (M,) are long enough for lines of their own; None where the law is not fitted by lines."""
     if law.linear is None or law.bends or specification.huber is not None or specification.noise == "independent":
         return None
     # A loss of 0 has no logarithm: such evaluations are seen, but make no line.
-    enough = (data.each.present & (data.each.loss > 0)).sum(1) >= LEAST
-    return enough if np.isin(data.sizes, data.each.params[enough]).all() else None
+    return (data.each.present & (data.each.loss > 0)).sum(1) >= LEAST
+
+
+def runs_with_lines(law: Law, data: FitData, specification: Specification) -> NDArray[np.bool_] | None:
+    """Return the same where every size has such a run, so that no size's runs are passed over; else None: points are fitted."""
+    enough = lines_of_runs(law, data, specification)
+    return None if enough is None or not np.isin(data.sizes, data.each.params[enough]).all() else enough
 
 
 def fit_lines(bound: BoundLaw, data: FitData, specification: Specification) -> LineFit:
@@ -69,7 +72,7 @@ def fit_lines(bound: BoundLaw, data: FitData, specification: Specification) -> L
         start = shared.start()
         low, high = bound.bounds
         limits = low[shared.index], high[shared.index]
-        found = minimise(shared.normal, start[None], limits, limits=LIMITS)
+        found = minimise(shared.normal, start[None], limits, ground=shared.rounding(), limits=LIMITS)
         theta = shared.complete(found.theta)[0]
         judgement = judge(bound, shared.index, found, limits)
     covariance = shared.covariance(theta, judgement.covariance)
@@ -144,6 +147,12 @@ class _Shared:
             rest = np.concatenate([rest, level], 1)
             J = np.concatenate([J, (by_E - by_k * centre[:, None]) * self.level_root[:, None]], 1)
         return 0.5 * (rest**2).sum(1), (rest[:, None] @ J)[:, 0], J.swapaxes(1, 2) @ J
+
+    def rounding(self) -> float:
+        """Return what rounding leaves of the cost: runs without noise leave no more."""
+        level = 1.0 + np.abs(self.level) + np.abs(self.slope * self.hierarchy.centre)
+        slope = np.max(np.abs(self.slope)) * self.slope_root
+        return float(0.5 * EXACT**2 * (np.sum(slope**2) + np.sum((level * self.level_root) ** 2)))
 
     def complete(self, shared: Array) -> Array:
         """Return all parameters (B, P) from the shared ones (B, Q) and those that each size has for itself."""

@@ -37,19 +37,19 @@ class LineProblem(Problem):
         values = self.bound.values(theta)
         return self._curves(values, self.line(values, self.bound.sizes))[0]
 
-    def _curves(self, values: dict[str, Array], line: Line) -> tuple[Array, Array, Array]:
-        """Return the curves (B, R, T), k of each curve (B, R, 1), and the resource term h (B or 1, R, T)."""
+    def _curves(self, values: dict[str, Array], line: Line) -> tuple[Array, Array, tuple[Array, Array]]:
+        """Return the curves (B, R, T), k of each curve (B, R, 1), and the resource term and its derivative by the bend (B or 1, R, T)."""
         k, E, _ = line
-        h = self.x
+        h = by_bend = self.x
         if self.law.bends:
-            h = bend(self.x, np.log10(values["X_bend"])[..., None])[0]
+            h, by_bend = bend(self.x, np.log10(values["X_bend"])[..., None])
         k, E = k[:, self.index, None], E[:, self.index, None]
         log = E - k * h
-        return (np.exp(np.minimum(log * LN10, 3.0)) if self.linear else log), k, h
+        return (np.exp(np.minimum(log * LN10, 3.0)) if self.linear else log), k, (h, by_bend)
 
-    def cost(self, theta: Array, y: Array | None = None) -> Array:
+    def cost(self, theta: Array) -> Array:
         """Return half the sum of squares, shape (B,)."""
-        r = self.whiten((self.y if y is None else y) - self.curves(theta))
+        r = self.whiten(self.y - self.curves(theta))
         return np.asarray(0.5 * np.einsum("brt,brt->b", r, r))
 
     def _local(self, values: dict[str, Array], line: Line) -> Array:
@@ -73,24 +73,24 @@ class LineProblem(Problem):
                     out[:, :, row, part.start] = slope
         return out[:, self.index]
 
-    def _slopes(self, fitted: Array, k: Array, h: Array, values: dict[str, Array], out: Array) -> None:
+    def _slopes(self, fitted: Array, k: Array, terms: tuple[Array, Array], out: Array) -> None:
         """Write the derivatives of the curves by their coordinates into `out` (B, R, U, T)."""
         by_E = out[:, :, 1]
         by_E[...] = LN10 * fitted if self.linear else 1.0
-        np.multiply(by_E, -h, out=out[:, :, 0])
+        np.multiply(by_E, -terms[0], out=out[:, :, 0])
         if self.law.bends:
-            out[:, :, 2] = -by_E * k * bend(self.x, np.log10(values["X_bend"])[..., None])[1]
+            out[:, :, 2] = -by_E * k * terms[1]
 
-    def normal(self, theta: Array, y: Array | None = None) -> tuple[Array, Array, Array]:
+    def normal(self, theta: Array) -> tuple[Array, Array, Array]:
         """Return cost (B,), descent direction's right side (B, P) and normal matrix (B, P, P)."""
         values = self.bound.values(theta)
         line = self.line(values, self.bound.sizes)
-        fitted, k, h = self._curves(values, line)
+        fitted, k, terms = self._curves(values, line)
         B, R, T = fitted.shape
         U = self.coordinates_count
         u = np.empty((B, R, U + 1, T))
-        self._slopes(fitted, k, h, values, u[:, :, :U])
-        np.subtract(self.y if y is None else y, fitted, out=u[:, :, U])
+        self._slopes(fitted, k, terms, u[:, :, :U])
+        np.subtract(self.y, fitted, out=u[:, :, U])
         u = self.whiten(u, rows=True)
         # One small Gram matrix a curve holds the normal matrix, the right side and the cost.
         gram = u @ u.swapaxes(-1, -2)
@@ -100,13 +100,6 @@ class LineProblem(Problem):
         g = (gram[:, :, :U, U].reshape(B, 1, -1) @ flat)[:, 0]
         return 0.5 * gram[:, :, U, U].sum(1), g, A
 
-    def solve(
-        self,
-        start: Array,
-        y: Array | None = None,
-        held: NDArray[np.bool_] | None = None,
-        *,
-        limits: Limits | None = None,
-    ) -> Solution:
-        """Minimise from `start` (B, P), against `y` (B, R, T) where given; `held` parameters stay where they are."""
-        return minimise(lambda theta: self.normal(theta, y), start, self.bound.bounds, held=held, limits=limits)
+    def solve(self, start: Array, *, limits: Limits | None = None) -> Solution:
+        """Minimise from `start` (B, P)."""
+        return minimise(self.normal, start, self.bound.bounds, ground=self.rounding().sum(), limits=limits)

@@ -33,32 +33,30 @@ class PointFit:
     dof: float
 
 
-def make_problem(
-    bound: BoundLaw, data: FitData, spec: Specification, noise: Noise | None = None
-) -> LineProblem | PointProblem:
+def make_problem(bound: BoundLaw, data: FitData, spec: Specification) -> LineProblem | PointProblem:
     """Return the batched problem for line laws with squared error, else the general one."""
     if bound.law.line is not None and spec.huber is None:
-        return LineProblem(bound, data, spec.objective, noise)
-    return PointProblem(bound, data, spec.objective, noise, huber=spec.huber)
+        return LineProblem(bound, data, spec.objective)
+    return PointProblem(bound, data, spec.objective, huber=spec.huber)
 
 
 def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
     """Fit a law to the points of runs, none merged; weighed by the inverse of AR(1) noise unless that is drift."""
     problem = make_problem(bound, data, spec)
-    solution = problem.solve(find_start(bound, data)[None])
-    plain = problem, solution
+    solution = plain = problem.solve(find_start(bound, data)[None])
     noise, whitened = _noise_of(problem, solution.theta[0], spec), False
     if _correlated(data, spec) and spec.huber is None:
         for _ in range(2):
             if noise.rho > DRIFT:
                 break
-            problem, whitened = make_problem(bound, data, spec, noise), True
+            problem.weigh(noise)
+            whitened = True
             solution = problem.solve(solution.theta)
             noise = _noise_of(problem, solution.theta[0], spec)
         if noise.rho > DRIFT:
-            (problem, solution), whitened = plain, False
+            solution, whitened = plain, False
     theta = solution.theta[0]
-    deviations = _weigh(bound, data, spec, theta, (noise, whitened))
+    deviations = _weigh(problem, spec, theta, (noise, whitened))
     scale = 1.0 if whitened else float(np.mean(noise.sigma**2))
     found = judge(bound, np.arange(len(theta)), solution, bound.bounds, scale)
     if bound.law.resources == 2:
@@ -67,32 +65,37 @@ def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
     lost = np.isinf(np.diag(found.covariance)) | (np.diag(covariance) < 0)
     covariance = np.where(lost[:, None] | lost, 0.0, covariance)
     covariance[lost, lost] = np.inf
-    dof = _degrees_of_freedom(data, noise, deviations, len(theta))
+    dof = degrees_of_freedom(data, noise.rho, deviations.known, len(theta))
     return PointFit(theta, replace(found, covariance=covariance), noise, deviations, dof)
 
 
-def _degrees_of_freedom(data: FitData, noise: Noise, deviations: Deviations, count: int) -> float:
-    """Return what there is beyond `count` parameters: runs, of longer runs their slopes and levels, or else evaluations."""
+def degrees_of_freedom(data: FitData, rho: float, known: bool, count: int) -> float:
+    """Return what there is beyond `count` parameters: runs, of longer runs their slopes and levels, or else evaluations.
+
+    Evaluations are counted where how runs scatter is not `known`.
+    """
     lengths = data.present.sum(1)
     if has_final_losses(data):
         units = float(len(lengths))
-    elif deviations.known:
+    elif known:
         units = 2.0 * float(np.sum(lengths >= LEAST))
     else:
-        units = effective_points(data.present, noise.rho)
+        units = effective_points(data.present, rho)
     return max(units - count, 1.0)
 
 
 def weigh_points(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> Deviations:
     """Return how runs depart from a law that was fitted before."""
-    noise = _noise_of(make_problem(bound, data, spec), theta, spec)
+    problem = make_problem(bound, data, spec)
+    noise = _noise_of(problem, theta, spec)
     whitened = _correlated(data, spec) and spec.huber is None and noise.rho <= DRIFT
-    return _weigh(bound, data, spec, theta, (noise, whitened))
+    return _weigh(problem, spec, theta, (noise, whitened))
 
 
-def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array, noise: tuple[Noise, bool]) -> Deviations:
-    squared = replace(spec, huber=None)
-    problem = make_problem(bound, data, squared, noise[0] if noise[1] else None)
+def _weigh(problem: Problem, spec: Specification, theta: Array, noise: tuple[Noise, bool]) -> Deviations:
+    if spec.huber is not None:
+        problem = make_problem(problem.bound, problem.data, replace(spec, huber=None))
+    problem.weigh(noise[0] if noise[1] else None)
     return weigh_deviations(problem, theta, problem.normal(theta[None])[2][0], *noise)
 
 

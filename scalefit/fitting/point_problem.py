@@ -19,8 +19,6 @@ SEARCHED = Limits(iterations=150, tolerance=1e-14, patient=True)
 """Where a search found the start: what so many steps do not end, more of them do not either."""
 FEW = 20
 """Sizes up to which their parameters are solved for at once rather than each size's by itself."""
-EXACT = 4e-16
-"""What rounding leaves of a residual, as a share of the value."""
 ROUNDS = 6
 """How often what is linear is solved for with weights of the fit, where the objective is not the form's own squares."""
 
@@ -178,7 +176,7 @@ class PointProblem(Problem):
         if len(start) == 1:
             start = self._projected(start[0])[None]
         low, high = self.bound.bounds
-        ground = self._sum(0.5 * (EXACT * self.whiten(np.where(self.present, self.y, 0.0))) ** 2)
+        ground = self._sum(self.rounding())
         # A factor of e^2, or a quarter of what there is.
         reach = np.where(self.bound.log_scaled, 2.0, 0.25 * (high - low))
         if len(start) > 1 or len(self.bound.sizes) == 1 or not self.alone:

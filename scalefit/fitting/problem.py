@@ -18,6 +18,8 @@ from scalefit.numerics.least_squares import Limits, Solution
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
+EXACT = 4e-16
+"""What rounding leaves of a residual, as a share of the value."""
 
 
 class WeighedCurves:
@@ -74,8 +76,16 @@ class Problem(WeighedCurves, ABC):
         """Return the fitted curves of a batch (B, P), shape (B, R, T)."""
 
     @abstractmethod
+    def normal(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Return cost (B,), descent direction's right side (B, P) and normal matrix (B, P, P)."""
+
+    @abstractmethod
     def solve(self, start: Array, *, limits: Limits | None = None) -> Solution:
         """Minimise from `start` (B, P)."""
+
+    def rounding(self) -> Array:
+        """Return what rounding leaves of half the squared residuals, (R, T): less tells no solution from another."""
+        return np.asarray(0.5 * (EXACT * self.whiten(np.where(self.present, self.y, 0.0))) ** 2)
 
     @cached_property
     def points(self) -> tuple[Array, Array]:

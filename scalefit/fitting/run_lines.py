@@ -27,6 +27,8 @@ STEEPEST = 50.0
 """Bound of a run's own slope."""
 EXACT = 1e-14
 """Variance, as a share of the square, below which rounding would speak for a run: no run is known better."""
+FARTHEST = 5.0
+"""Decades before its centre up to which X = 1 is a place where runs may turn: FLOPs say nothing there."""
 LIMITS = Limits(iterations=60, tolerance=1e-12)
 
 
@@ -46,6 +48,8 @@ class RunLines:
         Of single evaluations, a spread a run.
     dof : float
         Evaluations beyond the lines, on which the variances rest: a share 1 - rho of each is new.
+    back : ndarray, shape (H, M)
+        How far before its centre a run may turn when its slope departs [decades], for each of `turns.TURNS`.
     """
 
     params: Array
@@ -56,6 +60,7 @@ class RunLines:
     level_variance: Array
     noise: Noise
     dof: float
+    back: Array
 
     def keep(self, rows: NDArray[np.bool_]) -> RunLines:
         """Return the lines of some runs (M,), the noise as all told it."""
@@ -68,6 +73,7 @@ class RunLines:
             self.level_variance[rows],
             Noise(self.noise.rho, self.noise.sigma[rows]),
             self.dof,
+            self.back[:, rows],
         )
 
 
@@ -164,13 +170,19 @@ def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunL
     slope_variance, crossed = np.maximum(covariance[:, 0, 0], least), covariance[:, 0, 1]
     away = np.clip(crossed / slope_variance, -3.0, 3.0)
     level_variance = np.maximum(covariance[:, 1, 1] - crossed**2 / slope_variance, EXACT)
+    centre = lines.middle + away
+    begin = np.where(lines.present, lines.x, np.inf).min(1)
+    start = np.maximum(centre - begin, 0.0)
+    near = (start <= centre) & (centre <= FARTHEST)
+    back = [np.zeros(len(centre)), start, np.where(near, centre, start)]
     return RunLines(
         data.params,
         theta[:, 0],
         theta[:, 1] - theta[:, 0] * away,
-        lines.middle + away,
+        centre,
         slope_variance,
         level_variance,
         noise,
         dof,
+        np.stack(back),
     )

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.turns import TURNS
 
 Array = NDArray[np.float64]
 Ends = tuple[float, float, float]
+SAID = 0.8
+"""Share of what fits from which a way to turn is told."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,9 @@ def describe_scatter(fit: Fit) -> Scatter:
         )
         return Scatter(None, None, None, None, 0, said)
     slope, level, slope_misfit, level_misfit = (_ends(found.weight, spread) for spread in found.spreads)
-    if isinstance(found, Hierarchy) and found.level_scatter is not None:
-        level = _ends(*found.level_scatter)
     level, level_misfit = (tuple(10.0**end - 1 for end in ends) for ends in (level, level_misfit))
     said = f"runs of one size differ by {_share(slope)} in slope and {_share(level)} in level"
+    said += _fan(found) if isinstance(found, Hierarchy) else ""
     apart = bool(found.spreads[2:].any())
     if apart:
         said += f"; sizes depart from the law by {_share(slope_misfit)} in slope"
@@ -72,6 +74,13 @@ def describe_scatter(fit: Fit) -> Scatter:
         found.repeats,
         said,
     )
+
+
+def _fan(found: Hierarchy) -> str:
+    """Return where runs fan out from, as far as the data say."""
+    shares = np.bincount(found.turn, found.weight, len(TURNS))
+    way = int(np.argmax(shares))
+    return f" and fan out {TURNS[way]} ({100 * shares[way]:.0f} %)" if way and shares[way] > SAID else ""
 
 
 def _ends(weight: Array, spread: Array) -> Ends:

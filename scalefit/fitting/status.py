@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,10 @@ CHINCHILLA = 5
 """Parameters of `chinchilla`."""
 APART = 0.05
 """Spread of C about a line in D that tells their effects apart [decades]."""
-DRIFT_WORDS = (
-    "the law misses the shape of the curves, which is no noise; its lines are the least-squares ones, its intervals "
-    "allow for the drift. Try `scalefit compare`"
-)
+
+
+STOPPED = "the solver stopped before it converged"
+"""The note of a fit that is `stopped`."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,19 @@ def judge(
         notes.append("at a bound: " + ", ".join(names[at]))
     status = "stopped" if not converged else "unidentified" if lost.any() else "at-bound" if at.any() else "converged"
     if not converged:
-        notes.append("the solver stopped before it converged")
+        notes.append(STOPPED)
     return Judgement(covariance, status, tuple(notes))
+
+
+_OPEN = {(True, True): "no bound on either side", (True, False): "no lower bound", (False, True): "no upper bound"}
+
+
+def settle(status: str, notes: tuple[str, ...], sides: Mapping[str, tuple[bool, bool]]) -> tuple[str, tuple[str, ...]]:
+    """Return status and notes with what the data leave open below and above: a fit of which an interval has no end has not converged."""
+    words = [f"{name} has {_OPEN[ends]}" for name, ends in sides.items() if any(ends)]
+    if status != "converged" or not words:
+        return status, notes
+    return "unidentified", (*notes, f"in these data {' and '.join(words)}")
 
 
 def judge_split(found: Judgement, data: FitData) -> Judgement:

@@ -267,11 +267,10 @@ def _linear_form(slope: SlopeForm, offset: OffsetForm) -> LinearForm:
         if offset.basis is None:
             return np.stack(shapes, -1), None
         offsets = offset.basis(N, values[:, -1:], shapes[-1])
-        nothing = np.zeros_like(shapes[0])
-        return (
-            np.stack([*shapes, *(nothing for _ in offsets)], -1),
-            np.stack([*(nothing for _ in shapes), *(one + nothing for one in offsets)], -1),
-        )
+        both = np.zeros((2, *shapes[0].shape, len(shapes) + len(offsets)))
+        for at, one in enumerate([*shapes, *offsets]):
+            both[int(at >= len(shapes)), ..., at] = one
+        return both[0], both[1]
 
     def parameters(coefficients: Array, values: Array) -> dict[str, object]:
         found: dict[str, object] = dict(zip(linear, coefficients, strict=False))

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 RHO = np.concatenate([np.linspace(-0.4, 0.9, 53), np.linspace(0.91, 0.995, 35)])
 DRIFT = 0.97
 """Noise correlation above which residuals are told as misfit rather than noise."""
+NO_NOISE = 1e-9
+"""Spread of evaluations [loss] below which none was measured: of what rounding leaves, no correlation is estimated."""
 PRIOR = 5.0
 """Degrees of freedom with which every curve's variance is drawn to that of all, so that few points do not make it tiny."""
 
@@ -122,7 +124,8 @@ def estimate_noise(residual: Array, basis: Array, present: NDArray[np.bool_]) ->
     common = np.maximum(squares.sum(1) / dof.sum(), 1e-30)[:, None]
     drawn = squares + PRIOR * common
     criterion = (dof + PRIOR) * np.log(drawn) - PRIOR * np.log(common) + log_det - np.log(1 - RHO**2)[:, None]
-    best = int(np.argmin(criterion.sum(1)))
+    white = int(np.argmin(np.abs(RHO)))
+    best = white if common[white, 0] < NO_NOISE**2 else int(np.argmin(criterion.sum(1)))
     rho = float(RHO[best])
     variance = np.full(len(counts), common[best, 0])
     variance[able] = drawn[best] / (dof + PRIOR)

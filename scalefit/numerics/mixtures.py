@@ -90,6 +90,12 @@ class Mixture:
         return ends[0], ends[1]
 
 
+def beside(mixtures: Sequence[Mixture]) -> Mixture:
+    """Return the mixture of all quantities of mixtures of the same parts."""
+    means, sds = (np.concatenate([getattr(one, part) for one in mixtures], 1) for part in ("mean", "sd"))
+    return Mixture(mixtures[0].weight, means, sds)
+
+
 def join(mixtures: Sequence[Mixture], weights: Array) -> Mixture:
     """Return the mixture of mixtures of the same quantities."""
     return Mixture(

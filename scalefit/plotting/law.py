@@ -114,19 +114,24 @@ def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numb
     each = found["each size alone"]
     grid = np.asarray(found["laws"][0]["params"])
     tops = [*each["k"], *each["high"]]
+    handles: list[Any] = []
     for law, grey, hatch in zip(found["laws"], GREYS, (None, "////", "...."), strict=False):
-        k, inside = np.asarray(law["k"]), grid <= law["largest"]
+        k, inside = np.asarray(law["k"]), int(np.sum(grid <= law["largest"]))
         low, high = (np.array([np.nan if end is None else end for end in law[name]]) for name in ("low", "high"))
         known = bool(np.isfinite(low).all() and np.isfinite(high).all())
+        label = f"fitted on {law['name']}" + (", 95 %" if known else f" ({law['status']}: no interval)")
+        (line,) = axes.plot(grid[:inside], k[:inside], color=grey, lw=1.3, label=label)
+        # The dashes begin where the line ends.
+        axes.plot(grid[max(inside - 1, 0) :], k[max(inside - 1, 0) :], color=grey, lw=1.3, ls=DASH)
         if known:
-            axes.fill_between(grid, low, high, fc=grey, alpha=0.18, lw=0, hatch=hatch, ec=grey)
-        label = f"fitted on {law['name']}" + ("" if known else f" ({law['status']}: no interval)")
-        axes.plot(grid[inside], k[inside], color=grey, lw=1.3, label=label)
-        axes.plot(grid[~inside], k[~inside], color=grey, lw=1.3, ls=DASH)
+            band = axes.fill_between(grid, low, high, fc=grey, alpha=0.18, lw=0, hatch=hatch, ec=grey)
+            handles.append((band, line))
+        else:
+            handles.append(line)
         tops += [float(k.max())]
     for curve, style in zip(published, (":", "-."), strict=False):
         k = curve["k_max"] * grid / (grid + curve["N0"])
-        axes.plot(grid, k, ls=style, lw=1.4, color="#c44e00", label=curve["name"])
+        handles += axes.plot(grid, k, ls=style, lw=1.4, color="#c44e00", label=curve["name"])
         tops.append(float(k.max()))
     for (size, colour), k, low, high in zip(
         size_colours(each["params"]).items(), each["k"], each["low"], each["high"], strict=True
@@ -136,4 +141,5 @@ def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numb
     axes.set(xlabel="N [parameters]", ylabel="k(N)")
     axes.set_ylim(min(0.0, float(np.min(each["low"]))), (1.35 + 0.06 * len(published)) * max(tops))
     axes.set_title(title, loc="left")
-    axes.legend(frameon=False, fontsize=7, loc="upper left")
+    names = [str((one[-1] if isinstance(one, tuple) else one).get_label()) for one in handles]
+    axes.legend(handles, names, frameon=False, fontsize=7, loc="upper left")

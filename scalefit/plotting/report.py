@@ -122,7 +122,8 @@ def _series(page: Page, fit: Fit) -> None:
     page.points([*data.caveats, *fit.notes], "warn")
     rows = [{"parameter": name, **_cells(one)} for name, one in fit.params.items()]
     if fit.law.line is not None:
-        rows += [{"parameter": f"k({format_quantity(size)})", **_cells(fit.k(size))} for size in data.sizes]
+        each = zip(data.sizes, fit.k_of_sizes(data.sizes.tolist()), strict=True)
+        rows += [{"parameter": f"k({format_quantity(size)})", **_cells(k)} for size, k in each]
     page.table(pd.DataFrame(rows))
     few = len(data.sizes) <= LEAST_SIZES
     found = fitted_curves(fit) if few else across_sizes(data)

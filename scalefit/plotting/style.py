@@ -70,7 +70,7 @@ def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int =
         ticks = [tick for tick in ticks if 0.8 * low <= tick <= 1.25 * high]
         if len(ticks) <= most:
             break
-    text = [f"{tick:.3g}" if tick < 10 else format_quantity(tick) for tick in ticks]
+    text = [f"{tick:.3g}" if tick < 10 else format_quantity(tick).replace("e+", "e") for tick in ticks]
     axes.set(**{f"{which}scale": "log"})
     getattr(axes, f"set_{which}ticks")(ticks, text)
     axes.minorticks_off()

@@ -162,11 +162,12 @@ def cross_validate(
     Returns
     -------
     pandas.DataFrame
-        One row a fold: rmse, r2 (within the size), end_bias (last tenth), cover50, cover95 (what share of the evaluations
-        lies in the band of one evaluation of a new run; in prefix mode, of the run itself), run95 (zero-shot: what share
-        of the held-out runs' own lines lies in the 95 % band of a new run), and the baselines' rmse. Beyond 30 sizes
-        neighbours are held out together, `params` to `params_high`, and `attrs["notes"]` says so. What cannot be answered
-        is in `attrs["unanswered"]`, by name.
+        One row a fold: rmse, r2 (within the size), end_bias (last tenth) of the size's curve, the mean of its seeds;
+        cover50, cover95 (what share of the evaluations of every held-out run by itself, `runs` of them, lies in the band
+        of one evaluation of a new run, anchored on that run's own first points; in prefix mode the curve in its own
+        band), run95 (zero-shot: what share of the held-out runs' own lines lies in the 95 % band of a new run), and the
+        baselines' rmse. Beyond 30 sizes neighbours are held out together, `params` to `params_high`, and
+        `attrs["notes"]` says so. What cannot be answered is in `attrs["unanswered"]`, by name.
     """
     prepared = prepare(as_runs(runs, size=size), x, where)
     return _each(prepared, lambda data: cross_validate_data(data, law, mode, points=points, share=share))

@@ -86,7 +86,7 @@ class Ensemble:
 
     def member_curves(self, params: float, resource: Array, anchor: Anchor | None = None) -> Array:
         """Return each member's log10 L at points, shape (M, n); anchored ones moved onto the anchor."""
-        return np.stack([_curve(one, params, resource, anchor) for one in self.members])
+        return np.stack([m.mean_curve(params, resource).centre + _shift(m, anchor) for m in self.members])
 
     def mean_curve(self, params: float, resource: Array) -> tuple[Mixture, Array]:
         """Return what is known of the mean curve of a size, (G, n), and the variance of a new run's about it, (G, n)."""
@@ -134,13 +134,13 @@ class Ensemble:
         return Bands(mean, mean - curve, mean + curve, mean - curve, mean + curve, mean - point, mean + point)
 
 
-def _curve(member: Member, params: float, resource: Array, anchor: Anchor | None) -> Array:
-    log = member.mean_curve(params, resource).centre
-    if anchor is not None:
-        there = member.mean_curve(params, anchor.resource).centre
-        # Log of the mean ratio: a least-squares level that a loss of 0 cannot throw off.
-        log = log + np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum()))
-    return np.asarray(log)
+def _shift(member: Member, anchor: Anchor | None) -> float:
+    """Return by how much a member's curve is moved onto an anchor [log10 loss]."""
+    if anchor is None:
+        return 0.0
+    there = member.mean_curve(anchor.params, anchor.resource).centre
+    # Log of the mean ratio: a least-squares level that a loss of 0 cannot throw off.
+    return float(np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum())))
 
 
 def first_points(data: FitData, params: float, count: int) -> Anchor:
@@ -208,12 +208,13 @@ def _hold_out(data: FitData, members: list[Member], size: float, anchor_points: 
     if not present.any():
         return None
     resource, loss = here.resource[:, present], here.loss[present]
-    curves = np.stack([_curve(one, size, resource, anchor) for one in members])
-    equal = np.full(len(members), 1 / len(members))
-    known = join([one.mean_curve(size, resource) for one in members], equal)
+    known = [one.mean_curve(size, resource) for one in members]
+    centres = np.stack([one.centre for one in known])
+    curves = centres + np.array([[_shift(one, anchor)] for one in members])
     runs = max(int(np.sum(here.runs)), 1)
-    between = known.weight @ np.concatenate([one.between_runs(size, resource) for one in members])
-    return Fold(size, curves, known.spread**2 + between / runs, loss, bool(size > members[0].data.sizes[-1]))
+    between = [own.weight @ one.between_runs(size, resource) for one, own in zip(members, known, strict=True)]
+    variance = np.mean([own.spread**2 for own in known], axis=0) + centres.var(0) + np.mean(between, axis=0) / runs
+    return Fold(size, curves, variance, loss, bool(size > members[0].data.sizes[-1]))
 
 
 def _unexplained(folds: Sequence[Fold], weights: Array, alone: Fit, anchored: bool) -> float:

@@ -142,7 +142,7 @@ def slopes(variants: Mapping[str, FitData], reach: float = 4.0) -> Numbers:
         fit = fit_data("saturating", part)
         known = fit.status in ("converged", "unidentified")
         found: Numbers = {"name": name, **_about(fit), "largest": float(part.sizes[-1]), "params": grid}
-        k = [fit.k(size) for size in grid]
+        k = fit.k_of_sizes(grid.tolist())
         found["k"] = np.array([one.value for one in k])
         ends = ("low", np.array([one.low for one in k])), ("high", np.array([one.high for one in k]))
         found.update(
@@ -153,7 +153,7 @@ def slopes(variants: Mapping[str, FitData], reach: float = 4.0) -> Numbers:
         )
         laws.append(found)
     alone = fit_data("power", data)
-    own = [alone.k(size) for size in data.sizes]
+    own = alone.k_of_sizes(data.sizes.tolist())
     each = {"params": data.sizes, **{"k": [k.value for k in own], "low": [k.low for k in own]}}
     return {"kind": "slopes", "laws": laws, "each size alone": each | {"high": [k.high for k in own]}}
 

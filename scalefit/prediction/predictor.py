@@ -176,7 +176,8 @@ class SeriesFit(Answer):
             ),
         ]
         if fit.law.line is not None:
-            rows = [[format_quantity(size), *_cells(fit.k(size))] for size in fit.data.sizes]
+            sizes = fit.data.sizes.tolist()
+            rows = [[format_quantity(size), *_cells(k)] for size, k in zip(sizes, fit.k_of_sizes(sizes), strict=True)]
             lines.append(text_table([["k(N)", "value", "95 % low", "high"], *rows]))
         if self.saturation is not None:
             lines.append(f"  {self.saturation.sentence}")
@@ -289,7 +290,8 @@ def fit(
     size : {"params", "active_params"}, optional
         Column that is the model size, in `where` too.
     weights : {"uniform", "size", "binomial"}
-        Equal per point, per model size, or by binomial error.
+        Of points: equal, equal per model size, or by binomial error. With AR(1) noise a run weighs by the noise that was
+        measured instead, and the notes say so.
     objective : {"loss", "log10-loss"}
         What the residual is taken of.
     noise : {"ar1", "independent"}

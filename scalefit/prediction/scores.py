@@ -21,6 +21,7 @@ from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets, firs
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
+Ends = dict[str, tuple[Array, Array]]
 LEVELS = (0.5, 0.95)
 """Of the bands whose coverage is scored."""
 
@@ -35,9 +36,12 @@ def score(predicted: Array, loss: Array, bands: Mapping[str, tuple[Array, Array]
         "r2": 1 - float(np.sum(error**2)) / spread if spread > 0 else float("nan"),
         "end_bias": float(error[-tenth:].mean()),
     }
-    for name, (low, high) in (bands or {}).items():
-        found[name] = float(np.mean((loss >= low) & (loss <= high)))
-    return found
+    return {**found, **shares_within(loss, bands or {})}
+
+
+def shares_within(loss: Array, bands: Mapping[str, tuple[Array, Array]]) -> dict[str, float]:
+    """Return what share of losses (n,) lies in each of the bands, two of (n,), by name."""
+    return {name: float(np.mean((loss >= low) & (loss <= high))) for name, (low, high) in bands.items()}
 
 
 def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | None) -> dict[str, Array]:
@@ -58,27 +62,32 @@ def baselines(train: FitData, params: float, resource: Array, anchor: Anchor | N
     return found
 
 
-def cover(ends: Mapping[float, tuple[Array, Array]]) -> dict[str, tuple[Array, Array]]:
+def cover(ends: Mapping[float, tuple[Array, Array]]) -> Ends:
     """Return intervals by level as `score` takes them, named cover50, cover95."""
     return {f"cover{int(100 * level)}": pair for level, pair in ends.items()}
 
 
-def of_evaluations(bands: Mapping[float, Bands]) -> dict[str, tuple[Array, Array]]:
+def of_evaluations(bands: Mapping[float, Bands]) -> Ends:
     """Return the bands of one evaluation by level, as losses."""
     return cover({level: (10.0**one.eval_low, 10.0**one.eval_high) for level, one in bands.items()})
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What was predicted of a size that was held out, at its n evaluations [loss].
+    """What was predicted of a size that was held out, at the n evaluations of its curves and the m of its runs [loss].
 
     Attributes
     ----------
     loss, predicted : ndarray, shape (n,)
-    ends : dict
-        Bands of one evaluation by name, two of (n,) each.
+        Of the curves: of seeds, their mean.
     baselines : dict
         What needs no law, (n,) by name.
+    run_loss : ndarray, shape (m,)
+        Of each run by itself, which is what bands are of.
+    ends : dict
+        Bands of one evaluation by name, two of (m,) each.
+    runs : int
+        How many runs these are of.
     inside : ndarray
         Whether the 95 % band of a new run holds a run's own line, at every evaluation of every run that has one; empty
         with an anchor.
@@ -86,8 +95,10 @@ class _Told:
 
     loss: Array
     predicted: Array
-    ends: dict[str, tuple[Array, Array]]
     baselines: dict[str, Array]
+    run_loss: Array
+    ends: Ends
+    runs: int
     inside: NDArray[np.bool_]
 
 
@@ -101,48 +112,70 @@ def score_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array,
     if not told:
         return None
     loss = np.concatenate([part.loss for part in told])
-    bands = {name: _joined([part.ends[name] for part in told]) for name in told[0].ends}
-    row: dict[str, Any] = score(np.concatenate([part.predicted for part in told]), loss, bands)
+    row: dict[str, Any] = score(np.concatenate([part.predicted for part in told]), loss)
+    row |= shares_within(np.concatenate([part.run_loss for part in told]), _joined([part.ends for part in told]))
     inside = np.concatenate([part.inside for part in told])
     if len(inside):
         row["run95"] = float(np.mean(inside))
+    row["runs"] = sum(part.runs for part in told)
     for name in told[0].baselines:
         row[f"rmse_{name}"] = score(np.concatenate([part.baselines[name] for part in told]), loss)["rmse"]
     return row
 
 
-def _joined(ends: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    return np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
+def _joined(parts: Sequence[Ends]) -> Ends:
+    """Return the bands of several parts as those of one, by name."""
+    return {
+        name: (np.concatenate([part[name][0] for part in parts]), np.concatenate([part[name][1] for part in parts]))
+        for name in parts[0]
+    }
 
 
 def _tell(source: Ensemble | Fit, train: FitData, here: FitData, size: float, points: int) -> _Told | None:
-    """Predict a size that was not fitted; None where nothing is left of it beside the anchor."""
-    anchor = first_points(here, size, points) if points else None
-    present = here.present.copy()
-    present[:, :points] = False
+    """Predict a size that was not fitted; None where nothing of it is left beside the anchor."""
+    present = _after(here, points)
     if not present.any():
         return None
     resource, loss = here.resource[:, present], here.loss[present]
-    run = None
-    if isinstance(source, Fit):
-        predicted, ends, run = _by_law(source, size, resource, anchor)
+    anchor = first_points(here, size, points) if points else None
+    predicted, _, _ = _predict(source, size, resource, anchor)
+    each = here.each
+    there = _after(each, points)
+    if anchor is None:
+        _, ends, run = _predict(source, size, each.resource[:, there])
+        assert run is not None
+        inside = _holds(each, run)
     else:
-        found = {level: source.predict(size, resource, level=level, anchor=anchor) for level in LEVELS}
-        predicted = found[0.95]["loss"]
-        ends = cover({level: (value["eval_low"], value["eval_high"]) for level, value in found.items()})
-        if anchor is None:
-            run = found[0.95]["run_low"], found[0.95]["run_high"]
-    inside = np.zeros(0, bool) if run is None else _holds(here, run)
-    return _Told(loss, predicted, ends, baselines(train, size, resource, anchor), inside)
+        # A run begins at a level of its own, which its own first points tell.
+        runs = [each.keep(np.array([row])) for row in np.flatnonzero(there.any(1))]
+        parts = [(one.resource[:, _after(one, points)], first_points(one, size, points)) for one in runs]
+        ends = _joined([_predict(source, size, rest, begin)[1] for rest, begin in parts])
+        inside = np.zeros(0, bool)
+    nothing = baselines(train, size, resource, anchor)
+    return _Told(loss, predicted, nothing, each.loss[there], ends, int(there.any(1).sum()), inside)
 
 
-def _holds(data: FitData, run: tuple[Array, Array]) -> NDArray[np.bool_]:
-    """Return whether a band, two of (n,) at the evaluations of curves, holds the own lines of their runs there."""
-    low, high = np.full((2, *data.loss.shape), np.nan)
-    low[data.present], high[data.present] = run
-    own, curve = own_lines(data.each), data.run_curve
-    known = np.isfinite(own) & data.present[curve]
-    return np.asarray((own >= low[curve]) & (own <= high[curve]))[known]
+def _after(data: FitData, points: int) -> NDArray[np.bool_]:
+    """Return where an evaluation is after the first `points` of its curve, (R, T)."""
+    return np.asarray(data.present & (np.arange(data.present.shape[1]) >= points))
+
+
+def _predict(
+    source: Ensemble | Fit, size: float, resource: Array, anchor: Anchor | None = None
+) -> tuple[Array, Ends, tuple[Array, Array] | None]:
+    """Return losses of a size at its resource (Q, n), bands of one evaluation by name, and without an anchor the 95 % band of a new run."""
+    if isinstance(source, Fit):
+        return _by_law(source, size, resource, anchor)
+    found = {level: source.predict(size, resource, level=level, anchor=anchor) for level in LEVELS}
+    widest = found[0.95]
+    ends = cover({level: (value["eval_low"], value["eval_high"]) for level, value in found.items()})
+    return widest["loss"], ends, None if anchor else (widest["run_low"], widest["run_high"])
+
+
+def _holds(runs: FitData, band: tuple[Array, Array]) -> NDArray[np.bool_]:
+    """Return whether a band, two of (n,) at the evaluations of runs, holds their own lines there."""
+    own = own_lines(runs)[runs.present]
+    return np.asarray((own >= band[0]) & (own <= band[1]))[np.isfinite(own)]
 
 
 def own_lines(data: FitData) -> Array:
@@ -161,8 +194,8 @@ def own_lines(data: FitData) -> Array:
 
 def _by_law(
     fit: Fit, size: float, resource: Array, anchor: Anchor | None
-) -> tuple[Array, dict[str, tuple[Array, Array]], tuple[Array, Array] | None]:
-    """Return a law's losses at a size, moved onto the anchor where there is one, the bands of an evaluation and that of a new run."""
+) -> tuple[Array, Ends, tuple[Array, Array] | None]:
+    """Return the same of a law, moved onto the anchor where there is one."""
     if anchor is None:
         bands = {level: fit.bands(size, resource, level) for level in LEVELS}
         widest = bands[0.95]

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.fit import Fit
+from scalefit.fitting.hierarchy import Hierarchy
+from scalefit.fitting.run_lines import FARTHEST
 from scalefit.laws.law import LN10
 from scalefit.numerics.ar1 import Noise, ar1_noise, whiten
 from scalefit.studies.optimal import Candidate, Evidence, condense
@@ -98,6 +100,16 @@ class Informer:
         data = self.fit.data
         return float(np.exp(np.mean(np.log(data.resource[0][data.present]))))
 
+    @cached_property
+    def _turn(self) -> int:
+        """How runs turn as the fit has it most likely, one of `turns.TURNS`."""
+        found = self.fit.evidence
+        return int(np.argmax(np.bincount(found.turn, found.weight))) if isinstance(found, Hierarchy) else 0
+
+    def _begin(self, samples: Array) -> float:
+        """Return where a run turns if not about its centre, in prompts."""
+        return 1.0 if self._turn == 2 and np.log10(samples).mean() <= FARTHEST else float(samples[0])
+
     def _whiten(self, z: Array, sigma: float) -> Array:
         return whiten(z, self._rho, 1 / (sigma * np.sqrt(1 - self._rho**2)))
 
@@ -107,12 +119,13 @@ class Informer:
 
     def weigh(self, run: Planned) -> _Weighed:
         """Return a run with its derivatives."""
-        x = np.append(run.samples, self._middle)
+        x = np.append(run.samples, [self._begin(run.samples), self._middle])
         curve, slopes = self.fit.log_curve(np.full(len(x), run.params), x[None])
-        log, J, slope = curve[:-1], slopes[:-1], LN10 * 10.0 ** curve[:-1]
-        # A straight line turns by a share of its own fall: a run's about its centre, a size's about the middle.
+        log, J, slope = curve[:-2], slopes[:-2], LN10 * 10.0 ** curve[:-2]
+        # A straight line turns by a share of its own fall: a run's about its centre or where it begins, a size's about the middle.
         one = np.ones(len(log))
-        own = np.stack([log - np.average(log, weights=slope**2), one]) * self.spreads[:2, None]
+        about = curve[-2] if self._turn else np.average(log, weights=slope**2)
+        own = np.stack([log - about, one]) * self.spreads[:2, None]
         size = np.stack([log - curve[-1], one]) * self.spreads[2:, None]
         told = np.concatenate([J.T, size])
         return _Weighed(log, own, size, *(self._whiten(some * slope, run.sigma) for some in (told, own)))
