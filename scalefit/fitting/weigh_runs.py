@@ -50,7 +50,7 @@ class Likeliest:
     Attributes
     ----------
     values, coefficients : ndarray, shape (q,) and (c,)
-        Nonlinear parameters as the law takes them, and what it is linear in.
+        Nonlinear parameters as the law takes them, and what it is linear in, in the mean of all cells.
     log_likelihood : float
     """
 
@@ -76,9 +76,11 @@ def find_likeliest(law: Law, lines: RunLines) -> Likeliest:
     assert cells is not None
     values = form.best(*cells.of([cells.best]))
     found = normal_cells(form.design(values), *cells.solved(cells.best))
-    log = float(np.logaddexp.reduce(found.log[:, 0] + cells.prior))
-    coefficients, _ = found.coefficients(np.array([cells.best]), np.zeros(1, np.intp))
-    return Likeliest(law, outer_values(law, values[0]), coefficients[0], log)
+    log = found.log[:, 0] + cells.prior
+    kept = np.flatnonzero(log > log.max() - UNLIKELY)
+    coefficients, _ = found.coefficients(kept, np.zeros(len(kept), np.intp))
+    share = np.exp(log[kept] - np.logaddexp.reduce(log[kept]))
+    return Likeliest(law, outer_values(law, values[0]), share @ coefficients, float(np.logaddexp.reduce(log)))
 
 
 def _shared(form: LinearRows, lines: RunLines, sides: Sides, cells: Cells) -> Hierarchy:
