@@ -258,6 +258,28 @@ def twice(turn):
     return RunLines(**every, noise=Noise(0.3, np.full(12, 0.01)), dof=100.0, back=np.repeat(BACK, 2, 1))
 
 
+def test_sizes_depart_about_their_middle_whichever_way_runs_turn(coarse):
+    """Repeated runs that fan out, and a misfit of their sizes: one correlated regression of all slopes and levels."""
+    law, lines, size = get_law("saturating-linear"), twice(1), np.repeat(np.arange(6), 2)
+    found, first = weigh_runs(law, lines), np.arange(0, 12, 2)
+    levels = make_side(lines.level, lines.level_variance, first, np.ones(12), 0.02)
+    scale = _scale(LinearRows(law, law.linear, SIZES, lines.centre[first]), lines, levels, first)[size]
+    slopes, offsets = law.linear.columns(SIZES, found.outer)
+    fanned = np.flatnonzero((found.turn > 0) & (found.spreads[2] > 0))
+    for g in fanned[np.argsort(found.weight[fanned])[-10:]]:
+        design = np.concatenate([slopes[g], offsets[g] - slopes[g] * lines.centre[first][:, None]])
+        design = design[np.concatenate([size, size + 6])]
+        own, back = np.diag((found.spreads[0, g] * scale) ** 2), lines.back[found.turn[g]]
+        V = np.diag(np.append(lines.slope_variance, lines.level_variance + found.spreads[1, g] ** 2))
+        V += np.block([[own, -own * back], [-own * back, own * back**2]])
+        same = size[:, None] == size
+        V[:12, :12] += (found.spreads[2, g] * scale) ** 2 * same
+        V[12:, 12:] += found.spreads[3, g] ** 2 * same
+        b, inner, _ = dense(design, np.concatenate([lines.slope, lines.level]), V)
+        np.testing.assert_allclose(found.coefficients[g], b, rtol=1e-6)
+        np.testing.assert_allclose(found.covariance[g], inner, rtol=1e-5)
+
+
 @pytest.mark.parametrize("turn", [1, 2])
 @pytest.mark.parametrize("name", ["saturating", "saturating-linear", "power"])
 def test_how_runs_turn_is_found(name, turn):
@@ -835,13 +857,6 @@ def test_scatter_is_told_in_words(misfit, repeats, rest):
     }
     evidence.known = False
     assert describe_scatter(SimpleNamespace(evidence=evidence, single=False)).repeats == 0
-
-
-def test_the_scatter_of_levels_is_that_of_all_values_where_few_stand_for_them():
-    fit = fit_data("saturating", curves(count=30, sizes=SIZES, runs=2, rho=0.3))
-    assert fit.evidence.level_scatter is not None
-    wanted = [10**end - 1 for end in _ends(*fit.evidence.level_scatter)]
-    assert describe_scatter(fit).level == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("objective", ["loss", "log10-loss"])

@@ -52,23 +52,21 @@ def bootstrap(fit: Fit, draws: int = 1000, seed: int = 0) -> Array:
 
     own, one = np.abs(k)[size], np.ones(len(size))
 
-    def depart(spread: Array, shared: Array, scale: Array) -> Array:
-        """Draw what runs depart by with their sizes and by themselves, (B, M)."""
-        drawn = scale * shared * rng.standard_normal((draws, len(found.sizes)))[:, size]
-        return np.asarray(drawn + scale * spread * rng.standard_normal((draws, len(size))))
-
     def pool(drawn: Array, at: int, scale: Array, variance: Array) -> Array:
         """Pool runs of each size by the mean of the spreads, (B, S)."""
         weight = 1 / ((found.weight @ found.spreads[at] ** 2) * scale**2 + variance)
         total = np.bincount(size, weight)
         return np.stack([np.bincount(size, weight * row) for row in drawn]) / total if len(size) > len(total) else drawn
 
-    turned, raised = depart(scatter, misfit, own), depart(level_scatter, level_misfit, one)
+    shared, lone = (rng.standard_normal((2, draws, len(some))) for some in (found.sizes, size))
+    departed, turned = own * misfit * shared[0][:, size], own * scatter * lone[0]
+    raised = level_misfit * shared[1][:, size] + level_scatter * lone[1]
     wrong = np.sqrt(lines.slope_variance) * rng.standard_normal(turned.shape)
-    # A steeper run lies lower beyond where runs turn; an error of its slope turns it about its own centre.
+    # A steeper run lies lower beyond where runs turn, a steeper size beyond its middle; an error turns a run about its centre.
     raised -= turned * (found.centre - found.pivot[found.turn[cell]])[:, size]
+    raised -= departed * (found.centre - found.pivot[0])[size]
     raised -= wrong * (found.centre[size] - lines.centre)
     raised += np.sqrt(lines.level_variance) * rng.standard_normal(turned.shape)
-    slopes = k + pool(turned + wrong, 0, own, lines.slope_variance)
+    slopes = k + pool(departed + turned + wrong, 0, own, lines.slope_variance)
     levels = level + pool(raised, 1, one, lines.level_variance)
     return refit_lines(fit.bound, found, fit.theta, slopes, levels)

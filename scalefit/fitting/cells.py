@@ -106,6 +106,20 @@ class Sides:
         low, high = self.look.reach[which]
         return np.flatnonzero((spread >= low * (1 - 1e-9)) & (spread <= high * (1 + 1e-9)))
 
+    def levels_of(
+        self, spread: NDArray[np.intp], misfit: NDArray[np.intp], row: NDArray[np.intp]
+    ) -> tuple[Array, Array, Array]:
+        """Return levels of sizes, their variance, and how far beyond the centre they are (tilt), in cells of rows of the levels' side, (n, S).
+
+        A size that departs from the law's slope does so about its centre, whichever way its runs turn.
+        """
+        tilt, slope = self.turned.tilt[row // self.heights], self.slopes.groups.mean[spread]
+        known = self.slopes.groups.variance[spread]
+        departs = (self.slopes.misfit[misfit, None] * self.slopes.scale) ** 2
+        share = departs / (departs + known)
+        level = self.levels.groups.mean[row] + share * slope * tilt
+        return level, self.levels.groups.variance[row] + share * known * tilt**2, (1 - share) * tilt
+
     def split(self, row: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return how runs turn and which spread of slopes they have in rows of the levels' side."""
         turn, spread = np.divmod(row // self.heights, len(self.slopes.spread))
@@ -216,9 +230,11 @@ def _all_cells(sides: Sides) -> Cells:
     row, b, f = (one.ravel() for one in grid)
     at = np.stack([sides.split(row)[1], b, row, f])
     prior = slopes.log_prior[at[0], b] + levels.log_prior[row, f]
-    target = np.concatenate([slopes.groups.mean[at[0]], levels.groups.mean[row]], 1)
-    variance = np.concatenate([slopes.variance(at[0], b), levels.variance(row, f)], 1)
-    return Cells(at, prior, target, variance, sides.turned.tilt[row // sides.heights], len(prior) // 2, prior)
+    level, level_variance, tilt = sides.levels_of(at[0], b, row)
+    level_variance += levels.misfit[f, None] ** 2
+    target = np.concatenate([slopes.groups.mean[at[0]], level], 1)
+    variance = np.concatenate([slopes.variance(at[0], b), level_variance], 1)
+    return Cells(at, prior, target, variance, tilt, len(prior) // 2, prior)
 
 
 def look_closely(law: Law, lines: RunLines) -> tuple[Sides, Cells | None]:

@@ -89,7 +89,7 @@ class Hierarchy:
     turn : ndarray, shape (G,)
         How runs turn, one of `turns.TURNS`.
     pivot : ndarray, shape (H, S)
-        Where they do, log10 X.
+        Where they do, log10 X; first their middle, about which sizes depart from the law.
     spreads : ndarray, shape (4, G)
         Scatter of slopes and of levels between runs, misfit of slopes and of levels.
     precision : ndarray, shape (2, S)
@@ -189,10 +189,12 @@ class Hierarchy:
         """Return the variance of a new run's curve about the law's mean curve at log10 X, shape (G, n)."""
         at = self._seen(params)
         pivot = self.pivot[:, at] if at is not None else self.pivot.mean(1)
-        _, level, _, level_misfit = self.spreads[:, :, None]
-        return self.turning(params, x, pivot[self.turn, None]) + level**2 + level_misfit**2
+        slope, level, misfit, level_misfit = self.spreads[:, :, None]
+        # Runs turn as they do; a size departs about its middle.
+        turned = (slope * (x - pivot[self.turn, None])) ** 2 + (misfit * (x - pivot[0])) ** 2
+        return np.asarray(turned * self.k(params).mean ** 2 + level**2 + level_misfit**2)
 
-    def turning(self, params: float, x: Array, about: float | Array) -> Array:
+    def turning(self, params: float, x: Array, about: float) -> Array:
         """Return the part of it that is of the slope, for a run whose level is known where log10 X is `about`, (G, n)."""
         slope, _, misfit, _ = self.spreads[:, :, None]
         return np.asarray((slope**2 + misfit**2) * (self.k(params).mean * (x - about)) ** 2)

@@ -97,6 +97,7 @@ def _shared(form: LinearRows, lines: RunLines, sides: Sides, cells: Cells) -> Hi
     else:
         copied, row, weight = _with_levels(sides, cells.at[0, n], weight)
         n, g, height_misfit = n[copied], g[copied], np.zeros(len(row))
+    level, level_variance, tilt = sides.levels_of(cells.at[0, n], cells.at[1, n], row)
     coefficients, covariance = found.coefficients(n, g)
     spreads = slopes.spread[cells.at[0, n]], levels.spread[row], slopes.misfit[cells.at[1, n]], height_misfit
     hierarchy = Hierarchy(
@@ -109,9 +110,9 @@ def _shared(form: LinearRows, lines: RunLines, sides: Sides, cells: Cells) -> Hi
         coefficients=coefficients,
         covariance=covariance,
         slope=None,
-        level=None if sides.closed else (levels.groups.mean[row], levels.groups.variance[row]),
+        level=None if sides.closed else (level, level_variance),
         spreads=np.stack(spreads),
-        tilt=sides.turned.tilt[row // sides.heights],
+        tilt=tilt,
         turn=sides.split(row)[0],
         pivot=sides.pivot,
         precision=np.zeros((2, 0)),
