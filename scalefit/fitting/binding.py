@@ -19,6 +19,8 @@ from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
+SAME = 1e-9
+"""Share of a model size up to which another is the same."""
 
 
 def law_resource(law: Law, data: FitData, resource: Array, params: Array) -> Array:
@@ -107,6 +109,11 @@ class BoundLaw:
         outer = self.external(theta)
         return {name: outer[..., part] for name, part in self.columns.items()}
 
+    def _row(self, params: Array) -> NDArray[np.intp]:
+        """Return which size each of model sizes (n,) is, as exactly as `is_fitted` asks, or the next larger one."""
+        index = np.searchsorted(self.sizes, params * (1 - SAME))
+        return np.asarray(index.clip(0, len(self.sizes) - 1))
+
     def at(self, theta: Array, params: Array) -> dict[str, Array]:
         """Return named values for given model sizes (n,); a per-size parameter needs a size it was fitted on.
 
@@ -118,8 +125,8 @@ class BoundLaw:
         values = self.values(theta)
         if not self.law.per_size:
             return values
-        index = np.searchsorted(self.sizes, params).clip(0, len(self.sizes) - 1)
-        unseen = params[~np.isclose(self.sizes[index], params, rtol=1e-9)]
+        index = self._row(params)
+        unseen = params[~np.isclose(self.sizes[index], params, rtol=SAME)]
         if len(unseen):
             seen = ", ".join(format_quantity(size) for size in self.sizes)
             raise FitError(
@@ -147,7 +154,7 @@ class BoundLaw:
     def jacobian(self, theta: Array, params: Array, resource: Array) -> Array:
         """Return d log10 L / d theta for points, shape (n, P), `theta` (P,)."""
         out = np.zeros((len(params), len(theta)))
-        index = np.searchsorted(self.sizes, params).clip(0, len(self.sizes) - 1)
+        index = self._row(params)
         out[np.arange(len(params))[:, None], self.flat_index[index]] = self.slopes(theta, params, resource).T
         return out
 
@@ -162,7 +169,7 @@ class BoundLaw:
         if self.law.line is None:
             raise FitError(f"law {self.law.name!r} has no k(N); fit a line law such as 'saturating'.")
         at = int(np.argmin(np.abs(self.sizes - size)))
-        seen = bool(np.isclose(self.sizes[at], size, rtol=1e-9))
+        seen = bool(np.isclose(self.sizes[at], size, rtol=SAME))
         values = self.external(theta)[self.flat_index[at]]
         # What an unseen size has of its own is not known; k may not need it.
         known = {

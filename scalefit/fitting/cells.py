@@ -125,6 +125,10 @@ class Sides:
         turn, spread = np.divmod(row // self.heights, len(self.slopes.spread))
         return turn, spread
 
+    def middle(self, row: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the rows of the levels' side of the same spreads where runs turn about their middle."""
+        return row % (len(self.slopes.spread) * self.heights)
+
     def by_slopes(self) -> Array:
         """Return the logarithm of what ways to turn and scatters of levels weigh at each spread of slopes, (A, H * heights).
 

@@ -46,7 +46,7 @@ def refuse_hopeless(bound: BoundLaw, data: FitData) -> None:
         raise FitError(
             f"law {law.name!r} needs {law.resources} resource(s), the data were prepared with {', '.join(data.resources)}."
         )
-    if data.points < len(bound.names):
+    if data.points <= len(bound.names):
         raise FitError(
             f"series {data.series!r}: {data.points} points for the {len(bound.names)} parameters of {law.name!r}. Give more "
             f"evaluations or a smaller law{_smaller(law, data)}."

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.cells import Cells, Sides, look_closely
-from scalefit.fitting.hierarchy import UNLIKELY, Hierarchy, outer_values
+from scalefit.fitting.hierarchy import UNLIKELY, Hierarchy, Side, outer_values
 from scalefit.fitting.linear_rows import LinearRows
 from scalefit.fitting.run_lines import RunLines
 from scalefit.laws.law import Law
@@ -120,23 +120,32 @@ def _shared(form: LinearRows, lines: RunLines, sides: Sides, cells: Cells) -> Hi
         repeats=len(lines.params) - len(form.sizes),
         profiles=_profiles(form, values, likelihood, grids),
     )
-    known = cells.target[n], cells.variance[n]
-    return _about_the_mean(hierarchy, *known)
+    return _about_the_mean(hierarchy, (cells.target[n], cells.variance[n]), levels, sides.middle(row))
 
 
-def _about_the_mean(found: Hierarchy, target: Array, variance: Array) -> Hierarchy:
-    """Return the mixture with what sizes' slopes and levels (G, S or 2 S) are in the mean of all cells, levels at one centre."""
-    S = len(found.sizes)
-    slope, slope_variance = target[:, :S], variance[:, :S]
-    level, level_variance = found.level or (target[:, S:], variance[:, S:])
-    known = np.stack([found.weight @ (1 / slope_variance), found.weight @ (1 / level_variance)])
-    means = np.stack([found.weight @ (slope / slope_variance), found.weight @ (level / level_variance)]) / known
-    # Along the size's slope, from where each cell has the level to the centre of all: in the mean of cells that is no way.
-    lean = (found.weight @ (found.tilt / level_variance)) / known[1]
+def _about_the_mean(found: Hierarchy, known: tuple[Array, Array], levels: Side, row: NDArray[np.intp]) -> Hierarchy:
+    """Return the mixture with what sizes' slopes and levels are in the mean of all cells, and what they are worth.
+
+    `known` are targets and variances of cells, (G, S or 2 S). Levels that sizes have for themselves are those at the middle of
+    their runs, `row` (G,) of the levels' side, so that the curve goes through what was measured; those of a closed law lie
+    where they are told best.
+    """
+    S, closed = len(found.sizes), found.level is None
+    slope, slope_variance = known[0][:, :S], known[1][:, :S]
+    level, level_variance = found.level or (known[0][:, S:], known[1][:, S:])
+    weight = found.weight @ (1 / level_variance)
+    lean = (found.weight @ (found.tilt / level_variance)) / weight if closed else np.zeros(S)
+    # From where a cell has a level to the centre of all it goes along the size's slope: in the mean of cells that is no way.
     off = found.tilt - lean
-    turned = found.k_of_sizes.sd if found.level is not None and found.slope is None else np.sqrt(slope_variance)
-    precision = np.stack([known[0], found.weight @ (1 / (level_variance + (turned * off) ** 2))])
-    return replace(found, centre=found.centre + lean, tilt=off, precision=precision, means=means)
+    turned = np.sqrt(slope_variance) if closed or found.slope is not None else found.k_of_sizes.sd
+    precision = np.stack(
+        [found.weight @ (1 / slope_variance), found.weight @ (1 / (level_variance + (turned * off) ** 2))]
+    )
+    if not closed:
+        level, level_variance = levels.groups.mean[row], levels.groups.variance[row]
+        weight = found.weight @ (1 / level_variance)
+    means = (found.weight @ (slope / slope_variance)) / precision[0], (found.weight @ (level / level_variance)) / weight
+    return replace(found, centre=found.centre + lean, tilt=off, precision=precision, means=np.stack(means))
 
 
 def _with_levels(
@@ -223,4 +232,4 @@ def _each_size(law: Law, lines: RunLines, sides: Sides) -> Hierarchy:
         repeats=len(lines.params) - len(size),
         profiles={},
     )
-    return _about_the_mean(hierarchy, *own[0])
+    return _about_the_mean(hierarchy, own[0], levels, sides.middle(level))

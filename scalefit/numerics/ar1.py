@@ -107,6 +107,8 @@ def estimate_noise(residual: Array, basis: Array, present: NDArray[np.bool_]) ->
     """
     counts, p = present.sum(1), basis.shape[1]
     able = counts > p
+    if not able.any():
+        return Noise(0.0, np.full(len(counts), NO_NOISE))
     first, late, cross, before = _moments(np.concatenate([basis, residual[:, None]], 1)[able], present[able])
     dof = (counts[able] - p).astype(float)
     r = RHO[:, None, None, None]
