@@ -1849,8 +1849,8 @@ def test_slopes_are_those_of_each_cut_and_of_every_size_alone(small, monkeypatch
             def __init__(self, law, data):
                 self.data, self.status = data, status
 
-            def k(self, size):
-                return Estimate(0.1, 0.01, 0.08, np.inf if size > 1e10 else 0.12)
+            def k_of_sizes(self, sizes):
+                return [Estimate(0.1, 0.01, 0.08, np.inf if size > 1e10 else 0.12) for size in sizes]
 
         return Made
 
@@ -2249,7 +2249,7 @@ def test_sizes_held_out_together_are_scored_together(small):
     assert row["cover95"] == np.mean(np.concatenate(inside))
     assert row["run95"] == np.mean(np.concatenate(runs))
     assert row["rmse_nearest_size"] == pytest.approx(np.sqrt(np.mean((np.concatenate(near) - loss) ** 2)))
-    assert set(row) == {"rmse", "r2", "end_bias", "cover50", "cover95", "run95", "rmse_nearest_size"}
+    assert set(row) == {"rmse", "r2", "end_bias", "cover50", "cover95", "run95", "rmse_nearest_size", "runs"}
     assert scores.score_held_out(get_law("saturating-linear"), train, small, sizes, 12) is None
     # Of two sizes one is shorter than its anchor: the other is scored.
     short = small.keep(np.ones(5, bool), first=np.array([12, 4, 12, 12, 12]))

@@ -7,7 +7,7 @@ Shapes: M runs, T evaluations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,11 @@ class RunLines:
     dof: float
     back: Array
 
+    def in_unit(self, unit: Array) -> RunLines:
+        """Return the lines of a resource of which log10 is less by `unit` (M,), the slopes and levels being the same."""
+        centre = self.centre - unit
+        return replace(self, centre=centre, back=_ways_back(centre, self.back[1]))
+
     def keep(self, rows: NDArray[np.bool_]) -> RunLines:
         """Return the lines of some runs (M,), the noise as all told it."""
         return RunLines(
@@ -75,6 +80,12 @@ class RunLines:
             self.dof,
             self.back[:, rows],
         )
+
+
+def _ways_back(centre: Array, start: Array) -> Array:
+    """Return how far before its centre a run may turn (3, M), its first evaluation being `start` before it."""
+    near = (start <= centre) & (centre <= FARTHEST)
+    return np.stack([np.zeros(len(centre)), start, np.where(near, centre, start)])
 
 
 class _Lines(WeighedCurves):
@@ -172,9 +183,6 @@ def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunL
     level_variance = np.maximum(covariance[:, 1, 1] - crossed**2 / slope_variance, EXACT)
     centre = lines.middle + away
     begin = np.where(lines.present, lines.x, np.inf).min(1)
-    start = np.maximum(centre - begin, 0.0)
-    near = (start <= centre) & (centre <= FARTHEST)
-    back = [np.zeros(len(centre)), start, np.where(near, centre, start)]
     return RunLines(
         data.params,
         theta[:, 0],
@@ -184,5 +192,5 @@ def fit_run_lines(law: Law, data: FitData, specification: Specification) -> RunL
         level_variance,
         noise,
         dof,
-        np.stack(back),
+        _ways_back(centre, np.maximum(centre - begin, 0.0)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
         for name in HELD_OUT:
             law = get_law(name)
             # A closed law sees compute per parameter: the same line, its centre elsewhere.
-            part = replace(below, centre=below.centre - own_unit(law, data, below.params))
+            part = below.in_unit(own_unit(law, data, below.params))
             x = np.log10(law_resource(law, data, X, np.full(X.shape[1], top))[0])
             log = find_likeliest(law, part).curve(top, x)
             held_out[name] = float(np.sqrt(np.mean((10.0**log - loss) ** 2)))
