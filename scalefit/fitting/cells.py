@@ -211,16 +211,16 @@ class Cells:
         return self.target[which], self.variance[which], None if self.tilt is None else self.tilt[which]
 
 
-def _told(side: Side) -> NDArray[np.intp]:
-    """Return which values of a spread runs of one size do not speak against among themselves."""
-    log = side.log_prior[:, 0]
-    return np.flatnonzero(log > log.max() - UNLIKELY if side.known else np.isfinite(log))
+def _told(side: Side, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return which of some values of a spread runs of one size do not speak against among themselves."""
+    log = side.log_prior[rows, 0]
+    return rows[log > log.max() - UNLIKELY if side.known else np.isfinite(log)]
 
 
 def _all_cells(sides: Sides) -> Cells:
     """Return all cells of spreads that runs of one size do not speak against among themselves."""
     slopes, levels = sides.slopes, sides.levels
-    a = np.intersect1d(_told(slopes), sides.within(0, slopes.spread))
+    a = _told(slopes, sides.within(0, slopes.spread))
     misfit = sides.within(1, slopes.misfit)
     if not sides.closed:
         at = np.stack([one.ravel() for one in np.meshgrid(a, misfit, indexing="ij")])
@@ -228,8 +228,8 @@ def _all_cells(sides: Sides) -> Cells:
         if levels.known:
             prior = prior + np.logaddexp.reduce(sides.by_slopes(), 1)[at[0]]
         return Cells(at, prior, slopes.groups.mean[at[0]], slopes.variance(at[0], at[1]), None, len(prior) // 2, prior)
-    rows = np.intersect1d(_told(levels), sides.within(2, levels.spread))
-    rows = rows[np.isin(sides.split(rows)[1], a)]
+    rows = sides.within(2, levels.spread)
+    rows = _told(levels, rows[np.isin(sides.split(rows)[1], a)])
     grid = np.meshgrid(rows, misfit, sides.within(3, levels.misfit), indexing="ij")
     row, b, f = (one.ravel() for one in grid)
     at = np.stack([sides.split(row)[1], b, row, f])
