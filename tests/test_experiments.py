@@ -119,7 +119,7 @@ def test_readme_says_how_honest_the_decisions_are(benchmarks, runs):
     assert f"over all {ahead['prefixes']} prefixes" in text
     assert f"covers {100 * ahead['cover95']:.0f} % of what came" in text
     assert f"its error is {ahead['rmse'] / ahead['rmse of the last value']:.2f} of the last value's" in text
-    assert f"in {100 * front['covered']:.0f} % of {front['simulations']} simulations" in text
+    assert f"in {100 * front['covered']:.3g} % of {front['simulations']} simulations" in text
 
 
 def test_what_is_measured_of_advantages_and_logic_is_there(benchmarks, monkeypatch):
