@@ -6,6 +6,7 @@ Shapes as in `scalefit.fitting.hierarchy`; the rows of a cell are the slopes of 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from scalefit.numerics.mixtures import weights_of
 from scalefit.numerics.scatter import between
 
 Array = NDArray[np.float64]
-ROUNDS = 2
-"""Times that the grids of spreads are made finer where many runs tell them closely."""
+ROUNDS, CLOSE = 2, 20
+"""Times that the grids of spreads are made finer, and runs below which none is told more closely than the grid has it."""
 
 
 MANY = 2000
@@ -68,13 +69,26 @@ class Sides:
             scale = _scale(self.form, lines, levels, self.first)
         scale, more = np.repeat(scale, counts), self.look.more
         self.slopes = make_side(lines.slope, lines.slope_variance, self.first, scale, SLOPES, more[:2])
-        self.turned = turn_lines(lines, self.first, rough, (self.slopes.spread[:, None] * scale) ** 2)
-        levels = self._levels(self.turned, more)
-        self.heights = len(levels.spread) // len(self.turned.log_prior)
-        prior = np.repeat(self.turned.log_prior, self.heights)[:, None]
-        self.levels = replace(levels, log_prior=levels.log_prior + prior)
-        back = np.add.reduceat(lines.back, self.first, 1) / counts
-        self.pivot = self.centre - back
+        self._rough, self._scale = rough, scale
+        self.pivot = self.centre - np.add.reduceat(lines.back, self.first, 1) / counts
+
+    @cached_property
+    def turned(self) -> Turned:
+        """Levels of runs where they say nothing of their slopes."""
+        own = (self.slopes.spread[:, None] * self._scale) ** 2
+        return turn_lines(self.lines, self.first, self._rough, own)
+
+    @cached_property
+    def levels(self) -> Side:
+        """Levels by size, one row after another for every way to turn, spread of slopes and spread of levels."""
+        levels = self._levels(self.turned, self.look.more)
+        prior = np.repeat(self.turned.log_prior, len(levels.spread) // len(self.turned.log_prior))[:, None]
+        return replace(levels, log_prior=levels.log_prior + prior)
+
+    @cached_property
+    def heights(self) -> int:
+        """How many spreads of levels there are."""
+        return len(self.levels.spread) // len(self.turned.log_prior)
 
     def _levels(self, turned: Turned, more: tuple[Array | None, ...]) -> Side:
         ones = np.ones(turned.level.shape[1])
@@ -219,15 +233,16 @@ def _told(side: Side, rows: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _all_cells(sides: Sides) -> Cells:
     """Return all cells of spreads that runs of one size do not speak against among themselves."""
-    slopes, levels = sides.slopes, sides.levels
+    slopes = sides.slopes
     a = _told(slopes, sides.within(0, slopes.spread))
     misfit = sides.within(1, slopes.misfit)
     if not sides.closed:
         at = np.stack([one.ravel() for one in np.meshgrid(a, misfit, indexing="ij")])
         prior = slopes.log_prior[at[0], at[1]]
-        if levels.known:
+        if slopes.known:
             prior = prior + np.logaddexp.reduce(sides.by_slopes(), 1)[at[0]]
         return Cells(at, prior, slopes.groups.mean[at[0]], slopes.variance(at[0], at[1]), None, len(prior) // 2, prior)
+    levels = sides.levels
     rows = sides.within(2, levels.spread)
     rows = _told(levels, rows[np.isin(sides.split(rows)[1], a)])
     grid = np.meshgrid(rows, misfit, sides.within(3, levels.misfit), indexing="ij")
@@ -244,9 +259,10 @@ def _all_cells(sides: Sides) -> Cells:
 def look_closely(law: Law, lines: RunLines) -> tuple[Sides, Cells | None]:
     """Return sides whose grids of spreads are as fine as runs tell them, and the likely cells of a law of shared slopes."""
     sides = Sides(law, lines)
-    for closer in range(ROUNDS + 1):
+    rounds = ROUNDS if len(lines.params) >= CLOSE else 0
+    for closer in range(rounds + 1):
         cells = None if sides.form is None else likely_cells(sides.form, sides)
-        more = sides.closer(_shares(sides, cells)) if closer < ROUNDS else None
+        more = sides.closer(_shares(sides, cells)) if closer < rounds else None
         if more is None:
             break
         sides = more
