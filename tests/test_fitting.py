@@ -983,16 +983,14 @@ def test_a_table_without_noise_is_fitted_exactly_and_says_that_it_has_none(evalu
         assert [fit.fit.k(size).value for size in EXACT_SIZES] == pytest.approx(wanted, rel=1e-6)
 
 
+def noisy(**noise):
+    """The exact law's sizes with noise."""
+    grid = np.geomspace(1000, 50_000, 16)
+    return sf.simulate("saturating-linear", EXACT_LAW, params=EXACT_SIZES, samples=grid, seed=1, **noise)
+
+
 def test_a_fit_says_when_weights_have_no_part_in_it():
-    runs = sf.simulate(
-        "saturating-linear",
-        EXACT_LAW,
-        params=EXACT_SIZES,
-        samples=np.geomspace(1000, 50_000, 16),
-        sigma=0.01,
-        rho=0.3,
-        seed=1,
-    )
+    runs = noisy(sigma=0.01, rho=0.3)
     frame = runs.frame.assign(eval_size=500)
     frame = frame[(frame["params"] > 1e9) | (frame["step"] % 2 == 0)]
     for law in ("saturating-linear", "saturating-linear-bend"):  # by lines of runs, and by points
@@ -1010,14 +1008,7 @@ def test_a_fit_says_when_weights_have_no_part_in_it():
 
 def test_sizes_that_send_a_law_to_points_are_named(tmp_path):
     """Two evaluations make no line: the note stands in the terminal, in JSON and in the fit."""
-    runs = sf.simulate(
-        "saturating-linear",
-        EXACT_LAW,
-        params=EXACT_SIZES,
-        samples=np.geomspace(1000, 50_000, 16),
-        sigma=0.004,
-        seed=1,
-    )
+    runs = noisy(sigma=0.004)
     frame = runs.frame
     frame = frame[~frame["params"].isin([3e9, 2e10]) | (frame["step"] <= 2)]
     frame.to_csv(tmp_path / "runs.csv", index=False)
