@@ -1498,6 +1498,12 @@ def test_copies_of_the_runs_scatter_as_the_cells_say(monkeypatch):
             # Standard errors of a variance are 1 % of it or so, of mixtures of unequal cells a little more.
             np.testing.assert_allclose(drawn.var(0), wanted, rtol=0.06)
             assert (np.abs(drawn.mean(0) - middle) < 5 * np.sqrt(wanted / 40_000)).all()
+        # A steeper run lies lower beyond where it turns.
+        together = -(w * found.spreads[0] ** 2) @ off * k**2 - misfit * departed * k**2 * seeds
+        together -= lines.slope_variance.reshape(4, seeds).mean(1) * (found.centre - lines.centre[::seeds])
+        drawn = np.mean((slopes - slopes.mean(0)) * (levels - levels.mean(0)), 0)
+        # A covariance is known to the product of the spreads over the root of the copies.
+        assert (abs(drawn - together / seeds) < 0.03 * slopes.std(0) * levels.std(0)).all()
 
 
 def test_parameters_of_other_slopes_are_their_least_squares():

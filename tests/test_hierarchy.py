@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import scalefit as sf
 from scalefit.errors import FitError
 from scalefit.fitting import cells
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
@@ -15,7 +16,7 @@ from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.hierarchy import MISFITS, _widths, make_side
 from scalefit.fitting.line_fit import fit_lines
 from scalefit.fitting.linear_rows import LinearRows
-from scalefit.fitting.run_lines import RunLines, _Lines, fit_run_lines
+from scalefit.fitting.run_lines import RunLines, _Lines, _ways_back, fit_run_lines
 from scalefit.fitting.scatter import _ends, _share, describe_scatter
 from scalefit.fitting.turns import SHARES
 from scalefit.fitting.weigh_runs import weigh_runs
@@ -24,7 +25,9 @@ from scalefit.numerics.ar1 import Noise, ar1_noise, covariance, estimate_noise
 from scalefit.numerics.intervals import student
 from scalefit.numerics.mixtures import Mixture
 from scalefit.numerics.scatter import spread_prior
+from scalefit.studies.information import Informer, planned_run
 from scalefit.table.fit_data import FitData
+from tests.conftest import ROOT
 
 SIZES = np.array([1e9, 3e9, 7e9, 2e10, 5e10, 9e10])
 TWICE = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5])
@@ -875,3 +878,27 @@ def test_the_normal_equations_of_runs_are_those_of_differences(objective):
     J = np.stack([(left(theta - e) - left(theta + e)) / 2e-6 for e in steps], 1)
     np.testing.assert_allclose(g, (J @ left(theta)[..., None])[..., 0], rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(A, J @ J.swapaxes(1, 2), rtol=1e-5)
+
+
+def test_runs_may_turn_at_their_first_evaluation_and_at_one_where_it_is_near():
+    """By hand: prompts, FLOPs and hours; in another unit the first evaluation is as far, and X = 1 is not."""
+    centre, start = np.array([4.3, 19.0, 0.5]), np.array([1.2, 1.0, 0.9])
+    np.testing.assert_allclose(_ways_back(centre, start), [[0, 0, 0], [1.2, 1.0, 0.9], [4.3, 1.0, 0.9]])
+    data = curves(count=9, sizes=SIZES[:3])
+    lines = fit_run_lines(get_law("power"), data, Specification())
+    begin = np.log10(data.resource[0, :, 0])
+    np.testing.assert_allclose(lines.back, [np.zeros(3), lines.centre - begin, lines.centre])
+    moved = lines.in_unit(np.full(3, -15.0))
+    np.testing.assert_allclose(moved.centre, lines.centre + 15)
+    np.testing.assert_allclose(moved.back, [np.zeros(3), *[lines.centre - begin] * 2])
+
+
+def test_a_run_that_is_planned_turns_where_those_measured_do():
+    """Where they fan out from their first evaluation, the planned one departs by nothing there."""
+    fit = sf.fit(ROOT / "data" / "study" / "e05_grpo.parquet", where={"series": "base"}, x="samples").fit
+    assert np.bincount(fit.evidence.turn, fit.evidence.weight)[1] > 0.9
+    informer = Informer(fit)
+    run = planned_run(fit, fit.data.sizes[-1], 5000.0, 5000.0)
+    own = informer.weigh(run).own[0]
+    assert own[0] == pytest.approx(0, abs=1e-9)
+    assert abs(own[-1]) > 1e-3
