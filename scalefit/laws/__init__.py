@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scalefit.errors import LawError, nearest
+from scalefit.laws.clocks import CLOCKS
 from scalefit.laws.curves import CURVES
 from scalefit.laws.law import Law, Param
 from scalefit.laws.lines import BENT, CLOSED, LINES
@@ -10,7 +11,7 @@ from scalefit.laws.own import import_law, law, place_of
 from scalefit.laws.relations import RELATIONS
 from scalefit.laws.surfaces import SURFACES
 
-LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES, *SURFACES)}
+LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES, *CLOCKS, *SURFACES)}
 OFFSET_FORMS = (*CLOSED, *BENT)
 """The closed-offset laws that speak about unseen sizes; the default prediction averages them."""
 

@@ -89,6 +89,7 @@ def curve_law(
     basis: Basis,
     *,
     resources: int = 1,
+    intensive: bool = False,
 ) -> Law:
     """Build a law from a form of L (or of log10 L) that is linear in some parameters."""
     log_loss, gradient = from_loss(basis.value, basis.slopes) if basis.of_loss else (basis.value, basis.slopes)
@@ -96,7 +97,9 @@ def curve_law(
     def start(curves: list[Curves]) -> dict[str, object]:
         return dict(search(basis, params, _as_points(curves, basis.of_loss)))
 
-    return Law(name, formula, source, params, log_loss, gradient, start, basis=basis, resources=resources)
+    return Law(
+        name, formula, source, params, log_loss, gradient, start, basis=basis, resources=resources, intensive=intensive
+    )
 
 
 def _as_points(curves: list[Curves], of_loss: bool) -> Points:

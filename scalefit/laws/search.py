@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scalefit.laws.law import Array, Basis, Param
 from scalefit.numerics.least_squares import Limits, minimise, minimise_between
-from scalefit.numerics.projection import eliminate, local_minima, solve_bounded
+from scalefit.numerics.projection import eliminate, local_minima, solve_bounded, solve_scaled
 
 CANDIDATES = 3
 """The best cells that no neighbour is below, from each of which the search goes on."""
@@ -83,7 +83,7 @@ class _Search:
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
-        low, high = np.array([self.params[name].bounds for name in self.shared]).T
+        low, high = np.array([self.params[name].bounds for name in self.shared]).reshape(-1, 2).T
         return low, high
 
     @cached_property
@@ -255,7 +255,7 @@ class _Search:
         own = np.zeros((*gram.shape[:-2], 0))
         if o:
             rest = gram[..., :o, -1] - (gram[..., :o, o:-1] @ coefficients[..., None])[..., 0]
-            own = np.linalg.solve(gram[..., :o, :o], rest[..., None])[..., 0]
+            own = solve_scaled(gram[..., :o, :o], rest)
         return 0.5 * squares.reshape(left.shape[:-2]), coefficients, own
 
     def _newton(self, u: Array) -> tuple[Array, Array, Array]:

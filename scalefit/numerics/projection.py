@@ -68,7 +68,13 @@ def _solve_positive(M: Array, v: Array) -> Array:
         for b in range(a + 1, count):
             x[a] = x[a] - rows[a][b] * x[b]
         x[a] = x[a] / rows[a][a]
-    return np.stack(x, -1)
+    return np.stack(x, -1) if x else v
+
+
+def solve_scaled(gram: Array, right: Array) -> Array:
+    """Solve normal equations (..., c, c) for right sides (..., c), their columns scaled; those that are all but equal share."""
+    size = np.sqrt(np.maximum(gram.diagonal(axis1=-2, axis2=-1), 1e-300))
+    return _solve_positive(gram / size[..., None] / size[..., None, :], right / size) / size
 
 
 def eliminate(gram: Array, count: int, free: NDArray[np.bool_] | None = None) -> Array:
