@@ -20,7 +20,7 @@ from scalefit.laws import get_law
 from scalefit.prediction import roads, rolling, saturation, scores
 from scalefit.prediction.beyond import Beyond, _squares_of_finals, begun, score_beyond
 from scalefit.prediction.crossval import _folds, compare_laws, compare_series, cross_validate_data
-from scalefit.prediction.ensemble import Fold, _hold_out, _occasions, _unexplained, average_offsets, first_points
+from scalefit.prediction.ensemble import Ensemble, average_offsets, first_points
 from scalefit.prediction.forecast import Forecast, _chance, _choose, _end, _gain, _stop, _warnings
 from scalefit.prediction.holdouts import (
     _fitted,
@@ -72,7 +72,7 @@ def test_a_fitted_size_is_answered_by_its_law(fits):
 
 def test_a_size_that_the_law_is_silent_on_is_answered_by_the_offsets(fits):
     unseen = [fits[law].predict(params="100B", samples=50_000) for law in LAWS]
-    assert all("averaged closed offsets" in frame.attrs["rests_on"] for frame in unseen)
+    assert all("average of closed laws and the trend of the sizes" in frame.attrs["rests_on"] for frame in unseen)
     assert len({float(frame["loss"].iloc[0]) for frame in unseen}) == 1
     with pytest.raises(UsageError):
         fits["power"].predict(params="100B", flops=1e20)
@@ -359,102 +359,6 @@ def small():
 
 
 FORMS = (get_law("saturating-linear"), get_law("saturating-affine"))
-
-
-def test_members_are_weighed_by_their_error_on_the_sizes_left_out(small):
-    """Every size once, fitted on all others; the largest counts where a size beyond is asked for, with those below it."""
-    found = average_offsets(small, FORMS)
-    squares = []
-    for size, below in ((size, False) for size in FIVE):
-        train = small.keep(small.params < size if below else small.params != size)
-        here = small.keep(small.params == size)
-        lines = fit_run_lines(FORMS[0], small, Specification())
-        lines = lines.keep(lines.params != size)
-        members = [make_member(form, train, lines) for form in FORMS]
-        curves = [one.mean_curve(float(size), here.resource[:, 0]).centre for one in members]
-        squares.append([np.mean((10.0**log - here.loss[0]) ** 2) for log in curves])
-    # Only the last of them lay above all those fitted.
-    np.testing.assert_allclose(found.held_out, np.sqrt(squares[-1]), rtol=1e-9)
-    inverse = 1 / (np.array(squares[-1]) + 1e-12)
-    np.testing.assert_allclose(found.weights, inverse / inverse.sum(), rtol=1e-9)
-    assert found.folds == 5
-    assert found.anchor_points == 0
-
-
-def test_large_sizes_are_also_predicted_from_those_below(runs):
-    (data,) = prepare(runs, "samples", BASE)
-    pairs = [(size, tuple(data.sizes[fitted(data.sizes)])) for size, fitted in _occasions(data)]
-    everyone = tuple(data.sizes)
-    assert pairs[:7] == [(size, tuple(one for one in everyone if one != size)) for size in everyone]
-    assert pairs[7:] == [(14e9, everyone[:4]), (32e9, everyone[:5])]
-
-
-def test_an_anchor_is_so_many_first_points_and_the_rest_is_scored(small):
-    """The points that set the offset are not among those that the weights rest on."""
-    anchor = first_points(small, FIVE[2], 4)
-    np.testing.assert_allclose(anchor.resource[0], X12[:4])
-    np.testing.assert_allclose(anchor.loss, small.loss[2, :4])
-    lines = fit_run_lines(FORMS[0], small, Specification())
-    members = [make_member(form, small, lines) for form in FORMS]
-    plain, moved = _hold_out(small, members, FIVE[2], 0), _hold_out(small, members, FIVE[2], 4)
-    np.testing.assert_allclose(plain.loss, small.loss[2])
-    np.testing.assert_allclose(moved.loss, small.loss[2, 4:])
-    for own, free, tied in zip(members, plain.predicted, moved.predicted, strict=True):
-        np.testing.assert_allclose(free, own.mean_curve(FIVE[2], small.resource[:, 2]).centre)
-        ratio = small.loss[2, :4].sum() / (10.0 ** free[:4]).sum()
-        np.testing.assert_allclose(tied, free[4:] + np.log10(ratio), rtol=1e-9)
-    assert not plain.upward
-    assert _hold_out(small, members, FIVE[2], 12) is None
-    last = _hold_out(small, members, FIVE[2], 11)
-    assert len(last.loss) == 1
-    for fold, part in ((plain, slice(None)), (moved, slice(4, None))):
-        known = [one.mean_curve(FIVE[2], small.resource[:, 2, part]) for one in members]
-        between = [one.between_runs(FIVE[2], small.resource[:, 2, part]) for one in members]
-        centre = np.mean([one.centre for one in known], 0)
-        variance = np.mean([one.spread**2 + (one.centre - centre) ** 2 for one in known], 0)
-        variance += np.mean([one.weight @ two for one, two in zip(known, between, strict=True)], 0)
-        np.testing.assert_allclose(fold.variance, variance, rtol=1e-9)
-
-
-def test_what_the_average_was_wrong_by_beyond_noise_and_what_it_knew(small):
-    alone = fit_data("power", small)
-    fold = Fold(float(FIVE[1]), np.log10([[0.5, 0.4], [0.6, 0.5]]), np.array([1e-4, 3e-4]), np.array([0.6, 0.55]), True)
-    weights = np.array([0.25, 0.75])
-    average = 10 ** (weights @ fold.predicted)
-    noise = alone.noise.sigma[1] ** 2
-    square = (np.mean((average - fold.loss) ** 2) - noise) / (average.mean() * np.log(10)) ** 2
-    assert _unexplained([fold], weights, alone, True) == pytest.approx(np.sqrt(square))
-    assert _unexplained([fold], weights, alone, False) == pytest.approx(np.sqrt(square - 2e-4))
-    right = replace(fold, loss=average)
-    assert _unexplained([right, fold], weights, alone, True) == pytest.approx(np.sqrt(square / 2))
-    assert _unexplained([right], weights, alone, False) == 0
-
-
-def test_the_average_is_of_members_and_its_bands_hold_the_error_on_unseen_sizes(small):
-    found = average_offsets(small, FORMS)
-    x = np.array([[2000.0, 40_000.0]])
-    curves = np.stack([one.mean_curve(1e11, x).centre for one in found.members])
-    said = found.predict(1e11, x)
-    np.testing.assert_allclose(np.log10(said["loss"]), found.weights @ curves)
-    spread = np.sqrt(found.weights @ (curves - found.weights @ curves) ** 2)
-    np.testing.assert_allclose(said["spread"], spread)
-    known, between = found.mean_curve(1e11, x)
-    parts = [one.mean_curve(1e11, x) for one in found.members]
-    within = sum(w * (p.spread**2 + (p.centre - known.centre) ** 2) for w, p in zip(found.weights, parts, strict=True))
-    wide = replace(found, error=0.02)
-    more = 0.02 * stats.t.ppf(0.975, found.folds) / stats.norm.ppf(0.975)
-    np.testing.assert_allclose(wide.mean_curve(1e11, x)[0].spread ** 2, within + more**2, rtol=1e-6)
-    assert between.shape == (len(known.weight), 2)
-    anchor = first_points(small, FIVE[4], 4)
-    tied = replace(wide, anchor_points=4).predict(FIVE[4], x, level=0.8, anchor=anchor)
-    t = stats.t.ppf(0.9, found.folds)
-    own = np.hypot(tied["spread"], 0.02)
-    log = np.log10(tied["loss"])
-    np.testing.assert_allclose(np.log10(tied["low"]), log - t * own)
-    np.testing.assert_allclose(np.log10(tied["run_high"]), log + t * own)
-    noise = found.alone.evaluation_noise(FIVE[4], log)
-    np.testing.assert_allclose(np.log10(tied["eval_low"]), log - t * np.sqrt(own**2 + noise))
-    np.testing.assert_allclose(np.log10(tied["eval_high"]), log + t * np.sqrt(own**2 + noise))
 
 
 def test_a_size_left_out_is_predicted_by_the_law_of_the_others(small):
@@ -1037,7 +941,6 @@ def test_a_bent_member_is_its_fit_and_no_wider_than_a_decade(small):
     found = member.mean_curve(FIVE[1], x)
     np.testing.assert_allclose(found.mean, wanted.mean)
     np.testing.assert_allclose(found.sd, np.minimum(wanted.sd, 1.0))
-    np.testing.assert_allclose(member.between_runs(FIVE[1], x), fit.between_runs(FIVE[1], x))
 
 
 # What is printed, each sentence of records made by hand.
@@ -1086,9 +989,13 @@ def test_a_prediction_is_told_in_words():
         "saturating-linear 0.75 0.0123 0.457",
         "warning: it is far",
     ]
-    open_k = made_prediction(k=Estimate(0.1, np.inf, -np.inf, np.inf), answered_by="averaged closed offsets")
+    open_k = made_prediction(
+        k=Estimate(0.1, np.inf, -np.inf, np.inf), answered_by="average of closed laws and the trend of the sizes"
+    )
     assert words(open_k.summary())[1] == "k(7B) is not determined by the data"
-    assert open_k.headline.endswith("by averaged closed offsets, fitted on 1B, 3B (24 points)")
+    assert open_k.headline.endswith(
+        "by average of closed laws and the trend of the sizes, fitted on 1B, 3B (24 points)"
+    )
     none = made_prediction(k=None, reach={"loss": 0.4, "value": None, "low": None, "high": None}, members=[])
     told = words(none.summary())
     assert len(told) == 7
@@ -1370,20 +1277,21 @@ def test_members_of_the_average_are_told_with_their_weights(small, monkeypatch):
     fit = fit_data("power", small)
     ensemble = average_offsets(small, FORMS)
     said = predict_size(fit, 1e11, np.array([2000.0, 40_000.0]))
-    ends = 10 ** ensemble.member_curves(1e11, np.array([[40_000.0]]))[:, 0]
-    assert said.answered_by == "averaged closed offsets"
-    assert [one["law"] for one in said.members] == [form.name for form in FORMS]
+    ends = 10 ** ensemble.curves(1e11, np.array([[40_000.0]]))[:, 0]
+    assert said.answered_by == "average of closed laws and the trend of the sizes"
+    assert [one["law"] for one in said.members] == [*(form.name for form in FORMS), "trend of the sizes"]
     for name, wanted in (("weight", ensemble.weights), ("held_out_rmse", ensemble.held_out), ("loss_at_end", ends)):
         assert [one[name] for one in said.members] == pytest.approx(list(wanted))
     assert all(set(one) == {"law", "weight", "held_out_rmse", "loss_at_end"} for one in said.members)
-    sure, doubtful = replace(ensemble, error=1.0), replace(ensemble, error=0.0)
-    monkeypatch.setattr(roads, "average_offsets", lambda data, anchor_points: sure)
+    anchored = predict_size(fit, 5e10, anchor=first_points(small, FIVE[4], 4))
+    assert [one["law"] for one in anchored.members] == [form.name for form in FORMS]
+    monkeypatch.setattr(Ensemble, "error", lambda self, params, resource: np.ones(resource.shape[1]))
     assert choose_road(fit, 1e11, 1.0, level=0.95).warnings == []
-    monkeypatch.setattr(roads, "average_offsets", lambda data, anchor_points: doubtful)
+    monkeypatch.setattr(Ensemble, "error", lambda self, params, resource: np.zeros(resource.shape[1]))
     (warning,) = choose_road(fit, 1e11, 1.0, level=0.95).warnings
-    last = 10 ** ensemble.member_curves(1e11, np.array([[50_000.0]]))[:, 0]
+    last = 10 ** ensemble.curves(1e11, np.array([[50_000.0]]))[:, 0]
     assert warning == (
-        f"the offset forms disagree (loss at the end {last.min():.3f} to {last.max():.3f}); a short run with --anchor "
+        f"the forms disagree (loss at the end {last.min():.3f} to {last.max():.3f}); a short run with --anchor "
         "would settle it"
     )
 
@@ -1923,7 +1831,7 @@ def test_a_fit_is_asked_for_its_level_its_values_and_its_anchor(two_resources, m
     assert said.reach == predict_size(fit.fit, FIVE[1], np.array([2e3]), loss=0.4).reach
     anchor = first_points(fit.data, FIVE[4], 4)
     tied = fit.predict_size("50B", samples=4e4, anchor=anchor, level=0.8)
-    assert tied.answered_by == "averaged closed offsets"
+    assert tied.answered_by == "average of closed laws and the trend of the sizes"
     assert tied.scatter == "with an anchor all bands are of the run that was begun"
     assert tied.level == 0.8
     assert tied.curve == predict_size(fit.fit, FIVE[4], np.array([4e4]), anchor=anchor, level=0.8).curve
@@ -2049,23 +1957,6 @@ def test_scores_of_a_law_are_of_the_bands_of_the_held_out_size(small):
     np.testing.assert_array_equal(scores._holds(part, (own, own)), [True] * 12)
     assert not scores._holds(part, (own + 1e-9, own + 1)).any()
     assert not scores._holds(part, (own - 1, own - 1e-9)).any()
-
-
-def test_an_anchored_average_is_moved_by_the_mean_ratio_of_its_anchor(small):
-    found = average_offsets(small.keep(small.params < FIVE[4]), FORMS, anchor_points=4)
-    anchor, x = first_points(small, FIVE[4], 4), small.resource[:, 4, 4:]
-    curves = []
-    for member in found.members:
-        there, log = (member.mean_curve(FIVE[4], at).centre for at in (anchor.resource, x))
-        curves.append(log + np.log10(anchor.loss.sum() / (10**there).sum()))
-    said = found.predict(FIVE[4], x, anchor=anchor)
-    np.testing.assert_allclose(np.log10(said["loss"]), found.weights @ np.array(curves), rtol=1e-9)
-    mean = found.weights @ np.array(curves)
-    np.testing.assert_allclose(said["spread"], np.sqrt(found.weights @ (np.array(curves) - mean) ** 2), rtol=1e-6)
-    nothing = replace(anchor, loss=np.zeros(4))
-    there = found.members[0].mean_curve(FIVE[4], anchor.resource).centre
-    wanted = found.members[0].mean_curve(FIVE[4], x).centre + np.log10(1e-6 / (10**there).sum())
-    np.testing.assert_allclose(found.member_curves(FIVE[4], x, nothing)[0], wanted, rtol=1e-9)
 
 
 def test_the_rest_of_a_run_is_held_against_both_ends_of_its_own_band(small, monkeypatch):
@@ -2205,27 +2096,10 @@ def test_what_cannot_be_averaged_is_told_with_what_helps(small):
     with pytest.raises(FitError, match="series 'simulated': no run is longer than the 12 anchor points"):
         average_offsets(small, FORMS[:1], anchor_points=12)
     found = average_offsets(small.keep(small.params < FIVE[4]), FORMS[:1])
-    assert (found.folds, len(found.members)) == (4, 1)
-    np.testing.assert_array_equal(found.weights, [1.0])
+    assert (len(found.misses.each), len(found.members)) == (4, 1)
+    np.testing.assert_array_equal(found.weights, [0.5, 0.5])
     np.testing.assert_array_equal(found.data.sizes, FIVE[:4])
     np.testing.assert_array_equal(found.alone.theta, fit_data("power", found.data).theta)
-
-
-def test_an_anchored_average_is_weighed_on_every_size(small):
-    """With an anchor a size inside says as much as the largest: mean squares of all five."""
-    found = average_offsets(small, FORMS, anchor_points=4)
-    lines = fit_run_lines(FORMS[0], small, Specification())
-    squares = []
-    for size in FIVE:
-        members = [
-            make_member(form, small.keep(small.params != size), lines.keep(lines.params != size)) for form in FORMS
-        ]
-        fold = _hold_out(small, members, float(size), 4)
-        squares.append(np.mean((10**fold.predicted - fold.loss) ** 2, axis=1))
-    np.testing.assert_allclose(found.held_out, np.sqrt(np.mean(squares, 0)), rtol=1e-9)
-    inverse = 1 / (np.mean(squares, 0) + 1e-12)
-    np.testing.assert_allclose(found.weights, inverse / inverse.sum(), rtol=1e-9)
-    assert (found.folds, found.anchor_points) == (5, 4)
 
 
 def test_sizes_held_out_together_are_scored_together(small):

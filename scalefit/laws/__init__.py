@@ -12,8 +12,12 @@ from scalefit.laws.relations import RELATIONS
 from scalefit.laws.surfaces import SURFACES
 
 LAWS: dict[str, Law] = {law.name: law for law in (*LINES, *CURVES, *CLOCKS, *SURFACES)}
-OFFSET_FORMS = (*CLOSED, *BENT)
-"""The closed-offset laws that speak about unseen sizes; the default prediction averages them."""
+OFFSET_FORMS = CLOSED
+"""Line laws with a closed offset, which speak about unseen sizes."""
+AVERAGED = tuple(LAWS[name] for name in ("saturating-linear", "saturating-affine", "clock-linear", "clock-affine"))
+"""The closed laws that the default prediction averages: lines and clocks, the level linear in log N or in what is gained."""
+ANCHORED = (*CLOSED, *BENT)
+"""The same with an anchor, which settles the level: lines and lines that flatten."""
 
 
 def get_law(law: str | Law) -> Law:
@@ -45,4 +49,4 @@ def name_of(law: Law) -> str:
     return law.name if LAWS.get(law.name) == law else place_of(law)
 
 
-__all__ = ["LAWS", "OFFSET_FORMS", "RELATIONS", "Law", "Param", "get_law", "law", "name_of"]
+__all__ = ["ANCHORED", "AVERAGED", "LAWS", "OFFSET_FORMS", "RELATIONS", "Law", "Param", "get_law", "law", "name_of"]

@@ -71,14 +71,14 @@ def _start_affine(p: Values, N: Array, g: Array) -> Form:
     return p["S0"] + p["S_g"] * g, {"S0": np.ones_like(g), "S_g": g, "g": p["S_g"] + 0 * g}
 
 
-_S0 = Param("S0", "loss", (-5, 5))
+_S0 = Param("S0", "loss", (0, 1.5))
 STARTS: dict[str, tuple[str, tuple[Param, ...], Callable[[Values, Array, Array], Form]]] = {
     "linear": (
         "L0(N) = S0 + S_log log10(N/1e9)",
         (_S0, Param("S_log", "loss per decade of N", (-5, 5))),
         _start_linear,
     ),
-    "affine": ("L0(N) = S0 + S_g g(N)", (_S0, Param("S_g", "loss", (-20, 20))), _start_affine),
+    "affine": ("L0(N) = S0 + S_g g(N)", (_S0, Param("S_g", "loss", (-5, 5))), _start_affine),
     "saturating": (
         "L0(N) = S0 + S_sat N/(N + N_S)",
         (_S0, Param("S_sat", "loss", (-5, 5)), Param("N_S", "parameters", (1.0, 1e15), "log")),
@@ -135,16 +135,25 @@ def _closed_start(form: str, curves: list[Curves]) -> dict[str, object]:
     grid = N.min() / 30 * (900 * N.max() / N.min()) ** np.linspace(0, 1, 33)[:, None]
     shares = N / (N + grid)
     top = np.clip((shares * g).sum(1) / (shares**2).sum(1), 0.0, 1.0)
-    best = int(np.argmin(((top[:, None] * shares - g) ** 2).sum(1)))
-    values = {"X_mid": found["X_mid"], "B": found["B"], "g_max": top[best], "N_g": grid[best, 0]}
-    if form == "saturating":
-        lines = [np.polyfit(share, first, 1, full=True) for share in shares]
-        least = int(np.argmin([float(line[1].sum()) for line in lines]))
-        slope, level = lines[least][0]
-        return {**values, "S0": level, "S_sat": slope, "N_S": grid[least, 0]}
-    along_sizes = np.log10(N / BILLION) if form == "linear" else top[best] * shares[best]
-    slope, level = np.polyfit(along_sizes, first, 1)
-    return {**values, "S0": level, {"linear": "S_log", "affine": "S_g"}[form]: slope}
+    values = {"X_mid": found["X_mid"], "B": found["B"]}
+    columns = {"linear": np.log10(N / BILLION)[None], "affine": top[:, None] * shares, "saturating": shares}[form]
+    level, slope, off = _lines_through(columns, first, *(STARTS[form][1][0].bounds))
+    missed = ((top[:, None] * shares - g) ** 2).sum(1)
+    best = int(np.argmin(missed + off if form == "affine" else missed))
+    at = {"linear": 0, "affine": best, "saturating": int(np.argmin(off))}[form]
+    named = {
+        param.name: value for param, value in zip(STARTS[form][1], (level[at], slope[at], grid[at, 0]), strict=False)
+    }
+    return {**values, "g_max": top[best], "N_g": grid[best, 0], **named}
+
+
+def _lines_through(columns: Array, first: Array, low: float, high: float) -> tuple[Array, Array, Array]:
+    """Return level, slope and squares left of lines of starts (S,) in each of K columns (K, S), the level within bounds."""
+    away = columns - columns.mean(1, keepdims=True)
+    slope = (away @ first) / np.maximum((away**2).sum(1), 1e-300)
+    level = np.clip(first.mean() - slope * columns.mean(1), low, high)
+    slope = (columns * (first - level[:, None])).sum(1) / np.maximum((columns**2).sum(1), 1e-300)
+    return level, slope, ((level[:, None] + slope[:, None] * columns - first) ** 2).sum(1)
 
 
 CLOSED_CLOCKS = tuple(closed_clock(f"clock-{form}", form) for form in STARTS)

@@ -26,7 +26,7 @@ from scalefit.table.prepare import FitData, Prepared, prepare
 Array = NDArray[np.float64]
 MODES = ("zero-shot", "anchored", "prefix")
 AVERAGE = "average"
-"""The name of the default: closed offsets averaged by held-out score."""
+"""The name of the default: closed laws averaged by held-out score, and the trend of the sizes."""
 ONE_OUT, TWO_OUT = "leave one out", "leave largest two out"
 """Names of folds."""
 PLAIN = Specification(noise="independent")
@@ -45,7 +45,7 @@ def cross_validate_data(
     if chosen is not None and chosen.per_size:
         raise FitError(
             f"law {law!r} has a free {', '.join(chosen.per_size)} for each size, so it says nothing about a held-out size. "
-            f"Use a closed offset ({', '.join(form.name for form in OFFSET_FORMS[:4])}, or {AVERAGE!r}), or --mode prefix."
+            f"Use a closed offset ({', '.join(form.name for form in OFFSET_FORMS)}, or {AVERAGE!r}), or --mode prefix."
         )
     if len(data.sizes) < LEAST_SIZES + (chosen is None):
         raise FitError(

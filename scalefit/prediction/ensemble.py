@@ -1,7 +1,9 @@
-"""The default prediction: closed-offset laws averaged by how they predicted sizes they had not seen.
+"""The default prediction: closed laws averaged by how they predicted sizes they had not seen, and the trend of the sizes.
 
-Each member is fitted with every size left out in turn. Its weight is the inverse of its mean squared error there. What the
-members say of their own errors, their disagreement, and what the average was wrong by beyond both make the bands.
+Each closed law is fitted with every size left out in turn, and with only the smaller ones below each large one; its weight is
+the inverse of its mean squared error there. Half of the prediction is their average, half the trend (`trend`), a share that
+is fixed. The bands are as wide as the whole was wrong at the sizes left out (`misses`), each of them predicted with weights
+in which it had no part.
 """
 
 from __future__ import annotations
@@ -13,22 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
-from scalefit.fitting.bands import Bands, bands_of
+from scalefit.fitting.bands import Bands
 from scalefit.fitting.fit import Fit, Specification, fit_data
+from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import runs_with_lines
 from scalefit.fitting.run_lines import fit_run_lines
-from scalefit.laws import OFFSET_FORMS
-from scalefit.laws.law import LN10, Law
+from scalefit.laws import ANCHORED, AVERAGED
+from scalefit.laws.law import Law
 from scalefit.numerics.intervals import student
-from scalefit.numerics.mixtures import Mixture, join
 from scalefit.prediction.groups import MANY, group_sizes
 from scalefit.prediction.members import Member, make_member
+from scalefit.prediction.misses import DOF, Misses, miss_of, way_to
+from scalefit.prediction.trend import TREND, Trend
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 LEAST_SIZES = 4
 """Sizes needed: three to fit a closed offset and k(N), one to hold out."""
+SHARE = 0.5
+"""The trend's part of a prediction that has no anchor; what an anchor settles the trend knows no better."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +48,36 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Fold:
-    """One held-out size: members' log10 L (M, n), their variance (n,), and what was measured (n,)."""
+    """One held-out size: log10 L of the closed laws and, last, of the trend (M + 1, n), and what was measured (n,).
+
+    Where there is an anchor, each is moved onto it; `between` is the variance of the mean of the size's runs.
+    """
 
     params: float
     predicted: Array
-    variance: Array
+    between: Array
+    x: Array
     loss: Array
-    upward: bool
-    """Whether the size lay above all those fitted."""
+    way: float
+    runs: int
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members, weights and held-out error.
+    """Closed laws, the trend, and what they were wrong by.
 
     Attributes
     ----------
     members : tuple of Member
-        The closed-offset laws.
-    weights : ndarray, shape (M,)
-        Sum to 1.
-    held_out : ndarray, shape (M,)
-        Each member's root mean squared error of the loss on held-out sizes.
-    error : float
-        What the average was wrong by on held-out sizes beyond what is known to be uncertain [log10 loss]; with an anchor,
-        all that it was wrong by beyond the noise of evaluations.
-    folds : int
-        Sizes that were held out.
+        The closed laws.
+    trend : Trend
+        Of the sizes' own curves.
+    weights : ndarray, shape (M + 1,)
+        Of the members and, last, of the trend; sum to 1.
+    held_out : ndarray, shape (M + 1,)
+        Root mean squared error of the loss on held-out sizes, each member's and the trend's.
+    misses : Misses
+        What the whole was wrong by at sizes left out.
     alone : Fit
         A line for each size, for the noise of evaluations.
     anchor_points : int
@@ -77,24 +86,35 @@ class Ensemble:
 
     data: FitData
     members: tuple[Member, ...]
+    trend: Trend
     weights: Array
     held_out: Array
-    error: float
-    folds: int
+    misses: Misses
     alone: Fit
     anchor_points: int
 
-    def member_curves(self, params: float, resource: Array, anchor: Anchor | None = None) -> Array:
-        """Return each member's log10 L at points, shape (M, n); anchored ones moved onto the anchor."""
-        return np.stack([m.mean_curve(params, resource).centre + _shift(m, anchor) for m in self.members])
+    @property
+    def parts(self) -> list[tuple[str, float, Member | Trend]]:
+        """Name, part of the whole, and source of each voice."""
+        names = [*(one.law.name for one in self.members), TREND]
+        return list(zip(names, self.weights.tolist(), (*self.members, self.trend), strict=True))
 
-    def mean_curve(self, params: float, resource: Array) -> tuple[Mixture, Array]:
-        """Return what is known of the mean curve of a size, (G, n), and the variance of a new run's about it, (G, n)."""
-        own = [one.mean_curve(params, resource) for one in self.members]
-        between = np.concatenate([one.between_runs(params, resource) for one in self.members])
-        # Few held-out sizes tell the error only roughly.
-        unseen = self.error * student(0.95, self.folds) / student(0.95, np.inf)
-        return join(own, self.weights).widened(np.full(resource.shape[1], unseen**2)), between
+    def curves(self, params: float, resource: Array, anchor: Anchor | None = None) -> Array:
+        """Return log10 L of the members and, last, of the trend at points, (M + 1, n); with an anchor moved onto it."""
+        voices = [source for _, _, source in self.parts]
+        return np.stack([one.mean_curve(params, resource).centre + _shift(one, anchor) for one in voices])
+
+    def between_runs(self, params: float, resource: Array) -> tuple[Array, Array]:
+        """Return weights (G,) of what a new run's curve departs by from the mean curve, and its variance (G, n)."""
+        x = self.members[0].seen(np.full(resource.shape[1], params), resource)
+        return _between(self.members, params, x)
+
+    def error(self, params: float, resource: Array) -> Array:
+        """Return the standard error of the mean curve of a size at points (n,) [log10 loss]."""
+        return np.sqrt(self.misses.variance(*self._where(params, resource), mean_curve=True))
+
+    def _where(self, params: float, resource: Array) -> tuple[float, Array]:
+        return way_to(self.data.sizes, params), self.members[0].seen(np.full(resource.shape[1], params), resource)
 
     def predict(
         self, params: float, resource: Array, *, level: float = 0.95, anchor: Anchor | None = None
@@ -115,30 +135,44 @@ class Ensemble:
         Returns
         -------
         dict
-            loss, low, high, run_low, run_high, eval_low, eval_high and spread (disagreement of members, log10 loss), (n,).
+            loss, low, high, run_low, run_high, eval_low, eval_high and spread (disagreement of voices, log10 loss), (n,).
         """
-        curves = self.member_curves(params, resource, anchor)
+        curves = self.curves(params, resource, anchor)
         mean = self.weights @ curves
         spread = np.sqrt(self.weights @ (curves - mean) ** 2)
         noise = self.alone.evaluation_noise(params, mean)
+        where = self._where(params, resource)
+        whole = self.misses.variance(*where)
         if anchor is None:
-            known, between = self.mean_curve(params, resource)
-            bands = bands_of(mean, known, between, noise, level)
+            inner = self.misses.variance(*where, mean_curve=True)
+            weight, between = self.between_runs(params, resource)
+            # What was missed were means of so many runs; the scatter of one is in it already.
+            outer = whole - inner + (1 - self.misses.run_share) * (weight @ between)
         else:
-            bands = self._anchored(mean, np.sqrt(spread**2 + self.error**2), noise, level)
-        return {**bands.columns(), "spread": spread}
+            inner, outer = whole, 0.0 * whole
+        return {**self._bands(mean, (inner, outer, noise), level).columns(), "spread": spread}
 
-    def _anchored(self, mean: Array, error: Array, noise: Array, level: float) -> Bands:
-        t = student(level, self.folds)
-        curve, point = t * error, t * np.sqrt(error**2 + noise)
-        return Bands(mean, mean - curve, mean + curve, mean - curve, mean + curve, mean - point, mean + point)
+    def _bands(self, mean: Array, variance: tuple[Array, Array, Array], level: float) -> Bands:
+        """Return bands of what was missed (few sizes tell it only roughly), of the scatter of runs and of noise beside it."""
+        missed, between, noise = variance
+        t, z = student(level, DOF), student(level, np.inf)
+        curve, run = t * np.sqrt(missed), np.sqrt(t**2 * missed + z**2 * between)
+        point = np.sqrt(t**2 * missed + z**2 * (between + noise))
+        return Bands(mean, mean - curve, mean + curve, mean - run, mean + run, mean - point, mean + point)
 
 
-def _shift(member: Member, anchor: Anchor | None) -> float:
-    """Return by how much a member's curve is moved onto an anchor [log10 loss]."""
+def _between(members: Sequence[Member], params: float, x: Array) -> tuple[Array, Array]:
+    """Return weights (G,) and variance (G, n) of a new run's curve about the mean curve, as line laws tell it."""
+    found = [one.found for one in members if isinstance(one.found, Hierarchy)]
+    weight = np.concatenate([one.weight for one in found]) / len(found)
+    return weight, np.concatenate([one.between_runs(params, x) for one in found])
+
+
+def _shift(voice: Member | Trend, anchor: Anchor | None) -> float:
+    """Return by how much a curve is moved onto an anchor [log10 loss]."""
     if anchor is None:
         return 0.0
-    there = member.mean_curve(anchor.params, anchor.resource).centre
+    there = voice.mean_curve(anchor.params, anchor.resource).centre
     # Log of the mean ratio: a least-squares level that a loss of 0 cannot throw off.
     return float(np.log10(max(float(anchor.loss.sum()), 1e-6) / float((10.0**there).sum())))
 
@@ -150,8 +184,8 @@ def first_points(data: FitData, params: float, count: int) -> Anchor:
     return Anchor(params, part.resource[:, here], part.loss[here])
 
 
-def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, anchor_points: int = 0) -> Ensemble:
-    """Fit every closed-offset law, score each on held-out sizes, and weigh them.
+def average_offsets(data: FitData, forms: Sequence[Law] | None = None, *, anchor_points: int = 0) -> Ensemble:
+    """Fit every closed law, score each and the trend on held-out sizes, and weigh them; the first is a line law.
 
     Raises
     ------
@@ -164,7 +198,7 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
             f"series {data.series!r} has {len(data.sizes)} size(s) ({names}); predicting an unseen size needs {LEAST_SIZES}, "
             "of which each is held out once. Add sizes, or fit one law with --law."
         )
-    asked = Specification()
+    asked, forms = Specification(), forms or (ANCHORED if anchor_points else AVERAGED)
     rows = runs_with_lines(forms[0], data, asked)
     if rows is None:
         raise FitError(
@@ -173,34 +207,58 @@ def average_offsets(data: FitData, forms: Sequence[Law] = OFFSET_FORMS, *, ancho
         )
     # A run's line does not depend on what other sizes are fitted.
     lines = fit_run_lines(forms[0], data.each.keep(rows), asked)
+    members = tuple(make_member(form, data, lines) for form in forms)
     folds = []
     for sizes, fitted in _occasions(data):
         train, part = data.keep(fitted(data.params)), lines.keep(fitted(lines.params))
-        without = [make_member(form, train, part) for form in forms]
-        held = [_hold_out(data, without, float(size), anchor_points) for size in sizes]
+        without = [make_member(one.law, train, part, one.near) for one in members]
+        held = [_hold_out(data, (without, Trend(train, part)), float(size), anchor_points) for size in sizes]
         folds += [fold for fold in held if fold is not None]
     if not folds:
         raise FitError(f"series {data.series!r}: no run is longer than the {anchor_points} anchor points.")
     squared = np.array([np.mean((10.0**fold.predicted - fold.loss) ** 2, axis=1) for fold in folds])
-    upward = np.array([fold.upward for fold in folds])
-    mean_square = squared[upward if upward.any() and not anchor_points else slice(None)].mean(0)
-    weights = 1 / (mean_square + 1e-12)
-    weights = weights / weights.sum()
-    alone = fit_data("power", data)
-    error = _unexplained(folds, weights, alone, bool(anchor_points))
-    members = tuple(make_member(form, data, lines) for form in forms)
-    return Ensemble(data, members, weights, np.sqrt(mean_square), error, len(folds), alone, anchor_points)
+    share = 0.0 if anchor_points else SHARE
+    return Ensemble(
+        data,
+        members,
+        Trend(data, lines),
+        _weigh(squared, share),
+        np.sqrt(squared.mean(0)),
+        _miss(folds, squared, share),
+        fit_data("power", data),
+        anchor_points,
+    )
+
+
+def _weigh(squared: Array, share: float) -> Array:
+    """Return weights of the closed laws and of the trend, whose share is given, from the squared errors of folds (F, M + 1)."""
+    weights = 1 / (squared[:, :-1].mean(0) + 1e-12)
+    return np.append((1 - share) * weights / weights.sum(), share)
+
+
+def _miss(folds: Sequence[Fold], squared: Array, share: float) -> Misses:
+    """Return what the whole was wrong by, each size predicted with weights from the others."""
+    names = np.array([fold.params for fold in folds])
+    each = []
+    for fold in folds:
+        others = names != fold.params
+        weights = _weigh(squared[others] if others.any() else squared, share)
+        each.append(miss_of(weights @ fold.predicted, fold.loss, fold.x, fold.way, fold.between))
+    middle = float(np.mean([fold.x.mean() for fold in folds]))
+    run_share = float(np.mean([1 / fold.runs for fold in folds]))
+    return Misses(tuple(each), middle, run_share)
 
 
 def _occasions(data: FitData) -> list[tuple[Array, Callable[[Array], NDArray[np.bool_]]]]:
     """Return the sizes held out together, and which are fitted for them: all others, and for large ones those below."""
     groups = group_sizes(data.sizes, MANY)
     others = [(some, lambda N, out=some: ~np.isin(N, out)) for some in groups]
-    return [*others, *((some, lambda N, out=some: out[0] > N) for some in groups[LEAST_SIZES:-1])]
+    return [*others, *((some, lambda N, out=some: out[0] > N) for some in groups[LEAST_SIZES - 1 : -1])]
 
 
-def _hold_out(data: FitData, members: list[Member], size: float, anchor_points: int) -> Fold | None:
-    """Return how members predicted a size; None where nothing of it is left to score."""
+def _hold_out(data: FitData, voices: tuple[Sequence[Member], Trend], size: float, anchor_points: int) -> Fold | None:
+    """Return how members and trend predicted a size; None where nothing of it is left to score."""
+    members, trend = voices
     here = data.keep(data.params == size)
     anchor = first_points(data, size, anchor_points) if anchor_points else None
     present = here.present.copy()
@@ -208,22 +266,10 @@ def _hold_out(data: FitData, members: list[Member], size: float, anchor_points: 
     if not present.any():
         return None
     resource, loss = here.resource[:, present], here.loss[present]
-    known = [one.mean_curve(size, resource) for one in members]
-    centres = np.stack([one.centre for one in known])
-    curves = centres + np.array([[_shift(one, anchor)] for one in members])
+    every = [one.mean_curve(size, resource).centre + _shift(one, anchor) for one in members]
+    every.append(trend.mean_curve(size, resource).centre + _shift(trend, anchor))
     runs = max(int(np.sum(here.runs)), 1)
-    between = [own.weight @ one.between_runs(size, resource) for one, own in zip(members, known, strict=True)]
-    variance = np.mean([own.spread**2 for own in known], axis=0) + centres.var(0) + np.mean(between, axis=0) / runs
-    return Fold(size, curves, variance, loss, bool(size > members[0].data.sizes[-1]))
-
-
-def _unexplained(folds: Sequence[Fold], weights: Array, alone: Fit, anchored: bool) -> float:
-    """Return by how much the average was wrong beyond noise and, but for anchors, beyond what it is known to be uncertain by."""
-    beyond: list[float] = []
-    for fold in folds:
-        average = 10.0 ** (weights @ fold.predicted)
-        own = alone.data.params == fold.params
-        noise = float(np.mean(alone.noise.sigma[own] ** 2 / np.asarray(alone.data.runs, float)[own]))
-        square = (float(np.mean((average - fold.loss) ** 2)) - noise) / float(np.mean(average) * LN10) ** 2
-        beyond.append(max(square, 0.0) if anchored else square - float(np.mean(fold.variance)))
-    return float(np.sqrt(max(float(np.mean(beyond)), 0.0)))
+    x = members[0].seen(np.full(len(loss), size), resource)
+    weight, between = _between(members, size, x)
+    way = way_to(members[0].data.sizes, size)
+    return Fold(size, np.stack(every), weight @ between / runs, x, loss, way, runs)

@@ -42,7 +42,7 @@ def fitted_curves(fit: Fit, count: int = GRID) -> Numbers:
 
 
 def across_sizes(data: FitData) -> Numbers:
-    """Fit all sizes but the largest and predict that one unseen: by the averaged closed offsets, or by chinchilla's law.
+    """Fit all sizes but the largest and predict that one unseen: by the average of closed laws and the trend of the sizes, or by chinchilla's law.
 
     Beside an average stands what sets the level E of the largest size on its own data and takes only k(N) from the others, as
     in Tan et al. 2025, arXiv:2509.25300: it is no prediction of the level.

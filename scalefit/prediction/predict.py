@@ -38,7 +38,7 @@ class Prediction(Answer):
     Attributes
     ----------
     answered_by : str
-        "the law" or "averaged closed offsets".
+        "the law" or "average of closed laws and the trend of the sizes".
     level : float
         Of all intervals.
     k : Estimate or None
@@ -49,7 +49,7 @@ class Prediction(Answer):
     reach : dict or None
         What D or C reaches `--loss`: value, low, high; null where not within ten times the measured range.
     members : list of dict
-        Of the averaged offsets, each form: weight, held-out RMSE, loss at the end of the range.
+        Of the average, each voice: weight, held-out RMSE, loss at the end of the range.
     scatter : str
         What the band of a new run rests on: how far the fit's runs lie apart.
     warnings : list of str
@@ -150,7 +150,7 @@ def predict_size(
     Parameters
     ----------
     fit : Fit
-        Any fit; where its law says nothing of the size, its data are what the averaged offsets are fitted on.
+        Any fit; where its law says nothing of the size, its data are what the average is fitted on.
     params : float or str
         Model size [parameters], a number or as in `7B`.
     at : ndarray, shape (n,) or (Q, n), optional

@@ -1,4 +1,4 @@
-"""Who answers for a size, and with what interval: the law itself, or the averaged closed offsets.
+"""Who answers for a size, and with what interval: the law itself, or the average of closed laws and the trend of the sizes.
 
 The law answers for a size that it speaks about: one that was fitted, or any where it has nothing of its own for each
 size. Within its data its interval is its own; beyond them, and for a size that was not fitted, it is no narrower than the
@@ -19,14 +19,14 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data, has_final_losses
 from scalefit.numerics.intervals import student
 from scalefit.prediction.beyond import begun, score_beyond
-from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets
+from scalefit.prediction.ensemble import Anchor, average_offsets
 from scalefit.prediction.groups import group_sizes
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 Columns = dict[str, Array]
-BY_LAW, BY_OFFSETS = "the law", "averaged closed offsets"
+BY_LAW, BY_OFFSETS = "the law", "average of closed laws and the trend of the sizes"
 LEAST_SIZES = 3
 """Sizes that a closed law needs to be scored on one that it has not seen."""
 
@@ -80,7 +80,7 @@ def is_fitted(fit: Fit, params: float) -> bool:
 
 
 def choose_road(fit: Fit, params: float, ratio: float, *, level: float, anchor: Anchor | None = None) -> Road:
-    """Return who answers for a size: the law where it speaks about it, else the averaged closed offsets.
+    """Return who answers for a size: the law where it speaks about it, else the average.
 
     Parameters
     ----------
@@ -100,29 +100,22 @@ def choose_road(fit: Fit, params: float, ratio: float, *, level: float, anchor: 
         return ensemble.predict(params, resource, level=level, anchor=anchor)
 
     def members(end: Array) -> list[dict[str, Any]]:
-        return _members(ensemble, 10.0 ** ensemble.member_curves(params, end, anchor)[:, 0])
+        ends = 10.0 ** ensemble.curves(params, end, anchor)[:, 0]
+        numbers = zip(ensemble.parts, ensemble.held_out, ends, strict=True)
+        return [
+            {"law": name, "weight": part, "held_out_rmse": float(error), "loss_at_end": float(loss)}
+            for (name, part, _), error, loss in numbers
+            if part
+        ]
 
     at = np.stack([round_values(fit.data, params)])
     warnings = []
-    if columns(at)["spread"].max() > ensemble.error:
-        ends = 10.0 ** ensemble.member_curves(params, at[:, -1:], anchor)[:, 0]
+    if (columns(at)["spread"] > ensemble.error(params, at)).any():
+        ends = 10.0 ** ensemble.curves(params, at[:, -1:], anchor)[:, 0]
         warnings.append(
-            f"the offset forms disagree (loss at the end {ends.min():.3f} to {ends.max():.3f}); a short run with --anchor would settle it"
+            f"the forms disagree (loss at the end {ends.min():.3f} to {ends.max():.3f}); a short run with --anchor would settle it"
         )
     return Road(BY_OFFSETS, columns, members, warnings)
-
-
-def _members(ensemble: Ensemble, ends: Array) -> list[dict[str, Any]]:
-    numbers = zip(ensemble.members, ensemble.weights, ensemble.held_out, ends, strict=True)
-    return [
-        {
-            "law": member.law.name,
-            "weight": float(weight),
-            "held_out_rmse": float(error),
-            "loss_at_end": float(end),
-        }
-        for member, weight, error, end in numbers
-    ]
 
 
 def _law_road(fit: Fit, params: float, ratio: float, level: float) -> Road:

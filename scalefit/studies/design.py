@@ -225,7 +225,7 @@ def _plainest(data: FitData) -> Fit:
         raise FitError(
             f"series {data.series!r} has {len(data.sizes)} size(s); a design for an unseen size starts from 3."
         )
-    fits = [fit_data(law, data) for law in OFFSET_FORMS if not law.name.endswith("bend")]
+    fits = [fit_data(law, data) for law in OFFSET_FORMS]
     settled = [one for one in fits if one.status == "converged"]
     if not settled:
         raise FitError(

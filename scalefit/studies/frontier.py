@@ -1,4 +1,4 @@
-"""The compute-optimal size N*(C): which size the closed-offset laws put lowest at a compute, with its interval."""
+"""The compute-optimal size N*(C): which size the default prediction puts lowest at a compute, with its interval."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frontier(
 ) -> dict[str, float]:
     """Return the compute-optimal size at a compute, with its 95 % interval.
 
-    Each closed-offset law is drawn as often as it weighs, its mean curves with what the scatter of runs leaves unknown of them.
+    Each closed law and the trend are drawn as often as they weigh, mean curves with what the scatter of runs leaves unknown of them.
 
     Parameters
     ----------
@@ -37,11 +37,12 @@ def frontier(
     low, high = limits or (float(data.sizes[0]), BEYOND * float(data.sizes[-1]))
     grid = np.geomspace(low, high, GRID)
     best, loss = [], []
-    counts = rng.multinomial(DRAWS, ensemble.weights)
-    for member, count in zip(ensemble.members, counts, strict=True):
+    voices = ensemble.parts
+    counts = rng.multinomial(DRAWS, [part for _, part, _ in voices])
+    for (_, _, voice), count in zip(voices, counts, strict=True):
         if not count:
             continue
-        log = member.draw(grid, np.full((1, GRID), flops), int(count), rng)
+        log = voice.draw(grid, np.full((1, GRID), flops), int(count), rng)
         best.append(grid[np.argmin(log, axis=1)])
         loss.append(10.0 ** log.min(1))
     sizes, losses = np.concatenate(best), np.concatenate(loss)

@@ -12,6 +12,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble
+from scalefit.prediction.misses import DOF
 from scalefit.studies.frontier import DRAWS
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData
@@ -93,15 +94,16 @@ def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble
 
 def _draw_unseen(ensemble: Ensemble, size: float, x: Array, rng: np.random.Generator) -> Array:
     """Return draws of k and E of a size that was not measured, by its line through the ends of x (3,), with what the average was wrong by, and a new run's departures from both: (4, B)."""
-    counts, ends, drawn = rng.multinomial(DRAWS, ensemble.weights), x[[0, -1]], []
-    for member, count in zip(ensemble.members, counts.tolist(), strict=True):
-        line = member.draw(np.full(2, size), ends[None], count, rng)
+    voices, ends, drawn = ensemble.parts, x[[0, -1]], []
+    counts = rng.multinomial(DRAWS, [part for _, part, _ in voices])
+    for (_, _, voice), count in zip(voices, counts.tolist(), strict=True):
+        line = voice.draw(np.full(2, size), ends[None], count, rng)
         k = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
-        between, weight = member.between_runs(size, x[None]), member.mean_curve(size, x[None]).weight
-        drawn.append(np.stack([k, line[:, 0] + k * np.log10(ends[0]), *_depart(weight, between, x, count, rng)]))
-    found = rng.permutation(np.concatenate(drawn, 1), axis=1)
-    found[1] += ensemble.error * rng.standard_t(ensemble.folds, DRAWS)
-    return np.asarray(found)
+        drawn.append(np.stack([k, line[:, 0] + k * np.log10(ends[0])]))
+    k, E = rng.permutation(np.concatenate(drawn, 1), axis=1)
+    weight, between = ensemble.between_runs(size, x[None])
+    error = ensemble.error(size, x[None, 1:2])[0]
+    return np.stack([k, E + error * rng.standard_t(DOF, DRAWS), *_depart(weight, between, x, DRAWS, rng)])
 
 
 def _depart(weight: Array, between: Array, x: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
