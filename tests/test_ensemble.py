@@ -5,19 +5,24 @@ import pytest
 from scipy import special, stats
 
 import scalefit as sf
+from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.fitting.specification import Specification
 from scalefit.laws import ANCHORED, AVERAGED, get_law
-from scalefit.prediction.ensemble import _hold_out, _occasions, average_offsets, first_points
+from scalefit.prediction.ensemble import Anchor, _hold_out, _occasions, average_offsets, first_points
 from scalefit.prediction.members import make_member
 from scalefit.prediction.misses import Miss, Misses, miss_of, way_to
+from scalefit.prediction.predict import predict_size
+from scalefit.prediction.started import Started
 from scalefit.prediction.trend import Trend, from_odds, odds, shares
 from scalefit.table.prepare import prepare
+from tests.conftest import results, scalefit
 
 FIVE = np.array([1e9, 3e9, 7e9, 2e10, 5e10])
 X12 = np.geomspace(1000, 50_000, 12)
 FORMS = (get_law("saturating-linear"), get_law("saturating-affine"))
+CLOCKED = {"X_mid": 6e3, "B": 1.2, "g_max": 0.5, "N_g": 1.1e10, "S0": 0.99, "S_g": -0.6}
 FAR = np.array([[2000.0, 40_000.0]])
 
 
@@ -304,3 +309,66 @@ def test_a_search_that_begins_near_finds_what_one_from_nowhere_finds(small):
     for size in FIVE:
         np.testing.assert_allclose(cold.mean_curve(size, x).centre, warm.mean_curve(size, x).centre, atol=1e-4)
     assert make_member(FORMS[0], small, lines).near is None
+
+
+# The start of a size.
+
+
+@pytest.fixture(scope="module")
+def clocked():
+    """Curves of a clock law without noise, whose gains and starts are a law of size."""
+    table = sf.simulate("clock-affine", CLOCKED, params=FIVE, samples=X12, sigma=0.0005, seed=1)
+    (data,) = prepare(table, "samples")
+    return data
+
+
+def test_a_start_is_told_by_the_clock_of_the_others(clocked):
+    """At the truth's own clock: L = start (1 - g s), the gain half way to the line through the nearest three."""
+    begun = Started(clocked, 0.7)
+    g = 0.5 * FIVE / (FIVE + 1.1e10)
+    gain = shares(FIVE, 1e11) @ g
+    assert begun.gain(1e11) == pytest.approx(gain, abs=0.01)
+    share = 1 / (1 + (6e3 / FAR[0]) ** 1.2)
+    np.testing.assert_allclose(10 ** begun.mean_curve(1e11, FAR).centre, 0.7 * (1 - gain * share), rtol=0.01)
+    average = average_offsets(clocked)
+    told = average.started(0.7)
+    plain, curve = average.predict(1e11, FAR), begun.mean_curve(1e11, FAR).centre
+    log = 0.75 * np.log10(plain["loss"]) + 0.25 * curve
+    found = told.predict(1e11, FAR)
+    np.testing.assert_allclose(np.log10(found["loss"]), log)
+    np.testing.assert_allclose(np.log10(found["high"] / found["loss"]), np.log10(plain["high"] / plain["loss"]))
+
+
+def test_an_anchor_at_nothing_is_the_untrained_model(clocked):
+    start = Anchor(1e11, np.zeros((1, 2)), np.array([0.6, 0.8]))
+    assert start.untrained
+    fit = fit_data("saturating", clocked)
+    said = predict_size(fit, 1e11, FAR[0], anchor=start)
+    wanted = average_offsets(clocked).started(0.7).predict(1e11, FAR)
+    assert [point["loss"] for point in said.curve] == pytest.approx(list(wanted["loss"]))
+    last = said.members[-1]
+    assert (last["law"], last["weight"], last["held_out_rmse"]) == ("clock from its start", 0.25, None)
+    assert "not scored" in said.summary()
+    with pytest.raises(FitError, match="1B was fitted: where it starts its own runs say"):
+        predict_size(fit, 1e9, FAR[0], anchor=start)
+
+
+def test_a_start_is_given_on_the_command_line(clocked, tmp_path):
+    table = sf.simulate("clock-affine", CLOCKED, params=FIVE, samples=X12, sigma=0.0005, seed=1)
+    sf.write_runs(table, tmp_path / "runs.parquet")
+    assert scalefit("fit", "runs.parquet", cwd=tmp_path).returncode == 0
+    asked = ("predict", "--params", "100B", "--samples", "40000", "--json")
+    (found,) = results(scalefit(*asked, "--start", "0.7", cwd=tmp_path))
+    wanted = average_offsets(clocked).started(0.7).predict(1e11, FAR)["loss"][1]
+    assert found["curve"][0]["loss"] == pytest.approx(wanted, rel=1e-6)
+    row = table.frame.iloc[:1].assign(params=1e11, run_id="new", step=0, samples=0.0, loss=0.7)
+    row.to_csv(tmp_path / "start.csv", index=False)
+    (same,) = results(scalefit(*asked, "--anchor", "start.csv", cwd=tmp_path))
+    assert same["curve"] == found["curve"]
+    for wrong, words in (
+        (("--start", "1.2"), "above 0 and at most 1"),
+        (("--start", "0.7", "--anchor", "start.csv"), "--anchor"),
+    ):
+        refused = scalefit(*asked, *wrong, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert words in refused.stderr

@@ -39,24 +39,33 @@ def predict(
     anchor: Annotated[
         Path | None, typer.Option(help="A runs table with the first steps of this size.", show_default=False)
     ] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Loss of the untrained model of this size, such as 0.78.", show_default=False)
+    ] = None,
     level: Annotated[float, typer.Option(help="Share that the intervals hold.")] = 0.95,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Predict k(N) and the curve of a model size, with intervals and what they rest on."""
     from scalefit.answer import Answers
+    from scalefit.errors import UsageError
     from scalefit.prediction.predictor import load_fits
 
     size = parse_quantity(params, "--params")
+    if start is not None and anchor is not None:
+        raise UsageError("--start and --anchor both say where the size starts; give the run that was begun, --anchor.")
+    if start is not None and not 0 < start <= 1:
+        raise UsageError(f"--start {start:g}: a loss is 1 - pass@1, above 0 and at most 1.")
     fits = load_fits(fit, *_chosen(parse_where(where)))
     asked = {
         name: [parse_quantity(value, f"--{name}") for value in values]
         for name, values in (("samples", samples), ("flops", flops), ("at", at))
         if values
     }
+    begun = _untrained(size, start) if start is not None else None
     found = [
         one.predict_size(
-            size, **asked, level=level, loss=loss, anchor=read_anchor(anchor, one.fit, size) if anchor else None
+            size, **asked, level=level, loss=loss, anchor=read_anchor(anchor, one.fit, size) if anchor else begun
         )
         for one in fits
     ]
@@ -75,11 +84,21 @@ def _chosen(where: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return where.get("series"), where.get("eval")
 
 
+def _untrained(params: float, loss: float) -> Anchor:
+    """Return the untrained model of a size as an anchor."""
+    import numpy as np
+
+    from scalefit.prediction.ensemble import Anchor
+
+    return Anchor(params, np.zeros((1, 1)), np.array([loss]))
+
+
 def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
-    """Read the first steps of the size to be predicted."""
+    """Read the first steps of the size to be predicted; of an untrained model alone, its loss."""
     from scalefit.errors import FitError
     from scalefit.prediction.ensemble import first_points
     from scalefit.table.prepare import prepare
+    from scalefit.table.select import select
 
     runs = open_runs(path, size=fit.data.size_name)
     where: dict[str, str | float] = {"params": params}
@@ -87,6 +106,9 @@ def read_anchor(path: Path, fit: Fit, params: float) -> Anchor:
         where["series"] = fit.data.series
     if fit.data.record["eval"] in set(runs.frame["eval"]):
         where["eval"] = fit.data.record["eval"]
+    rows = select(runs, where).frame
+    if len(rows) and not rows[fit.data.resources[0]].fillna(0).any():
+        return _untrained(params, float(rows["loss"].mean()))
     prepared = prepare(runs, fit.data.resources[0], where)
     if len(prepared) != 1:
         raise FitError(f"{path}: {len(prepared)} series of this size; the anchor must be one.")

@@ -9,7 +9,7 @@ in which it had no part.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from scalefit.numerics.intervals import student
 from scalefit.prediction.groups import MANY, group_sizes
 from scalefit.prediction.members import Member, make_member
 from scalefit.prediction.misses import DOF, Misses, miss_of, way_to
-from scalefit.prediction.trend import TREND, Trend
+from scalefit.prediction.started import Started
+from scalefit.prediction.trend import Trend
 from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
@@ -37,13 +38,25 @@ SHARE = 0.5
 """The trend's part of a prediction that has no anchor; what an anchor settles the trend knows no better."""
 
 
+BEGUN = 0.25
+"""The part of a prediction that the start of the untrained model has."""
+
+
 @dataclass(frozen=True)
 class Anchor:
-    """The first points of a run of the size to be predicted: `params`, `resource` (Q, n), `loss` (n,)."""
+    """The first points of a run of the size to be predicted: `params`, `resource` (Q, n), `loss` (n,).
+
+    One at resource 0 is the untrained model.
+    """
 
     params: float
     resource: Array
     loss: Array
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it says nothing but where the size starts."""
+        return not self.resource.any()
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Ensemble:
     trend : Trend
         Of the sizes' own curves.
     weights : ndarray, shape (M + 1,)
-        Of the members and, last, of the trend; sum to 1.
+        Of the members, of the trend and, where it is known, of the start; sum to 1.
     held_out : ndarray, shape (M + 1,)
         Root mean squared error of the loss on held-out sizes, each member's and the trend's.
     misses : Misses
@@ -92,17 +105,31 @@ class Ensemble:
     misses: Misses
     alone: Fit
     anchor_points: int
+    begun: Started | None = None
 
     @property
-    def parts(self) -> list[tuple[str, float, Member | Trend]]:
-        """Name, part of the whole, and source of each voice."""
-        names = [*(one.law.name for one in self.members), TREND]
-        return list(zip(names, self.weights.tolist(), (*self.members, self.trend), strict=True))
+    def sources(self) -> tuple[Member | Trend, ...]:
+        """What can be drawn from: closed laws and the trend."""
+        return (*self.members, self.trend)
+
+    @property
+    def voices(self) -> tuple[Member | Trend | Started, ...]:
+        """What is averaged."""
+        return self.sources if self.begun is None else (*self.sources, self.begun)
+
+    def started(self, start: float) -> Ensemble:
+        """Return the same with the loss of the untrained model of the size to be predicted.
+
+        The bands stay: tables seldom hold the starts by which what it adds could be measured.
+        """
+        weights = np.append((1 - BEGUN) * self.weights, BEGUN)
+        return replace(
+            self, weights=weights, held_out=np.append(self.held_out, np.nan), begun=Started(self.data, start)
+        )
 
     def curves(self, params: float, resource: Array, anchor: Anchor | None = None) -> Array:
-        """Return log10 L of the members and, last, of the trend at points, (M + 1, n); with an anchor moved onto it."""
-        voices = [source for _, _, source in self.parts]
-        return np.stack([one.mean_curve(params, resource).centre + _shift(one, anchor) for one in voices])
+        """Return log10 L of each voice at points, (V, n); with an anchor moved onto it."""
+        return np.stack([one.mean_curve(params, resource).centre + _shift(one, anchor) for one in self.voices])
 
     def between_runs(self, params: float, resource: Array) -> tuple[Array, Array]:
         """Return weights (G,) of what a new run's curve departs by from the mean curve, and its variance (G, n)."""
@@ -168,7 +195,7 @@ def _between(members: Sequence[Member], params: float, x: Array) -> tuple[Array,
     return weight, np.concatenate([one.between_runs(params, x) for one in found])
 
 
-def _shift(voice: Member | Trend, anchor: Anchor | None) -> float:
+def _shift(voice: Member | Trend | Started, anchor: Anchor | None) -> float:
     """Return by how much a curve is moved onto an anchor [log10 loss]."""
     if anchor is None:
         return 0.0

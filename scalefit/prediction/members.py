@@ -41,6 +41,11 @@ class Member:
     found: Hierarchy | Fit | Solved
 
     @property
+    def name(self) -> str:
+        """Of its law."""
+        return self.law.name
+
+    @property
     def near(self) -> dict[str, Array] | None:
         """Values of the parameters from which a search can begin; None where none is needed."""
         if not isinstance(self.found, Fit):

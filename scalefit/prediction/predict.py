@@ -49,7 +49,7 @@ class Prediction(Answer):
     reach : dict or None
         What D or C reaches `--loss`: value, low, high; null where not within ten times the measured range.
     members : list of dict
-        Of the average, each voice: weight, held-out RMSE, loss at the end of the range.
+        Of the average, each form: weight, held-out RMSE (null where it was not scored), loss at the end of the range.
     scatter : str
         What the band of a new run rests on: how far the fit's runs lie apart.
     warnings : list of str
@@ -122,10 +122,10 @@ class Prediction(Answer):
                 f"  loss {self.reach['loss']:g} is reached at {at} {self.resource} ({share} {ends[0]} to {ends[1]})"
             )
         if self.members:
-            table = [["offset form", "weight", "held-out RMSE", "loss at the end"]]
+            table = [["form", "weight", "held-out RMSE", "loss at the end"]]
             for one in self.members:
-                weight, error, end = one["weight"], one["held_out_rmse"], one["loss_at_end"]
-                table.append([one["law"], f"{weight:.2f}", f"{error:.4f}", f"{end:.3f}"])
+                error = "not scored" if one["held_out_rmse"] is None else f"{one['held_out_rmse']:.4f}"
+                table.append([one["law"], f"{one['weight']:.2f}", error, f"{one['loss_at_end']:.3f}"])
             lines.append(text_table(table))
         return "\n".join([*lines, *warning_lines(self.warnings)])
 
@@ -160,7 +160,7 @@ def predict_size(
     loss : float, optional
         Report what value of the resource reaches this loss.
     anchor : Anchor, optional
-        First points of a run of this size.
+        First points of a run of this size; one at resource 0 is the loss of the untrained model.
 
     Raises
     ------
@@ -215,9 +215,9 @@ def predict_size(
 
 
 def _run_rests_on(fit: Fit, anchor: Anchor | None) -> str:
-    return (
-        describe_scatter(fit).sentence if anchor is None else "with an anchor all bands are of the run that was begun"
-    )
+    if anchor is None or anchor.untrained:
+        return describe_scatter(fit).sentence
+    return "with an anchor all bands are of the run that was begun"
 
 
 def _sizes(data: FitData) -> str:

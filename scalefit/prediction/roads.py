@@ -94,18 +94,32 @@ def choose_road(fit: Fit, params: float, ratio: float, *, level: float, anchor: 
             f"law {fit.law.name!r} says nothing of {format_quantity(params)}, and an unseen size is predicted in one "
             "resource; fit a law in samples or flops."
         )
-    ensemble = average_offsets(fit.data, anchor_points=len(anchor.loss) if anchor else 0)
+    if anchor is not None and anchor.untrained:
+        if is_fitted(fit, params):
+            raise FitError(
+                f"{format_quantity(params)} was fitted: where it starts its own runs say. Leave out --start."
+            )
+        ensemble, anchor = average_offsets(fit.data).started(float(anchor.loss.mean())), None
+    else:
+        ensemble = average_offsets(fit.data, anchor_points=len(anchor.loss) if anchor else 0)
 
     def columns(resource: Array) -> Columns:
         return ensemble.predict(params, resource, level=level, anchor=anchor)
 
     def members(end: Array) -> list[dict[str, Any]]:
         ends = 10.0 ** ensemble.curves(params, end, anchor)[:, 0]
-        numbers = zip(ensemble.parts, ensemble.held_out, ends, strict=True)
+        numbers = zip(
+            ensemble.voices, ensemble.weights.tolist(), ensemble.held_out.tolist(), ends.tolist(), strict=True
+        )
         return [
-            {"law": name, "weight": part, "held_out_rmse": float(error), "loss_at_end": float(loss)}
-            for (name, part, _), error, loss in numbers
-            if part
+            {
+                "law": one.name,
+                "weight": weight,
+                "held_out_rmse": error if np.isfinite(error) else None,
+                "loss_at_end": loss,
+            }
+            for one, weight, error, loss in numbers
+            if weight
         ]
 
     at = np.stack([round_values(fit.data, params)])

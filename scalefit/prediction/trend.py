@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,6 @@ WAY = 0.5
 """Part of the way that is gone towards it."""
 HIGHEST = -1e-3
 """Largest log10 loss that has log odds."""
-TREND = "trend of the sizes"
 
 
 def shares(sizes: Array, params: float) -> Array:
@@ -57,6 +57,8 @@ class Trend:
     data: FitData
     lines: RunLines
     """Of the runs, as closed laws see their resource."""
+
+    name: ClassVar[str] = "trend of the sizes"
 
     @cached_property
     def found(self) -> Hierarchy:

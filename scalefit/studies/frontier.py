@@ -37,9 +37,8 @@ def frontier(
     low, high = limits or (float(data.sizes[0]), BEYOND * float(data.sizes[-1]))
     grid = np.geomspace(low, high, GRID)
     best, loss = [], []
-    voices = ensemble.parts
-    counts = rng.multinomial(DRAWS, [part for _, part, _ in voices])
-    for (_, _, voice), count in zip(voices, counts, strict=True):
+    counts = rng.multinomial(DRAWS, ensemble.weights)
+    for voice, count in zip(ensemble.sources, counts, strict=True):
         if not count:
             continue
         log = voice.draw(grid, np.full((1, GRID), flops), int(count), rng)

@@ -94,9 +94,8 @@ def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble
 
 def _draw_unseen(ensemble: Ensemble, size: float, x: Array, rng: np.random.Generator) -> Array:
     """Return draws of k and E of a size that was not measured, by its line through the ends of x (3,), with what the average was wrong by, and a new run's departures from both: (4, B)."""
-    voices, ends, drawn = ensemble.parts, x[[0, -1]], []
-    counts = rng.multinomial(DRAWS, [part for _, part, _ in voices])
-    for (_, _, voice), count in zip(voices, counts.tolist(), strict=True):
+    counts, ends, drawn = rng.multinomial(DRAWS, ensemble.weights), x[[0, -1]], []
+    for voice, count in zip(ensemble.sources, counts.tolist(), strict=True):
         line = voice.draw(np.full(2, size), ends[None], count, rng)
         k = -(line[:, 1] - line[:, 0]) / np.log10(ends[1] / ends[0])
         drawn.append(np.stack([k, line[:, 0] + k * np.log10(ends[0])]))

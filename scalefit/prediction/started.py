@@ -1,0 +1,58 @@
+"""A size told by its start: the clock of the sizes that were fitted, the loss of the untrained model, and a gain between theirs.
+
+An evaluation of the untrained model costs nothing beside a run. What it cannot tell is how much there is to gain: the share
+of its start that each fitted size gains is continued to the size as the trend continues curves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.fitting.binding import BoundLaw, law_resource
+from scalefit.fitting.point_fit import make_problem
+from scalefit.fitting.start import find_start
+from scalefit.laws import get_law
+from scalefit.laws.clocks import clock_share
+from scalefit.numerics.mixtures import Mixture
+from scalefit.prediction.members import PLAIN
+from scalefit.prediction.trend import shares
+from scalefit.table.prepare import FitData
+
+Array = NDArray[np.float64]
+LEAST_LOSS = 1e-3
+"""Of a curve."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The clock of fitted sizes and the start of another: its loss at X = 0."""
+
+    data: FitData
+    start: float
+
+    name: ClassVar[str] = "clock from its start"
+
+    @cached_property
+    def clock(self) -> dict[str, Array]:
+        """Values of the clock law: X_mid and B of all, L0 and G of each size."""
+        bound = BoundLaw(get_law("clock"), self.data.sizes)
+        each = self.data.each
+        found = make_problem(bound, each, PLAIN).solve(find_start(bound, each)[None])
+        return bound.values(found.theta[0])
+
+    def gain(self, params: float) -> float:
+        """Return the share of its start that a size gains in the end."""
+        shown = np.clip(self.clock["G"] / np.maximum(self.clock["L0"], LEAST_LOSS), 0, 1)
+        return float(np.clip(shares(self.data.sizes, params) @ shown, 0, 1))
+
+    def mean_curve(self, params: float, resource: Array) -> Mixture:
+        """Return log10 L at values of the resource (1, n); what is unknown of it is not told."""
+        every = np.full(resource.shape[1], params)
+        share, _ = clock_share(self.clock, law_resource(get_law("clock"), self.data, resource, every)[0])
+        log = np.log10(np.maximum(self.start * (1 - self.gain(params) * share), LEAST_LOSS))
+        return Mixture(np.ones(1), log[None], np.zeros((1, len(every))))
