@@ -140,11 +140,17 @@ def _closed_start(form: str, curves: list[Curves]) -> dict[str, object]:
     if form == "saturating":
         lines = [np.polyfit(share, first, 1, full=True) for share in shares]
         least = int(np.argmin([float(line[1].sum()) for line in lines]))
-        slope, level = lines[least][0]
+        level, slope = _within(lines[least][0], first)
         return {**values, "S0": level, "S_sat": slope, "N_S": grid[least, 0]}
     along_sizes = np.log10(N / BILLION) if form == "linear" else top[best] * shares[best]
-    slope, level = np.polyfit(along_sizes, first, 1)
+    level, slope = _within(np.polyfit(along_sizes, first, 1), first)
     return {**values, "S0": level, {"linear": "S_log", "affine": "S_g"}[form]: slope}
+
+
+def _within(line: Array, first: Array) -> tuple[float, float]:
+    """Return level and slope of a line through starts; where bounds would cut them, and leave no loss at all, their mean and 0."""
+    (slope, level), (low, high) = line.tolist(), _S0.bounds
+    return (level, slope) if low < level < high and low < slope < high else (float(first.mean()), 0.0)
 
 
 CLOSED_CLOCKS = tuple(closed_clock(f"clock-{form}", form) for form in STARTS)
