@@ -14,8 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.describe import PLAIN, judge_whiteness, left_by
+from scalefit.fitting.describe import PLAIN
 from scalefit.fitting.fit import fit_data
+from scalefit.fitting.left import left_by
+from scalefit.fitting.whiteness import judge_whiteness
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
 from scalefit.laws.clocks import CLOSED_CLOCKS
 from scalefit.laws.law import Law
