@@ -77,10 +77,10 @@ def describe(data: FitData) -> tuple[dict[str, Any], Account]:
     }
     if sized:
         fit = found.left["clock"].fit
-        own = {
-            name: [fit.params[f"{name}[{format_quantity(size)}]"].value for size in data.sizes] for name in ("L0", "G")
-        }
-        row["clock"] = {name: asdict(fit.params[name]) for name in ("X_mid", "B")} | {"params": data.sizes} | own
+        row["clock"] = {name: asdict(fit.params[name]) for name in ("X_mid", "B")} | {"params": data.sizes}
+        for name in ("L0", "G"):
+            own = [fit.params[f"{name}[{format_quantity(size)}]"] for size in data.sizes]
+            row["clock"] |= {name: [one.value for one in own], f"{name} ends": [[one.low, one.high] for one in own]}
     return row, found
 
 

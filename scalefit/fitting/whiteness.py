@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import erfc
 
@@ -50,7 +50,7 @@ def judge_whiteness(left: Left) -> Whiteness:
     curves stands for the draws.
     """
     lags, lengths = [lag for lag in LAGS if lag < left.root.shape[1]], left.present.sum(1)
-    mean = _mean(autocorrelations(left.curves, left.present, lags))
+    mean = mean_autocorrelation(left, lags)
     spare = (np.nan,) * (len(LAGS) - len(lags))
     if left.squares < NO_NOISE**2 * len(left.values) or not np.isfinite(mean).any():
         return Whiteness((np.nan,) * len(LAGS), (np.nan,) * len(LAGS), np.nan)
@@ -60,11 +60,21 @@ def judge_whiteness(left: Left) -> Whiteness:
         p = 0.5 * erfc(float(np.nansum(mean)) / np.sqrt(2 * variance.sum()))
         white = np.zeros(len(lags))
     else:
-        drawn = [_mean(autocorrelations(left.by_curve(noise), left.present, lags)) for noise in _white(left)]
-        every = np.concatenate(drawn)
+        every = draw_white(left, lags)
         white = every.mean(0)
         p = (1 + np.count_nonzero(np.nanmean(every, 1) >= np.nanmean(mean))) / (1 + DRAWS)
     return Whiteness((*mean.tolist(), *spare), (*white.tolist(), *spare), float(p))
+
+
+def mean_autocorrelation(left: Left, lags: Sequence[int]) -> Array:
+    """Return the autocorrelation of what a law leaves at lags [evaluations], mean over the curves that are long enough."""
+    return _mean(autocorrelations(left.curves, left.present, lags))
+
+
+def draw_white(left: Left, lags: Sequence[int]) -> Array:
+    """Return the same of white noise to which the law's parameters are fitted, `DRAWS` times, shape (draws, L)."""
+    drawn = (autocorrelations(left.by_curve(noise), left.present, lags) for noise in _white(left))
+    return np.concatenate([_mean(one) for one in drawn])
 
 
 def _mean(each: Array) -> Array:
