@@ -52,9 +52,9 @@ def main() -> None:
         axis.set(xlabel="N [parameters]", ylim=(0.4 if part == "L0" else 0, None))
         axis.legend(frameon=False, fontsize=7)
     axes[2].set_ylabel("loss")
-    axes[2].set_title(r"c  where each size starts, $L_0$, 95 %; hollow: measured before training", loc="left")
+    axes[2].set_title(r"c  start $L_0$, 95 %; hollow: before training", loc="left")
     axes[3].set_ylabel("loss")
-    axes[3].set_title(r"d  how much each has to gain, $G$, 95 %", loc="left")
+    axes[3].set_title(r"d  gain $G$, 95 %", loc="left")
     save(__file__, figure, numbers)
 
 

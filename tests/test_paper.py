@@ -25,7 +25,7 @@ UNSETTLED = 1e-5
 """Absolute, for a fit that stops or lies at a bound and so ends elsewhere on another processor: a fifth of the curves' 5e-5."""
 IMAGE_RMS = 2.0
 """Of 255 grey levels: another build of FreeType moves edges by less; a moved label or another colour is more."""
-FIGURES = [f"fig{number:02d}" for number in range(1, 15)]
+FIGURES = [f"fig{number:02d}" for number in range(1, 17)]
 PLACES = ("data", "experiments", "figures", "README.md", "paper_repro.md")
 
 
