@@ -270,6 +270,7 @@ def _put_in_readme() -> None:
     """Put the verdicts between their marks in the README."""
     readme = ROOT / "README.md"
     rows = [[f"{at}. {name}", finding()[0]] for at, (name, finding) in enumerate(FINDINGS.items(), 1)]
+    rows.append(["beyond its law", beyond()[0]])
     head, _, rest = readme.read_text(encoding="utf-8").partition("<!-- verdicts -->\n")
     tail = rest.partition("<!-- /verdicts -->")[2]
     text = f"{head}<!-- verdicts -->\n{table('| finding | in these data |', rows)}\n<!-- /verdicts -->{tail}"
