@@ -19,6 +19,7 @@ LAWS = {
     "clock": "one clock, start and gain of each size",
     "sigmoid": "a sigmoid of each size",
 }
+CUTS = ("without the smallest", "without the largest")
 WHITE = 0.05
 """Chance from which what is left is called white."""
 
@@ -164,9 +165,12 @@ def _reading(found: dict[str, Any]) -> list[str]:
 def _ticking(found: dict[str, Any]) -> list[str]:
     """Tell what the clock ticks in, here and in runs without a curriculum."""
     ticks = {s: {row["ticks in"]: row["against prompts"] for row in found[s]["ticks"]} for s in SERIES}
-    pace, ours = {s: found[s]["pace"] for s in SERIES}, own_studies()
+    pace, ours = {s: found[s]["pace"]["all"] for s in SERIES}, own_studies()
+    less = [found[s]["pace"][cut]["power"] for s in SERIES for cut in CUTS]
     here = " and ".join(f"{pace[s]['power']:.2f} [{pace[s]['low']:.2f}, {pace[s]['high']:.2f}]" for s in SERIES)
-    mine = {row["table"]: row for row in ours["pace"] if not row["table"].startswith("paper")}
+    every = [row for row in ours["pace"] if not row["table"].startswith("paper")]
+    mine = {row["table"]: row for row in every if row["sizes"] == "all"}
+    bare = {cut: sum((row["low"] or 0) > 0 for row in every if row["sizes"] == cut) for cut in CUTS}
     power = [row["power"] for row in mine.values()]
     flops = [row["against prompts"] for row in ours["clocks"] if row["ticks in"] == "FLOPs" and row["table"] in mine]
     lost, per = ([ticks[s][name] for s in SERIES] for name in ("FLOPs", "FLOPs per parameter"))
@@ -174,20 +178,23 @@ def _ticking(found: dict[str, Any]) -> list[str]:
         say(
             f"The clock ticks in prompts here, not in FLOPs: twice the log-likelihood falls by {-lost[0]:.0f} on base and {-lost[1]:.0f} on instruct where it "
             "ticks in FLOPs; in FLOPs per parameter, which differ from prompts by the length of answers, it changes by "
-            f"{per[0]:+.0f} and {per[1]:+.0f}. A larger model's clock runs ahead by N to the power of {here}: not at all. Prompts and steps are one here, "
-            "512 prompts each.",
+            f"{per[0]:+.0f} and {per[1]:+.0f}. A larger model's clock runs ahead by N to the power of {here}, not at all; with the smallest or "
+            f"the largest size left out {min(less):.2f} to {max(less):.2f}. Prompts and steps are one here, 512 prompts each.",
             max(lost) < -50,
+            max(map(abs, less)) < 0.2,
             *(pace[s]["low"] <= 0 <= pace[s]["high"] < 0.2 for s in SERIES),
             per[0] < 0 < per[1],
         ),
         say(
             "The paper's prompts go from easy to hard, the same for all sizes, which by itself would make them tick alike. This project's own runs "
             "(7k to 1M parameters, arithmetic) draw theirs shuffled, and there larger models are ahead: by N to the power of "
-            f"{min(power):.1f} to {max(power):.1f}, zero outside the interval in all {len(mine)} tables (four of which share their base models), and a clock in "
-            f"FLOPs describes every one better than one in prompts (by {min(flops):+.0f} to {max(flops):+.0f}). So the common clock may be the "
+            f"{min(power):.1f} to {max(power):.1f}, zero outside the interval in all {len(mine)} tables (four of which share their base models; in "
+            f"{bare[CUTS[0]]} without the smallest size, in {bare[CUTS[1]]} without the largest), and a clock in FLOPs "
+            f"describes every one better than one in prompts (by {min(flops):+.0f} to {max(flops):+.0f}). So the common clock may be the "
             "curriculum's; runs of one range of sizes with and without it would tell (experiments/clock/notes.md).",
             *(row["low"] > 0 for row in mine.values()),
-            len(flops) == len(mine) == 6,
+            len(flops) == len(mine) == bare[CUTS[1]] == 6,
+            bare[CUTS[0]] >= 4,
             min(flops) > 0,
         ),
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from record import RESOURCES, SERIES, paper_runs, save
 
 sys.path.append(str(Path(__file__).parents[1] / "clock"))
-from describe import describe, pace, ticks
+from describe import describe, paces, ticks
 
 from scalefit.fitting.describe import Account
 from scalefit.fitting.whiteness import draw_white, mean_autocorrelation
@@ -53,7 +53,7 @@ def main() -> None:
             row, account = describe(data)
             found[f"{series} {resource}"] = row | {"by lag": by_lag(account)}
         found[f"{series} {resource}"] |= collapsed(data, row) | {
-            "pace": pace(data),
+            "pace": paces(data),
             "ticks": ticks(paper_runs(), series),
         }
     save("clock", found)

@@ -33,7 +33,7 @@ class Whiteness:
         What white noise would show there, after the same parameters were fitted to it: below 0.
     p : float
         Chance that white noise, of each curve's own spread and with the same parameters fitted to it, leaves as much
-        autocorrelation, meaned over `LAGS`.
+        autocorrelation, meaned over `LAGS`; of residuals that alternate it says nothing.
     """
 
     autocorrelation: tuple[float, ...]
