@@ -144,6 +144,7 @@ def test_compare_ranks_by_held_out_error(tmp_path):
     rows = results(found)
     assert rows[0]["held_out_rmse"] <= rows[1]["held_out_rmse"]
     assert rows[0]["law"] == "saturating-linear"
+    assert all(0 < row["white_p"] < 0.05 < row["left_lag1"] for row in rows)
 
 
 def test_interrupt_leaves_nothing_half_written(tmp_path):

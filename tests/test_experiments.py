@@ -35,11 +35,14 @@ def test_notes_hold_what_the_script_finds(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_qwen25_is_what_its_script_writes(tmp_path):
+@pytest.mark.parametrize("script", ["qwen25/make.py", "clock/describe.py"])
+def test_folder_is_what_its_script_writes(script, tmp_path):
     for name in ("experiments", "figures", "data"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.parts", "__pycache__"))
-    there, here = tmp_path / "experiments" / "qwen25", ROOT / "experiments" / "qwen25"
-    subprocess.run([sys.executable, str(there / "make.py")], check=True, capture_output=True, text=True)
+    there, here = ((root / "experiments" / script).parent for root in (tmp_path, ROOT))
+    for path in there.glob("results.json"):
+        path.unlink()
+    subprocess.run([sys.executable, str(there / Path(script).name)], check=True, capture_output=True, text=True)
     for path in here.iterdir():
         if path.is_file():
             assert (there / path.name).read_text() == path.read_text(), path.name

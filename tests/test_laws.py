@@ -11,7 +11,7 @@ from scalefit.fitting.point_problem import PointProblem
 from scalefit.laws import LAWS, get_law
 from scalefit.laws.search import _Search
 from scalefit.table.prepare import FitData, prepare
-from tests.conftest import SIZES, whitened_jacobian
+from tests.conftest import ROOT, SIZES, whitened_jacobian
 
 N = np.repeat(np.array(SIZES), 5)
 X = np.stack([np.tile(np.geomspace(1e3, 1e5, 5), len(SIZES)), np.tile(np.geomspace(3e2, 6e4, 5)[::-1], len(SIZES))])
@@ -247,3 +247,12 @@ def test_a_search_holds_so_much_at_once_however_many_sizes_and_steps(name, monke
     assert problem.solve(bound.start(data)[None]).converged.all()
     # 16 MiB.
     assert max(held) <= 2**21
+
+
+def test_a_closed_clock_begins_with_a_loss_where_bounds_would_leave_none():
+    """A line through these starts meets a gain of 0 at 9, and 5 is the most: cut there the curves would be below 0, and flat."""
+    runs = sf.read_runs(ROOT / "data" / "study" / "e01.parquet")
+    (data,) = prepare(runs, "samples", {"series": "instruct"})
+    fit = fit_data("clock-affine", data.keep(data.params > data.sizes[0]), Specification(noise="independent"))
+    assert fit.status == "converged"
+    assert fit.r2 > 0.8

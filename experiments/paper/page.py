@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from beyond import beyond, law_rows, test_rows
 from findings import FINDINGS, PAIRS, best_checkpoints, ends, say
 from record import ROOT, SERIES, SYMBOL, load, published
 
+from scalefit.fitting.whiteness import LAGS
 from scalefit.output import write_text
 from scalefit.units import format_quantity
 
@@ -27,6 +29,8 @@ FIGURES = {
     "12": "12: rollouts per prompt, from this project's own runs; the paper's data for it are not public",
     "13": "13a,b: the loss decomposition",
     "14": "14: response length, base and instruct",
+    "15": "15, not in the paper: all sizes on one clock; points are means of five neighbouring evaluations",
+    "16": "16, not in the paper: a,b: what laws leave along the curves; c,d: start and gain of each size",
 }
 SHOWN = {"The law predicts": "04", "k(N) saturates": "05", "Reuse is nearly free": "07"}
 
@@ -166,6 +170,18 @@ def late() -> str:
     return table(head, rows)
 
 
+def described() -> str:
+    """Return what the data say beyond the law: sentences, pictures and tables."""
+    pictures = [f"![Figure {FIGURES[at]}](figures/fig{at}.png)" for at in ("15", "16")]
+    laws = table(
+        f"| series | law | parameters | rms of the loss | autocorrelation of what is left, {', '.join(map(str, LAGS))} evaluations apart | the first if white | p of white |",
+        law_rows(),
+    )
+    tests = table("| series | law over law | nested | F, p | with correlated noise: F, p |", test_rows())
+    word, sentences = beyond()
+    return "\n\n".join([f"In short: {word}.", "\n".join(sentences), *pictures, laws, tests])
+
+
 def summary() -> str:
     """Return one row a claim."""
     fits, sizes = load("fits"), published()
@@ -229,6 +245,17 @@ def summary() -> str:
                 script,
             ]
         )
+    word, rms = beyond()[0], [load("clock")["base samples"]["laws"][law]["rms"] for law in ("saturating", "clock")]
+    claims.append(
+        [
+            "Beyond the law: one clock",
+            "nothing",
+            f"base, D: rms {rms[1]:.4f} against {rms[0]:.4f}",
+            "F tests below",
+            word,
+            "clock",
+        ]
+    )
     rows = [[*claim[:-1], f"`python experiments/paper/{claim[-1]}.py`"] for claim in claims]
     return table("| claim | published | ours | tolerance | verdict | command |", rows)
 
@@ -243,6 +270,7 @@ def _put_in_readme() -> None:
     """Put the verdicts between their marks in the README."""
     readme = ROOT / "README.md"
     rows = [[f"{at}. {name}", finding()[0]] for at, (name, finding) in enumerate(FINDINGS.items(), 1)]
+    rows.append(["beyond its law", beyond()[0]])
     head, _, rest = readme.read_text(encoding="utf-8").partition("<!-- verdicts -->\n")
     tail = rest.partition("<!-- /verdicts -->")[2]
     text = f"{head}<!-- verdicts -->\n{table('| finding | in these data |', rows)}\n<!-- /verdicts -->{tail}"
@@ -268,6 +296,7 @@ def main() -> None:
     for mark, found in {
         "SUMMARY": summary(),
         "FINDINGS": "\n\n".join(parts),
+        "BEYOND": described(),
         "TABLE5": finals(),
         "BEST": best_checkpoints(),
         "TABLE6": fitted(),

@@ -27,7 +27,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "figures")]
 from common import update  # noqa: E402
 from record import RESULTS, check_inputs  # noqa: E402
 
-RESULT_SCRIPTS = ("prediction", "scalerl", "late", "saturation", "fits", "reuse", "finals", "decomposition")
+RESULT_SCRIPTS = ("prediction", "scalerl", "late", "saturation", "fits", "reuse", "finals", "decomposition", "clock")
 STUDY = {"e01": (), "e02": ("reuse",), "e03": ("group_size",)}
 """Tables of our own runs whose pictures are on the page; of the later ones, those of the arm that varies."""
 

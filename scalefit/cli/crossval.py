@@ -114,7 +114,11 @@ def compare(
     where: Where = None,
     as_json: Json = False,
 ) -> None:
-    """Rank laws by their held-out score; in-sample criteria are printed beside it."""
+    """Rank laws by their held-out score, with what each leaves of the curves it was fitted to.
+
+    left_lag1 is the autocorrelation of neighbouring residuals, white_p the chance of what is left if it were noise
+    without memory: a small one says that the law misses the shape of the curves (or the level of sizes).
+    """
     from scalefit.prediction.crossval import compare_series
 
     found = compare_series(open_runs(runs, size=size), tuple(law or ()), x, parse_where(where))
@@ -122,7 +126,7 @@ def compare(
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)
         return
-    names = ["held_out_rmse", "largest_rmse", "end_bias", "cover95", "aic", "bic", "r2"]
+    names = ["held_out_rmse", "largest_rmse", "end_bias", "cover95", "aic", "bic", "r2", "left_lag1", "white_p"]
     for (series, evaluation), table in found.groupby(["series", "eval"], sort=False):
         print(f"{series} on {evaluation}: ranked by the error on sizes held out")
         rows = [["law", *names]]

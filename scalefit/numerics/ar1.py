@@ -7,6 +7,7 @@ trend that has been taken out of the residuals; ordinary estimates are too low a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +62,21 @@ def covariance(noise: Noise, count: int, row: int = 0) -> Array:
     """Return the covariance of `count` neighbouring evaluations of a curve, shape (count, count)."""
     lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
     return np.asarray(noise.sigma[row] ** 2 * noise.rho**lag)
+
+
+def autocorrelations(z: Array, present: NDArray[np.bool_], lags: Sequence[int]) -> Array:
+    """Return the autocorrelation of each row of z (..., R, T) about 0 at lags [evaluations], shape (..., R, L).
+
+    The sum of products of points that far apart over the sum of squares: not a number where no two points are.
+    """
+    z = np.where(present, z, 0.0)
+    squares = np.einsum("...t,...t->...", z, z)
+    found = np.full((*squares.shape, len(lags)), np.nan)
+    for at, lag in enumerate(lags):
+        pairs = (present[..., lag:] & present[..., : present.shape[-1] - lag]).any(-1)
+        products = np.einsum("...t,...t->...", z[..., lag:], z[..., : z.shape[-1] - lag])
+        np.divide(products, squares, out=found[..., at], where=pairs & (squares > 0))
+    return found
 
 
 def correlate(z: Array, rho: float) -> Array:

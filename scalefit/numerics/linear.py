@@ -18,7 +18,7 @@ AT_ONCE = 4096
 def inverse(normal: Array) -> Array:
     """Return the inverse of a normal matrix, in which a direction of no effect has a variance beyond all bounds."""
     size = np.sqrt(np.maximum(np.diag(normal), 0.0))
-    size = np.maximum(size, NOTHING * max(size.max(), 1e-300))
+    size = np.maximum(size, NOTHING * max(size.max(), 1e-100))
     values, vectors = np.linalg.eigh(normal / np.outer(size, size))
     return np.asarray((vectors / np.maximum(values, 1e-15)) @ vectors.T / np.outer(size, size))
 

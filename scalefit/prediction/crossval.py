@@ -14,8 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.fitting.fit import Specification, fit_data
+from scalefit.fitting.describe import PLAIN
+from scalefit.fitting.fit import fit_data
+from scalefit.fitting.left import left_by
+from scalefit.fitting.whiteness import judge_whiteness
 from scalefit.laws import LAWS, OFFSET_FORMS, get_law
+from scalefit.laws.clocks import CLOSED_CLOCKS
 from scalefit.laws.law import Law
 from scalefit.prediction.ensemble import LEAST_SIZES, Anchor
 from scalefit.prediction.groups import GROUPS, MANY, group_sizes
@@ -29,7 +33,14 @@ AVERAGE = "average"
 """The name of the default: closed laws averaged by held-out score, and the trend of the sizes."""
 ONE_OUT, TWO_OUT = "leave one out", "leave largest two out"
 """Names of folds."""
-PLAIN = Specification(noise="independent")
+COMPARED = (
+    AVERAGE,
+    *(form.name for form in OFFSET_FORMS),
+    "power-k-linear",
+    "log-k-linear",
+    *(law.name for law in CLOSED_CLOCKS),
+)
+"""Laws that are compared where none are named: all that speak about sizes they have not seen."""
 
 
 def cross_validate_data(
@@ -206,11 +217,12 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
     Returns
     -------
     pandas.DataFrame
-        One row a law: held_out_rmse (mean over folds), largest_rmse, end_bias, cover95, aic, bic, r2.
+        One row a law: held_out_rmse (mean over folds), largest_rmse, end_bias, cover95; of its fit to all points by least
+        squares aic, bic, r2, and whether what it leaves is white: left_lag1, the lag-1 autocorrelation along the curves,
+        and white_p, the chance of what is left if it were white (`judge_whiteness`). The average has none of the latter.
     """
-    names = laws or (AVERAGE, *(form.name for form in OFFSET_FORMS), "power-k-linear", "log-k-linear")
     rows = []
-    for name in names:
+    for name in laws or COMPARED:
         folds = cross_validate_data(data, name, "zero-shot")
         one = folds[folds["fold"] != TWO_OUT]
         row: dict[str, Any] = {
@@ -225,7 +237,9 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
             fit = fit_data(name, data, PLAIN)
             n, P = data.points, len(fit.theta)
             base = n * float(np.log(2 * fit.cost / n))
+            white = judge_whiteness(left_by(fit))
             row.update(aic=base + 2 * P, bic=base + P * float(np.log(n)), r2=fit.r2)
+            row.update(left_lag1=white.autocorrelation[0], white_p=white.p)
         rows.append(row)
     ranked = pd.DataFrame(rows).sort_values("held_out_rmse", ignore_index=True)
     ranked.attrs.update(folds.attrs)
