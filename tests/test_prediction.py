@@ -46,7 +46,8 @@ from scalefit.prediction.roads import (
 from scalefit.prediction.rolling import Curve, Past, _average, combine, look_ahead, look_back, origins, weigh
 from scalefit.prediction.saturation import weigh_saturation
 from scalefit.prediction.scores import baselines, score
-from scalefit.prediction.siblings import Calibration, among_siblings, band, calibrate, curves_of, law_slopes
+from scalefit.prediction.siblings import Calibration, among_siblings, band, calibrate, curves_of, others_of
+from scalefit.prediction.started import fit_clock
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
 from tests.conftest import PAPER, SIZES, results, scalefit
@@ -985,7 +986,7 @@ def test_a_prediction_is_told_in_words():
         "90 % of the law's mean curve, of the curve of a new run, and of one evaluation of it",
         "new runs: they differ by 9 %",
         "loss 0.4 is reached at 30k samples (90 % 20k to not within reach)",
-        "offset form weight held-out RMSE loss at the end",
+        "form weight held-out RMSE loss at the end",
         "saturating-linear 0.75 0.0123 0.457",
         "warning: it is far",
     ]
@@ -1529,15 +1530,22 @@ def test_a_siblings_law_has_not_seen_the_run_itself():
         k = fit_data("saturating", data.keep(~np.isin(data.params, [size, *without]))).k(size)
         return k.value, max(k.se, 0.1 * abs(k.value), 1e-3)
 
+    def clock(*without):
+        # From where that of all sizes ends: on straight lines the half-way point is next to nothing, and open.
+        found = fit_clock(data.keep(~np.isin(data.params, without)), fit_clock(data), data.sizes)
+        return found["X_mid"][0], found["B"][0]
+
     assert setting.curve.slope == pytest.approx(slope(FIVE[2]))
+    assert setting.curve.clock == pytest.approx(clock(FIVE[2]), rel=1e-3)
     assert [one.name for one in setting.past] == [*names[:2], *names[3:], "t-2e+09"]
     assert "law" not in setting.past[-1].means
     for one, row in zip(setting.past[:-1], (0, 1, 3, 4), strict=True):
-        wanted = look_back(Curve(names[row], X12, data.loss[row], slope(FIVE[row], FIVE[2])))
-        assert set(one.means) == {*wanted.means}
+        told = slope(FIVE[row], FIVE[2]), clock(FIVE[row], FIVE[2])
+        wanted = look_back(Curve(names[row], X12, data.loss[row], *told))
+        assert set(one.means) == {*wanted.means} >= {"law", "clock"}
         np.testing.assert_allclose(one.loss, wanted.loss)
         for name in wanted.means:
-            np.testing.assert_allclose(one.means[name], wanted.means[name])
+            np.testing.assert_allclose(one.means[name], wanted.means[name], rtol=1e-3)
     weights, calibration = setting.judge(setting.curve)
     past = [*setting.past, look_back(setting.curve)]
     assert weights == pytest.approx(weigh(past, [form.name for form in setting.curve.forms]))
@@ -1550,12 +1558,37 @@ def test_a_siblings_law_has_not_seen_the_run_itself():
 def test_the_law_of_siblings_needs_three_other_sizes():
     runs = sibling_table()
     few = sf.as_runs(runs.frame[runs.frame["params"] < FIVE[3]])
-    assert law_slopes(few, "samples", "s", "simulated", 1e10) is not None
-    assert law_slopes(few, "samples", "s", "simulated", FIVE[1]) is None
-    assert law_slopes(few, "samples", "s", "simulated", 1e10, FIVE[1]) is None
-    assert law_slopes(few, "samples", "t", "simulated", 1e10) is None
+    others, bare = others_of(few, "samples", "s", "simulated"), Curve("r", X12, X12)
+    told = others.tell(bare, 1e10)
+    assert (told.slope is not None, told.clock is not None) == (True, True)
+    assert others.tell(bare, FIVE[1]) == others.tell(bare, 1e10, FIVE[1]) == bare
+    assert others_of(few, "samples", "t", "simulated").tell(bare, 1e10) == bare
     found = among_siblings(few, "t-2e+09", "samples", "simulated")
     assert found.curve.slope is None
+
+
+def test_a_run_is_told_the_clock_in_its_own_compute():
+    """At 6 N FLOPs a sample a half-way point of so many samples is one of 6 N times as many FLOPs."""
+    frame = sibling_table().frame
+    frame["flops"] = 6 * frame["params"] * frame["samples"]
+    runs = sf.as_runs(frame)
+    told = {
+        x: others_of(runs, x, "s", "simulated").tell(Curve("r", X12, X12), 1e10).clock for x in ("samples", "flops")
+    }
+    assert told["flops"] == pytest.approx((6e10 * told["samples"][0], told["samples"][1]), rel=1e-3)
+
+
+def test_a_run_that_ticks_by_its_siblings_clock_is_forecast_by_it():
+    """A curve of the very form: floor and fall from the points, shape from the clock, to the end."""
+    x = np.geomspace(1000, 50_000, 24)
+    truth = 0.9 - 0.4 / (1 + (6e3 / x) ** 1.2)
+    loss = truth + 1e-4 * np.random.default_rng(1).standard_normal(24)
+    curve = Curve("r", x, loss, clock=(6e3, 1.2)).first(10)
+    assert [form.name for form in curve.forms] == ["power", "saturating-power", "exponential", "sigmoid", "clock"]
+    found = look_ahead(curve, x[10:])
+    np.testing.assert_allclose(found["clock"].mean, truth[10:], atol=5e-3)
+    for other in ("power", "exponential"):
+        assert np.abs(found[other].mean - truth[10:]).max() > 3 * np.abs(found["clock"].mean - truth[10:]).max()
 
 
 def test_curves_of_a_table_are_in_the_order_of_their_steps():

@@ -9,7 +9,7 @@ Shapes: K shapes of a grid, n points so far, m points to come.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,23 +59,41 @@ FORMS = (
 LAW = Form("law", "L = a X^-k(N), k(N) from the siblings' law", _powers, False)
 
 
+def _by_clock(clock: Array, now: float) -> Form:
+    """Return the form of a run whose siblings tell the half-way point and steepness, rows of `clock` (K, 2)."""
+    middle, steepness = clock.T[:, :, None] / np.array([now, 1.0])[:, None, None]
+    return Form(
+        "clock",
+        "L = A + a/(1 + (X/X_mid)^B), X_mid and B from the siblings' clock",
+        lambda u: np.asarray(1 / (1 + (u[None] / middle) ** steepness)),
+        True,
+    )
+
+
 @dataclass(frozen=True)
 class Curve:
-    """One run: `x` ascending (n,), `loss` (n,), the slope that the law of its siblings gives it (value, error) or None."""
+    """One run: `x` ascending (n,), `loss` (n,), and what its siblings tell of it, or None.
+
+    `slope` is k(N) of their law (value, error), `clock` their half-way point and steepness.
+    """
 
     name: str
     x: Array
     loss: Array
     slope: tuple[float, float] | None = None
+    clock: tuple[float, float] | None = None
 
     def first(self, count: int) -> Curve:
         """Return its first points."""
-        return Curve(self.name, self.x[:count], self.loss[:count], self.slope)
+        return replace(self, x=self.x[:count], loss=self.loss[:count])
 
     @property
     def forms(self) -> tuple[Form, ...]:
         """The forms that can be fitted to it."""
-        return (*FORMS, LAW) if self.slope else FORMS
+        told = [LAW] if self.slope else []
+        if self.clock:
+            told.append(_by_clock(np.array([self.clock]), float(self.x[-1])))
+        return (*FORMS, *told)
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,27 @@ forecasts were wrong: quantiles of their standardised errors, by how far ahead t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError
+from scalefit.fitting.binding import BoundLaw, own_unit
 from scalefit.fitting.fit import fit_data
+from scalefit.laws import get_law
 from scalefit.numerics.intervals import student
 from scalefit.prediction.rolling import Curve, Past, combine, look_ahead, look_back, weigh
+from scalefit.prediction.started import fit_clock
 from scalefit.table.io import RunTable
-from scalefit.table.prepare import prepare
+from scalefit.table.prepare import FitData, prepare
 
 Array = NDArray[np.float64]
 HORIZONS = np.array([0.1, 0.3, 0.7, 1.5])
 """Ends of the classes of log(X / X now) for which errors are collected."""
+LEAST_SIZES = 3
+"""Other sizes that tell of a run."""
 FEW_RUNS = 3
 """Other runs that a class of errors needs before its quantiles are used."""
 LEVELS = (0.5, 0.95)
@@ -49,20 +55,45 @@ def curves_of(runs: RunTable, x: str, evaluation: str) -> list[tuple[Curve, str,
     return found
 
 
-def law_slopes(
-    runs: RunTable, x: str, series: str, evaluation: str, params: float, without: float | None = None
-) -> tuple[float, float] | None:
-    """Return k(N) and its error from the law of the other sizes of a series; None where there are too few."""
-    for data in prepare(runs, x, {"series": series, "eval": evaluation}):
-        keep = (data.params != params) & (data.params != without)
-        if len(np.unique(data.params[keep])) < 3:
-            return None
+@dataclass(frozen=True)
+class Others:
+    """The sizes of a series, and what they tell of a run of another."""
+
+    data: FitData
+
+    def tell(self, curve: Curve, params: float, without: float | None = None) -> Curve:
+        """Return a curve of a size with k(N) and the clock of the others, one left out; as it is where there are too few."""
+        others = self.data.keep((self.data.params != params) & (self.data.params != without))
+        if len(others.sizes) < LEAST_SIZES:
+            return curve
+        slope = self._slope(others, params)
+        return curve if slope is None else replace(curve, slope=slope, clock=self._clock(others, params))
+
+    def _slope(self, others: FitData, params: float) -> tuple[float, float] | None:
         try:
-            k = fit_data("saturating", data.keep(keep)).k(params)
+            k = fit_data("saturating", others).k(params)
         except FitError:
             return None
         return (k.value, max(k.se, 0.1 * abs(k.value), 1e-3)) if np.isfinite(k.se) else None
-    return None
+
+    @cached_property
+    def _whole(self) -> dict[str, Array]:
+        return fit_clock(self.data)
+
+    def _clock(self, others: FitData, params: float) -> tuple[float, float] | None:
+        law = get_law("clock")
+        if others.points <= len(BoundLaw(law, others.sizes).names):
+            return None
+        found = fit_clock(others, self._whole, self.data.sizes)
+        # In FLOPs the clock sees compute per parameter, a run its own.
+        unit = 10.0 ** own_unit(law, others, np.array([params]))[0]
+        return float(found["X_mid"][0] * unit), float(found["B"][0])
+
+
+def others_of(runs: RunTable, x: str, series: str, evaluation: str) -> Others | None:
+    """Return the sizes of a series; None where nothing of it can be fitted."""
+    prepared = list(prepare(runs, x, {"series": series, "eval": evaluation}))
+    return Others(prepared[0]) if prepared else None
 
 
 def calibrate(past: list[Past], weights: dict[str, float]) -> Calibration:
@@ -88,7 +119,7 @@ def calibrate(past: list[Past], weights: dict[str, float]) -> Calibration:
 
 @dataclass(frozen=True)
 class Setting:
-    """A run among its siblings: the whole curve with its law's slope, and what forecasts of the others were worth."""
+    """A run among its siblings: the whole curve with what they tell of it, and what forecasts of the others were worth."""
 
     curve: Curve
     series: str
@@ -103,16 +134,19 @@ class Setting:
 
 
 def among_siblings(runs: RunTable, run: str, x: str, evaluation: str) -> Setting:
-    """Look back on every other run of a table; the law that a sibling is given has not seen the run itself."""
+    """Look back on every other run of a table; what a sibling is told has not seen the run itself."""
     everyone = curves_of(runs, x, evaluation)
     target, series, params = next(one for one in everyone if one[0].name == run)
-    slope = law_slopes(runs, x, series, evaluation, params)
+    others = others_of(runs, x, series, evaluation)
+    if others is not None:
+        target = others.tell(target, params)
     past = []
     for curve, own, size in everyone:
-        if curve.name != run:
-            known = law_slopes(runs, x, own, evaluation, size, params) if slope and own == series else None
-            past.append(look_back(Curve(curve.name, curve.x, curve.loss, known)))
-    return Setting(Curve(target.name, target.x, target.loss, slope), series, params, past)
+        if curve.name == run:
+            continue
+        told = others is not None and target.slope is not None and own == series
+        past.append(look_back(others.tell(curve, size, params) if told and others is not None else curve))
+    return Setting(target, series, params, past)
 
 
 def band(target: Curve, weights: dict[str, float], calibration: Calibration, x: Array) -> dict[str, Array]:

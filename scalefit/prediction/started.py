@@ -6,6 +6,7 @@ of its start that each fitted size gains is continued to the size as the trend c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -28,6 +29,23 @@ LEAST_LOSS = 1e-3
 """Of a curve."""
 
 
+def fit_clock(data: FitData, near: Mapping[str, Array] | None = None, sizes: Array | None = None) -> dict[str, Array]:
+    """Return the clock of all sizes: X_mid and B (1,), L0 and G (S,) of each, by least squares of points.
+
+    Parameters
+    ----------
+    near : mapping, optional
+        What it was for more sizes, `sizes`, from which the search then begins.
+    """
+    bound, each = BoundLaw(get_law("clock"), data.sizes), data.each
+    if near is None or sizes is None:
+        start = find_start(bound, each)
+    else:
+        kept = np.isin(sizes, data.sizes)
+        start = bound.internal({name: one[kept] if len(one) > 1 else one for name, one in near.items()})
+    return bound.values(make_problem(bound, each, PLAIN).solve(start[None]).theta[0])
+
+
 @dataclass(frozen=True)
 class Started:
     """The clock of fitted sizes and the start of another: its loss at X = 0."""
@@ -40,10 +58,7 @@ class Started:
     @cached_property
     def clock(self) -> dict[str, Array]:
         """Values of the clock law: X_mid and B of all, L0 and G of each size."""
-        bound = BoundLaw(get_law("clock"), self.data.sizes)
-        each = self.data.each
-        found = make_problem(bound, each, PLAIN).solve(find_start(bound, each)[None])
-        return bound.values(found.theta[0])
+        return fit_clock(self.data)
 
     def gain(self, params: float) -> float:
         """Return the share of its start that a size gains in the end."""
