@@ -1,0 +1,347 @@
+"""By what the default prediction of a size that was not fitted was chosen, and whether its bands hold what they name.
+
+    python benchmarks/unseen.py [TABLE ...] --out benchmarks/unseen.json
+
+Each size with at least four smaller ones is predicted from those, by closed laws whose weights come from leaving out sizes
+among the smaller ones, and by the trend of the sizes. The tables: the paper's sizes up to 32B (72B is refused: it is what
+the method is judged by), the project's own studies, further ones that are named (runs of accuracies, such as the ladder of
+allenai/OLMo-ladder, Apache-2.0), and tables drawn from nine truths, whose predictions are held against the truth.
+A family's error is the root mean square over its sizes; over families again; over truths it is the geometric mean.
+Everything is decided by seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import scalefit as sf
+from scalefit.laws import ANCHORED, AVERAGED, OFFSET_FORMS
+from scalefit.laws.clocks import CLOSED_CLOCKS
+from scalefit.laws.law import Law
+from scalefit.output import write_json
+from scalefit.prediction import ensemble, trend
+from scalefit.prediction.crossval import ONE_OUT, cross_validate_data
+from scalefit.prediction.ensemble import LEAST_SIZES, SHARE, average_offsets, first_points
+from scalefit.prediction.misses import GROWTH
+from scalefit.prediction.scores import score_held_out
+from scalefit.prediction.trend import NEAREST, WAY, Trend
+from scalefit.table.prepare import FitData, prepare
+
+Array = NDArray[np.float64]
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "benchmarks" / "unseen.json"
+LARGEST = 33e9
+"""No measured size above it is looked at."""
+EVERY = (*ANCHORED, *CLOSED_CLOCKS)
+POINTS = 10
+"""First points of an anchor."""
+
+_LINES, _CLOCKS = OFFSET_FORMS, CLOSED_CLOCKS[:2]
+POOLS: dict[str, tuple[Law, ...]] = {
+    "two lines, two clocks": AVERAGED,
+    "four lines": _LINES,
+    "four lines, four bent": ANCHORED,
+    "four lines, two clocks": (*_LINES, *_CLOCKS),
+    "two lines": _LINES[:2],
+    "two clocks": _CLOCKS,
+    "three clocks": CLOSED_CLOCKS,
+    "line and clock, affine": (_LINES[1], _CLOCKS[1]),
+    "all eleven": EVERY,
+}
+"""Closed laws that are averaged: straight and bent lines by their offsets, clocks by their starts."""
+SHARES = (0.0, 0.25, 0.5, 0.67, 0.75, 1.0)
+"""The trend's part."""
+WEIGHTS = ("all folds", "upward folds", "equal")
+"""By which sizes left out laws are weighed: every one, or those above all that were fitted."""
+CHOSEN = {"pool": "two lines, two clocks", "trend": SHARE, "weights": "all folds"}
+BEFORE = {"pool": "four lines, four bent", "trend": 0.0, "weights": "upward folds"}
+FIRST = {"pool": "four lines", "trend": 0.67, "weights": "all folds"}
+"""The prediction as it is, as it was, and one that was chosen and shown on 72B before clocks and simulations were tried."""
+SCALES: dict[str, dict[str, Callable[[Array], Array]]] = {
+    "log odds": {},
+    "log loss": {"odds": lambda log: log, "from_odds": lambda log: log},
+}
+Variant = tuple[str, int, float]
+VARIANTS: tuple[Variant, ...] = tuple(itertools.product(SCALES, (2, 3, 4), (0.5, 0.67, 1.0)))
+"""Of the trend: the scale it goes along, the sizes its line goes through, the part of the way it goes."""
+TREND: Variant = ("log odds", NEAREST, WAY)
+ANCHORS = {
+    "eight lines, straight and bent, moved": ("four lines, four bent", 0.0, 1.0),
+    "four lines, moved": ("four lines", 0.0, 1.0),
+    "lines and clocks with the trend, moved": ("two lines, two clocks", SHARE, 1.0),
+    "lines and clocks with the trend, moved half of the way": ("two lines, two clocks", SHARE, POINTS / (POINTS + 10)),
+    "lines and clocks with the trend, left alone": ("two lines, two clocks", SHARE, 0.0),
+}
+"""What is done with ten first points: the laws, the trend's part, the part of the way each is moved onto the points."""
+
+SIZES = (5e8, 1.5e9, 3e9, 7e9, 1.4e10, 3.2e10, 7.2e10, 2.4e11)
+PROMPTS = np.geomspace(500, 50_000, 25)
+SCATTER = {"sigma": 0.008, "rho": 0.3, "slope_sd": 0.12, "level_sd": 0.015}
+TRUTHS: dict[str, tuple[str, Mapping[str, float]]] = {
+    "affine": ("saturating-affine", {"k_max": 0.14, "N0": 1.2e10, "E0": 0.004, "x0": 1.6}),
+    "affine, early": ("saturating-affine", {"k_max": 0.25, "N0": 3e9, "E0": 0.05, "x0": 0.8}),
+    "linear": ("saturating-linear", {"k_max": 0.12, "N0": 1e10, "E0": 0.05, "E_log": 0.02}),
+    "saturating": ("saturating-saturating", {"k_max": 0.13, "N0": 1.5e10, "E0": 0.02, "E_sat": 0.1, "N_E": 5e9}),
+    "crossing": ("saturating-crossing", {"k_max": 0.14, "N0": 8e9, "E0": 0.02, "x0": 1.2, "r": 0.3}),
+    "log k": ("log-k-linear", {"k1": 0.05, "k_log": 0.045, "E0": 0.05, "E_log": 0.03}),
+    "clock, affine": ("clock-affine", {"X_mid": 6e3, "B": 1.2, "g_max": 0.5, "N_g": 1.1e10, "S0": 0.995, "S_g": -0.65}),
+    "clock, saturating": (
+        "clock-saturating",
+        {"X_mid": 1.1e4, "B": 1.7, "g_max": 0.35, "N_g": 1.2e10, "S0": 0.995, "S_sat": -0.5, "N_S": 8e9},
+    ),
+    "clock, linear": ("clock-linear", {"X_mid": 3e3, "B": 0.8, "g_max": 0.5, "N_g": 6e9, "S0": 0.95, "S_log": -0.1}),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A series of one resource; of a simulated one the curves without scatter and noise."""
+
+    family: str
+    name: str
+    data: FitData
+    truth: FitData | None = None
+
+    def __post_init__(self) -> None:
+        assert self.truth is not None or self.data.sizes[-1] <= LARGEST, f"{self.name}: what the method is judged by"
+
+    @property
+    def steps(self) -> Iterator[tuple[FitData, float]]:
+        """Each size with at least four smaller ones, after those."""
+        for size in self.data.sizes[LEAST_SIZES:]:
+            yield self.data.keep(self.data.params < size), float(size)
+
+    @property
+    def gaps(self) -> Iterator[tuple[FitData, float]]:
+        """Each size, after all others."""
+        for size in self.data.sizes:
+            yield self.data.keep(self.data.params != size), float(size)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A size predicted from smaller ones: log10 L (n,) of laws by name and of trends, and what was to come [loss].
+
+    `squared` is the mean squared error of each law at the sizes left out among the smaller ones, by what is left out.
+    """
+
+    family: str
+    laws: Mapping[str, Array]
+    trends: Mapping[Variant, Array]
+    squared: Mapping[str, Mapping[str, float]]
+    loss: Array
+
+    def error(self, pool: Sequence[Law], share: float, weights: str, along: Variant = TREND) -> float:
+        """Return the root mean squared error of a candidate."""
+        at = {name: 1.0 for name in self.laws} if weights == "equal" else self.squared[weights]
+        logs = weigh(self.laws, pool, at)
+        return rms(10.0 ** ((1 - share) * logs + share * self.trends[along]) - self.loss)
+
+
+def weigh(laws: Mapping[str, Array], pool: Sequence[Law], squared: Mapping[str, float]) -> Array:
+    """Return the average of a pool's curves, each weighed by the inverse of its mean squared error."""
+    weight = np.array([1 / (squared[law.name] + 1e-12) for law in pool])
+    return np.asarray(weight / weight.sum() @ np.stack([laws[law.name] for law in pool]))
+
+
+def rms(values: Sequence[float] | Array) -> float:
+    """Return the root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def measured_tables(paths: Sequence[Path]) -> Iterator[Table]:
+    """Yield the paper's sizes up to 32B, the studies, and tables by path, whose family is the file's name."""
+    for x in ("samples", "flops"):
+        for data in prepare(sf.read_runs(ROOT / "data/paper/runs.parquet"), x):
+            yield Table("paper", f"paper {data.series} {x}", data.keep(data.params <= LARGEST))
+    for path in sorted((ROOT / "data/study").glob("e0[15]*.parquet")):
+        if path.stem != "e01_rates":
+            for data in prepare(sf.read_runs(path), "samples"):
+                yield Table(path.stem[:3], f"{path.stem} {data.series}", data)
+    for path in paths:
+        rows = pd.read_csv(path)
+        # A run that is evaluated on several things is a curve in each.
+        rows["run_id"] = rows["run_id"] + "/" + rows["series"]
+        for data in prepare(sf.as_runs(rows), "samples"):
+            yield Table(path.stem, f"{path.stem} {data.series}", data)
+
+
+def simulated_tables(count: int) -> Iterator[Table]:
+    """Yield so many tables of each truth."""
+    for family, (law, theta) in TRUTHS.items():
+        (truth,) = prepare(sf.simulate(law, theta, params=SIZES, samples=PROMPTS))
+        for seed in range(count):
+            (data,) = prepare(sf.simulate(law, theta, params=SIZES, samples=PROMPTS, seed=seed, **SCATTER))
+            yield Table(family, f"{family} {seed}", data, truth)
+
+
+_OCCASIONS = ensemble._occasions
+
+
+def upward(data: FitData) -> list[Any]:
+    """Return the occasions at which the size left out lies above all that are fitted, four of them or all others."""
+    kept = []
+    for some, fitted in _OCCASIONS(data):
+        below = data.sizes[fitted(data.sizes)]
+        if below[-1] < some[0] and (len(below) >= LEAST_SIZES or some[-1] == data.sizes[-1]):
+            kept.append((some, fitted))
+    return kept
+
+
+def read_targets(table: Table) -> Iterator[Target]:
+    """Predict each size with at least four smaller ones by every law and by every trend."""
+    for below, size in table.steps:
+        whole = average_offsets(below, EVERY)
+        with mock.patch.object(ensemble, "_occasions", upward):
+            risen = average_offsets(below, EVERY)
+        here = (table.truth or table.data).keep(table.data.params == size)
+        resource, loss = here.resource[:, here.present], here.loss[here.present]
+        names = [law.name for law in EVERY]
+        squared = {
+            rule: dict(zip(names, one.held_out[:-1] ** 2, strict=True))
+            for rule, one in (("all folds", whole), ("upward folds", risen))
+        }
+        laws = dict(zip(names, whole.curves(size, resource)[:-1], strict=True))
+        yield Target(table.family, laws, continue_curves(whole.trend, size, resource), squared, loss)
+
+
+def continue_curves(found: Trend, size: float, resource: Array) -> dict[Variant, Array]:
+    """Return log10 L of every variant of the trend at values of the resource."""
+    curves = {}
+    for variant in VARIANTS:
+        scale, nearest, way = variant
+        with mock.patch.multiple(trend, NEAREST=nearest, WAY=way, **SCALES[scale]):
+            curves[variant] = found.mean_curve(size, resource).centre
+    return curves
+
+
+def anchor_errors(table: Table, steps: Iterable[tuple[FitData, float]]) -> Iterator[dict[str, float]]:
+    """Yield what each way to use ten first points is wrong by on the rest of a size, predicted from those given."""
+    for others, size in steps:
+        here = table.data.keep(table.data.params == size)
+        rest = here.present.copy()
+        rest[:, :POINTS] = False
+        if not rest.any():
+            continue
+        resource, loss = here.resource[:, rest], here.loss[rest]
+        told, alone = average_offsets(others, EVERY, anchor_points=POINTS), average_offsets(others, EVERY)
+        plain = told.curves(size, resource)
+        shift = told.curves(size, resource, first_points(table.data, size, POINTS)) - plain
+        names = [law.name for law in EVERY]
+        row = {}
+        for name, (pool, share, part) in ANCHORS.items():
+            curves = plain + part * shift
+            squared = dict(zip(names, (told if part else alone).held_out[:-1] ** 2, strict=True))
+            logs = weigh(dict(zip(names, curves[:-1], strict=True)), POOLS[pool], squared)
+            row[name] = rms(10.0 ** ((1 - share) * logs + share * curves[-1]) - loss)
+        yield row
+
+
+def held(table: Table, points: int) -> Iterator[dict[str, Any]]:
+    """Yield what the real prediction and its bands hold of each size left out, and of each predicted from smaller ones."""
+    kept = ("rmse", "cover50", "cover95")
+    folds = cross_validate_data(table.data, mode="anchored" if points else "zero-shot", points=points)
+    for fold in folds[folds["fold"] == ONE_OUT].to_dict("records"):
+        yield {"family": table.family, "how": "left out", **{name: fold[name] for name in kept}}
+    for below, size in table.steps:
+        scored = score_held_out(None, below, table.data, np.array([size]), points)
+        if scored is not None:
+            yield {"family": table.family, "how": "upward", **{name: scored[name] for name in kept}}
+
+
+def mean_miss(data: FitData) -> tuple[float, float]:
+    """Return the mean absolute miss of level and of slope at a way of 1, of sizes left out [log10 loss]."""
+    each = average_offsets(data).misses.each
+    grown = np.array([one.way for one in each]) ** GROWTH
+    level, slope = (np.abs(some) / grown for some in ([one.level for one in each], [one.slope for one in each]))
+    return float(np.mean(level)), float(np.mean(slope))
+
+
+def sum_up(errors: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """Return errors by family, of the measured ones, of the truths, and the geometric mean of these two."""
+    frame = pd.DataFrame(errors, columns=["family", "error"])
+    by = {str(name): rms(some["error"]) for name, some in frame.groupby("family", sort=False)}
+    found: dict[str, Any] = {"families": by}
+    measured, drawn = ([error for name, error in by.items() if (name in TRUTHS) is wanted] for wanted in (False, True))
+    found["measured"] = rms(measured)
+    if drawn:
+        found["simulated"] = float(np.exp(np.mean(np.log(drawn))))
+        found["both"] = float(np.sqrt(found["measured"] * found["simulated"]))
+    return found
+
+
+def judge(targets: Sequence[Target]) -> dict[str, Any]:
+    """Return the errors of every candidate, and those of the chosen one along every trend."""
+    rows = [
+        {"pool": pool, "trend": share, "weights": rule}
+        | sum_up([(one.family, one.error(laws, share, rule)) for one in targets])
+        for (pool, laws), share, rule in itertools.product(POOLS.items(), SHARES, WEIGHTS)
+    ]
+    chosen = (POOLS[str(CHOSEN["pool"])], float(CHOSEN["trend"]), str(CHOSEN["weights"]))
+    trends = [
+        {"scale": along[0], "nearest": along[1], "way": along[2]}
+        | sum_up([(one.family, one.error(*chosen, along)) for one in targets])
+        for along in VARIANTS
+    ]
+    return {"candidates": rows, "trends": trends}
+
+
+def cover(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean shares of evaluations in the bands over folds, of all and by family, and the error."""
+    frame = pd.DataFrame(rows)
+    found = {}
+    for how, some in frame.groupby("how", sort=False):
+        shares = {name: float(some[name].mean()) for name in ("cover50", "cover95")}
+        by = some.groupby("family", sort=False)[["cover50", "cover95"]].mean().to_dict("index")
+        found[str(how)] = {"folds": len(some), "rmse": rms(some["rmse"]), **shares, "families": by}
+    return found
+
+
+def measure(paths: Sequence[Path], count: int) -> dict[str, Any]:
+    """Return the whole study."""
+    measured, drawn = list(measured_tables(paths)), list(simulated_tables(count))
+    report: dict[str, Any] = {
+        "tables": [table.name for table in measured],
+        "tables of each truth": count,
+        **judge([one for table in (*measured, *drawn) for one in read_targets(table)]),
+    }
+    report["anchored"] = {}
+    for name in ("steps", "gaps"):
+        rows = [(one.family, row) for one in measured for row in anchor_errors(one, getattr(one, name))]
+        report["anchored"][name] = {how: sum_up([(family, row[how]) for family, row in rows]) for how in ANCHORS}
+    kinds = {"measured": (measured, 0), "measured, ten points": (measured, POINTS), "simulated": (drawn, 0)}
+    report["bands"] = {
+        kind: cover([row for table in tables for row in held(table, points)])
+        for kind, (tables, points) in kinds.items()
+    }
+    misses = {table.name: mean_miss(table.data) for table in measured}
+    families = pd.DataFrame(misses.values(), columns=["level", "slope"]).groupby([one.family for one in measured])
+    report["misses"] = {"tables": misses, "mean": families.mean().mean().to_dict()}
+    return report
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", type=Path, nargs="*", help="CSV tables of runs")
+    parser.add_argument("--simulated", type=int, default=12, help="tables of each truth")
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    write_json(given.out, measure(given.tables, given.simulated), 4)
+
+
+if __name__ == "__main__":
+    main()
