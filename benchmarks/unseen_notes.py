@@ -42,8 +42,8 @@ def _error(value: float) -> str:
     return f"{value:.4f}".removeprefix("0")
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}"
+def _held(row: Row) -> str:
+    return f"{100 * row['cover50']:.0f} / {100 * row['cover95']:.0f}"
 
 
 def _candidates(report: Row) -> Iterator[str]:
@@ -58,61 +58,45 @@ def _candidates(report: Row) -> Iterator[str]:
     place = 1 + sum(row["both"] < find(rows, CHOSEN)["both"] for row in rows)
     yield f"Of {len(rows)} candidates the chosen is number {place} by both; {report['tables of each truth']} tables of each truth."
     yield ""
-    yield from _table(
-        ("", "laws", "trend's part", "weights by", *measured, *sums),
-        [
-            (name, row["pool"], f"{row['trend']:g}", row["weights"])
-            + tuple(_error(row["families"][one]) for one in measured)
-            + tuple(_error(row[one]) for one in sums)
-            for name, row in (*shown, *best)
-        ],
-    )
+    lines = []
+    for name, row in (*shown, *best):
+        errors = [*(row["families"][one] for one in measured), *(row[one] for one in sums)]
+        lines.append([name, row["pool"], f"{row['trend']:g}", row["weights"], *map(_error, errors)])
+    yield from _table(["", "laws", "trend's part", "weights by", *measured, *sums], lines)
 
 
 def _trends(rows: Sequence[Row]) -> Iterator[str]:
     ways = sorted({row["way"] for row in rows})
-    kinds = list(dict.fromkeys((row["scale"], row["nearest"]) for row in rows))
     yield "The trend, as part of the chosen (measured / simulated), by how far it goes:"
     yield ""
-    yield from _table(
-        ("along", "through", *(f"{way:g} of the way" for way in ways)),
-        [
-            (scale, f"{nearest} sizes")
-            + tuple(
-                " / ".join(_error(row[name]) for name in ("measured", "simulated"))
-                for way in ways
-                for row in [find(rows, {"scale": scale, "nearest": nearest, "way": way})]
-            )
-            for scale, nearest in kinds
-        ],
-    )
+    lines = []
+    for scale, nearest in dict.fromkeys((row["scale"], row["nearest"]) for row in rows):
+        cells = [find(rows, {"scale": scale, "nearest": nearest, "way": way}) for way in ways]
+        pairs = [f"{_error(cell['measured'])} / {_error(cell['simulated'])}" for cell in cells]
+        lines.append([scale, f"{nearest} sizes", *pairs])
+    yield from _table(["along", "through", *(f"{way:g} of the way" for way in ways)], lines)
 
 
 def _anchored(found: Row) -> Iterator[str]:
     families = list(next(iter(found["steps"].values()))["families"])
     yield "With ten points of the size itself, the rest of it; beside sizes from smaller ones (measured), each size from all others:"
     yield ""
-    yield from _table(
-        ("what is done with the points", *families, "measured", "from all others"),
-        [
-            (how, *(_error(row["families"][one]) for one in families), _error(row["measured"]))
-            + (_error(found["gaps"][how]["measured"]),)
-            for how, row in found["steps"].items()
-        ],
-    )
+    lines = []
+    for how, row in found["steps"].items():
+        errors = [*(row["families"][one] for one in families), row["measured"], found["gaps"][how]["measured"]]
+        lines.append([how, *map(_error, errors)])
+    yield from _table(["what is done with the points", *families, "measured", "from all others"], lines)
 
 
 def _bands(bands: Row) -> Iterator[str]:
     yield "Evaluations in the bands of one evaluation, in percent (50 % band / 95 % band), of the prediction as it is:"
     yield ""
-    rows = [
-        (kind, how, str(row["folds"]), f"{_percent(row['cover50'])} / {_percent(row['cover95'])}")
-        + ("; ".join(f"{name} {_percent(one['cover50'])} / {_percent(one['cover95'])}" for name, one in by.items()),)
-        for kind, hows in bands.items()
-        for how, row in hows.items()
-        for by in [row["families"]]
-    ]
-    yield from _table(("tables", "sizes", "folds", "50 / 95", "by family"), rows)
+    lines = []
+    for kind, hows in bands.items():
+        for how, row in hows.items():
+            by = "; ".join(f"{name} {_held(one)}" for name, one in row["families"].items())
+            lines.append([kind, how, str(row["folds"]), _held(row), by])
+    yield from _table(["tables", "sizes", "folds", "50 / 95", "by family"], lines)
 
 
 def _misses(report: Row) -> Iterator[str]:
