@@ -41,7 +41,7 @@ def collapsed(data: FitData, row: dict[str, Any]) -> dict[str, Any]:
         )
     ends = [float(of(data.resource[0][data.present])) for of in (np.min, np.max)]
     x, about = np.geomspace(*ends, GRID), {name: np.array(clock[name]["value"]) for name in ("X_mid", "B")}
-    return {"curves": curves, "line": {"x": x, "share": clock_share(about, x)[0]}}
+    return {"curves": curves, "line": {"x": x, "share": clock_share(about, x)}}
 
 
 def main() -> None:

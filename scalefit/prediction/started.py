@@ -68,6 +68,6 @@ class Started:
     def mean_curve(self, params: float, resource: Array) -> Mixture:
         """Return log10 L at values of the resource (1, n); what is unknown of it is not told."""
         every = np.full(resource.shape[1], params)
-        share, _ = clock_share(self.clock, law_resource(get_law("clock"), self.data, resource, every)[0])
+        share = clock_share(self.clock, law_resource(get_law("clock"), self.data, resource, every)[0])
         log = np.log10(np.maximum(self.start * (1 - self.gain(params) * share), LEAST_LOSS))
         return Mixture(np.ones(1), log[None], np.zeros((1, len(every))))
