@@ -225,11 +225,10 @@ def test_the_average_is_of_voices_and_its_bands_are_what_was_missed(small, avera
     np.testing.assert_allclose(said["spread"], np.sqrt(average.weights @ (curves - log) ** 2))
     way, x = np.log(2), np.log10(FAR[0])
     inner = average.misses.variance(way, x, mean_curve=True)
-    outer = average.misses.variance(way, x) - inner
-    noise = average.alone.evaluation_noise(1e11, log)
+    whole, noise = average.misses.variance(way, x), average.alone.evaluation_noise(1e11, log)
     t, z = stats.t.ppf(0.9, 2), stats.norm.ppf(0.9)
-    for name, more in (("", 0), ("run_", outer), ("eval_", outer + noise)):
-        half = np.sqrt(t**2 * inner + z**2 * more)
+    for name, missed, more in (("", inner, 0), ("run_", whole, 0), ("eval_", whole, noise)):
+        half = np.sqrt(t**2 * missed + z**2 * more)
         np.testing.assert_allclose(np.log10(said[name + "low"]), log - half)
         np.testing.assert_allclose(np.log10(said[name + "high"]), log + half)
     np.testing.assert_allclose(average.error(1e11, FAR), np.sqrt(inner))
@@ -243,9 +242,8 @@ def test_one_run_scatters_more_than_the_means_that_were_missed():
     said = average.predict(1e11, FAR, level=0.8)
     way, x = np.log(2), np.log10(FAR[0])
     weight, between = average.between_runs(1e11, FAR)
-    inner = average.misses.variance(way, x, mean_curve=True)
-    outer = average.misses.variance(way, x) - inner + 2 / 3 * (weight @ between)
-    half = np.sqrt(stats.t.ppf(0.9, 2) ** 2 * inner + stats.norm.ppf(0.9) ** 2 * outer)
+    missed, scatter = average.misses.variance(way, x), 2 / 3 * (weight @ between)
+    half = np.sqrt(stats.t.ppf(0.9, 2) ** 2 * missed + stats.norm.ppf(0.9) ** 2 * scatter)
     np.testing.assert_allclose(np.log10(said["run_high"] / said["loss"]), half)
 
 
