@@ -136,6 +136,7 @@ def find_contradiction(fit: Fit, record: dict[str, Any]) -> str | None:
         _covariance_fault(fit.covariance)
         or _estimates_fault(fit, record)
         or _status_fault(fit)
+        or _misfit_fault(fit, record)
         or _law_fault(fit, record["law"])
     )
 
@@ -184,6 +185,21 @@ def _status_fault(fit: Fit) -> str | None:
         return "status is 'unidentified', every parameter has an interval"
     if fit.status == "converged" and (at & endless).any():
         return f"status is 'converged', {fit.bound.names[int(np.argmax(at & endless))]} is at a bound of its law"
+    return None
+
+
+def _misfit_fault(fit: Fit, record: dict[str, Any]) -> str | None:
+    """Hold what is said of the sizes against the sizes, and the status against it."""
+    if "misfit" not in record:
+        return None
+    said = [one.params for one in fit.misfit.sizes]
+    if len(said) != len(fit.data.sizes) or not np.allclose(said, fit.data.sizes, rtol=_SAME):
+        return "misfit.sizes are not those of the data"
+    if record["status"] != fit.verdict:
+        missed = f"{len(fit.misfit.missed)} of {len(said)} sizes"
+        return f"status is {record['status']!r}, misfit.sizes say that the law misses {missed}: it is {fit.verdict!r}"
+    if record["misfit"]["sentence"] != fit.misfit.sentence:
+        return "misfit.sentence is not that of its numbers"
     return None
 
 

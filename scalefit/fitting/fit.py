@@ -15,6 +15,7 @@ from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
+from scalefit.fitting.misfit import Misfit, check_sizes
 from scalefit.fitting.notes import notes_of
 from scalefit.fitting.point_fit import fit_points, make_problem, weigh_points
 from scalefit.fitting.run_lines import fit_run_lines, has_final_losses
@@ -59,7 +60,7 @@ class Fit:
     noise : Noise
         Of a single evaluation of one run, a spread a curve.
     status : str
-        converged, at-bound, unidentified or stopped.
+        Of the search and its parameters: converged, at-bound, unidentified or stopped; see `verdict`.
     notes : tuple of str
         Why the status is what it is.
     cost : float
@@ -92,6 +93,16 @@ class Fit:
     def evidence(self) -> Hierarchy | Deviations:
         """What runs say of the law; computed again where the fit was loaded from a file."""
         return _weigh(self.bound, self.data, self.specification, self.theta)
+
+    @cached_property
+    def misfit(self) -> Misfit:
+        """Whether the law describes every size; computed when it is asked for."""
+        return check_sizes(self.bound, self.data, self.specification, self.theta, self.noise)
+
+    @property
+    def verdict(self) -> str:
+        """The status for a reader: `misfit` where the search converged on a law that misses most of its sizes."""
+        return "misfit" if self.status == "converged" and self.misfit.most else self.status
 
     @cached_property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
@@ -142,6 +153,14 @@ class Fit:
     def drifts(self) -> bool:
         """Whether residuals are so correlated that they are misfit, not noise."""
         return self.noise.rho > DRIFT
+
+    @property
+    def correlation(self) -> str:
+        """How far evaluations go together, in words, and how much of that is noise where curves bend away from the law."""
+        if not self.misfit.of("bend"):
+            return f"noise correlation {self.noise.rho:.2f}"
+        own = f"of the noise about the sizes' own bends {self.misfit.rho:.2f}"
+        return f"correlation of residuals {self.noise.rho:.2f}, {own}"
 
     @property
     def single(self) -> bool:
