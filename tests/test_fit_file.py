@@ -22,7 +22,7 @@ from scalefit.fitting.check import (
     _law_fault,
     _plain_numbers,
     find_contradiction,
-    find_misfit,
+    find_schema_fault,
     find_shape_fault,
 )
 from scalefit.fitting.record import (
@@ -310,7 +310,7 @@ def test_long_lists_are_validated_as_others_are(written):
         content["fits"][0]["data"]["loss"][0][3] = value
         slow = [error.json_path for error in Draft202012Validator(SCHEMA).iter_errors(content)]
         assert slow
-        assert find_misfit(content).startswith(slow[0])
+        assert find_schema_fault(content).startswith(slow[0])
 
 
 def test_two_series_in_a_file(runs, tmp_path):
@@ -471,12 +471,12 @@ def test_plain_numbers_are_judged_by_their_ends():
 def test_what_departs_from_the_schema_is_shown_in_so_many_letters(written):
     content = copy.deepcopy(written)
     content["fits"][0]["status"] = "x" * 500
-    said = find_misfit(content)
+    said = find_schema_fault(content)
     assert said.startswith("$.fits[0].status: '" + "x" * 59 + "... is not one of ['converged'")
-    assert find_misfit(written) is None
+    assert find_schema_fault(written) is None
     content = copy.deepcopy(written)
     content["fits"][0]["specification"]["z" * 400] = 1
-    said = find_misfit(content)
+    said = find_schema_fault(content)
     assert len(said) == len("$.fits[0].specification: ") + 240 + 3
     assert said.endswith("zzz...")
 

@@ -38,6 +38,8 @@ UNLIKELY = 1e-3
 """Share of the likeliest correlation's weight below which one is not looked at."""
 SHARED = 1e-3
 """Share of a size's bend that is left by what sizes share, below which it says nothing of its own."""
+BEYOND = 400.0
+"""Above the logarithm of every number."""
 ALMOST = 1e-5
 """Share of a bend's square that a run's own freedom leaves, below which it is none of its own: rounding is to be far below."""
 SAME = 1e-9
@@ -78,7 +80,8 @@ def rows_of(problem: Problem, theta: Array) -> Rows:
     present, law = problem.present, problem.law
     low = np.where(present, problem.x, np.inf).min(1)
     high = np.where(present, problem.x, -np.inf).max(1)
-    first, last = np.full((2, len(problem.bound.sizes)), np.inf)
+    # A size without a run is beyond everything.
+    first, last = np.full((2, len(problem.bound.sizes)), BEYOND)
     np.minimum.at(first, problem.size_of_curve, low)
     np.minimum.at(last, problem.size_of_curve, -high)
     middle, half = 0.5 * (first - last), np.maximum(-0.5 * (first + last), 1e-6)
@@ -165,7 +168,8 @@ def weigh_bends(rows: Rows, problem: Problem) -> Bends | None:
     noise = Noise(rho, np.sqrt(variance[best] / (1 - rho**2)))
     blocks, floor = blocks[kept] / variance[..., None, None], floor[kept] / variance[..., None]
     table, each = _chances(blocks, floor, problem.size_of_curve[use], dof + PRIOR, S)
-    return Bends(float(weight @ table), weight @ each, noise)
+    # Weights sum to 1 but for rounding.
+    return Bends(min(float(weight @ table), 1.0), np.minimum(weight @ each, 1.0), noise)
 
 
 def _products(rows: Rows, problem: Problem, use: NDArray[np.intp]) -> tuple[Any, ...]:

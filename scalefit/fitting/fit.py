@@ -17,7 +17,7 @@ from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.misfit import Misfit, check_sizes
 from scalefit.fitting.notes import notes_of
-from scalefit.fitting.point_fit import fit_points, make_problem, weigh_points
+from scalefit.fitting.point_fit import fit_points, share_explained, weigh_points
 from scalefit.fitting.run_lines import fit_run_lines, has_final_losses
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.status import refuse_hopeless, rests_on_split, settle
@@ -155,14 +155,6 @@ class Fit:
         return self.noise.rho > DRIFT
 
     @property
-    def correlation(self) -> str:
-        """How far evaluations go together, in words, and how much of that is noise where curves bend away from the law."""
-        if not self.misfit.of("bend"):
-            return f"noise correlation {self.noise.rho:.2f}"
-        own = f"of the noise about the sizes' own bends {self.misfit.rho:.2f}"
-        return f"correlation of residuals {self.noise.rho:.2f}, {own}"
-
-    @property
     def single(self) -> bool:
         """Whether runs have too few evaluations to tell their noise from the scatter between them."""
         return has_final_losses(self.data)
@@ -295,17 +287,6 @@ class Fit:
         return np.where(used, np.cumsum(used) - 1, -1)
 
 
-def share_explained(fit: Fit) -> tuple[float, float]:
-    """Return R² on the objective's scale, points weighed as the data say, and what least squares (or Huber's) would make least."""
-    problem = make_problem(fit.bound, fit.data, fit.specification)
-    weight = problem.data.weight
-    centre = np.average(problem.y, weights=weight)
-    total = float(np.sum(weight * (problem.y - centre) ** 2))
-    rest = float(np.sum(weight * problem.residual(fit.theta) ** 2))
-    cost = 0.5 * rest if fit.specification.huber is None else float(problem.normal(fit.theta[None])[0][0])
-    return 1 - rest / total, cost
-
-
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
     """Fit a law to prepared curves.
 
@@ -345,7 +326,7 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
         law, data, spec, theta, found.covariance, Noise(noise.rho, sigma), found.status, found.notes, 0.0, 0.0, dof
     )
     fit.__dict__["evidence"] = evidence
-    r2, cost = share_explained(fit)
+    r2, cost = share_explained(bound, data, spec, theta)
     sides = {name: evidence.is_open(name) for name in evidence.profiles} if isinstance(evidence, Hierarchy) else {}
     status, notes = settle(fit.status, fit.notes, sides)
     done = replace(fit, r2=r2, cost=cost, status=status, notes=notes)
@@ -361,4 +342,4 @@ def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) ->
     return weigh_points(bound, data.each, spec, theta)
 
 
-__all__ = ["Estimate", "Fit", "Specification", "fit_data", "has_final_losses", "share_explained"]
+__all__ = ["Estimate", "Fit", "Specification", "fit_data", "has_final_losses"]

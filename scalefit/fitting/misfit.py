@@ -163,6 +163,12 @@ class Misfit:
         """The sentence where a size is missed."""
         return (self.sentence,) if self.missed else ()
 
+    def correlation(self, rho: float) -> str:
+        """Return in words how far a fit's evaluations go together, and how much of it is noise where curves bend."""
+        if not self.of("bend"):
+            return f"noise correlation {rho:.2f}"
+        return f"correlation of residuals {rho:.2f}, of the noise about the sizes' own bends {self.rho:.2f}"
+
     def record(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {**asdict(self), "sentence": self.sentence}

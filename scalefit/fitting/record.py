@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scalefit.errors import FitError, LawError, UsageError, nearest
-from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_fault
+from scalefit.fitting.check import find_contradiction, find_schema_fault, find_shape_fault
 from scalefit.fitting.fit import Fit, Specification
 from scalefit.fitting.misfit import misfit_of
 from scalefit.json_names import once
@@ -211,7 +211,7 @@ def load_fits(path: str | Path) -> list[Fit]:
     version = content.get("version")
     if version != VERSION or isinstance(version, bool):
         raise FitError(f"{path}: fit file version {version!r:.40}, this scalefit reads {VERSION}; {_again(path)}")
-    if (wrong := find_misfit(content)) is not None:
+    if (wrong := find_schema_fault(content)) is not None:
         raise FitError(f"{path}: {wrong}; {_again(path)}")
     found = []
     for at, record in enumerate(content["fits"]):

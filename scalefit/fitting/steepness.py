@@ -100,4 +100,5 @@ def _against(problem: Problem, departure: tuple[Array, Array, Array], scale: Arr
     if left.min() <= 0:
         return Chances(np.nan, each)
     each[sizes] = weight @ np.where(free > GONE, 2 * ndtr(-np.abs(rest) / np.sqrt(np.maximum(free, GONE))), np.nan)
-    return Chances(float(weight @ chdtrc(left, (rest**2).sum(1))), each)
+    # Weights sum to 1 but for rounding.
+    return Chances(min(float(weight @ chdtrc(left, (rest**2).sum(1))), 1.0), np.minimum(each, 1.0))

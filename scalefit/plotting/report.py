@@ -114,7 +114,9 @@ def _series(page: Page, fit: Fit) -> None:
     data = fit.data
     page.heading(2, f"{data.series} on {data.record['eval']}")
     page.heading(3, "The law")
-    page.text(f"{fit.law.formula}. Status {fit.verdict}; {fit.correlation}; {data.points} evaluations.")
+    page.text(
+        f"{fit.law.formula}. Status {fit.verdict}; {fit.misfit.correlation(fit.noise.rho)}; {data.points} evaluations."
+    )
     said = describe_scatter(fit).sentence
     page.text(f"{said[0].upper()}{said[1:]}.")
     page.points([*data.caveats, *fit.notes, *fit.misfit.warnings], "warn")

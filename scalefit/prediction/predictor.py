@@ -166,7 +166,7 @@ class SeriesFit(Answer):
         lines = [
             self.headline,
             f"  {fit.law.formula}",
-            f"  R² {fit.r2:.5f}{between}; {fit.correlation}",
+            f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}",
             f"  {self.scatter.sentence}",
             *([] if fit.misfit.missed else [f"  {fit.misfit.sentence}"]),
             *(f"  note: {note}" for note in self.warnings),
