@@ -151,6 +151,29 @@ def test_a_status_that_the_rest_belies_is_named(written, tmp_path):
         assert "fit again with" in str(caught.value)
 
 
+def test_what_is_said_of_sizes_must_be_so_of_the_data_and_the_status(written, tmp_path):
+    """A file without it, as they were before, is loaded and says it anew."""
+    found = load_fits(put(copy.deepcopy(written), tmp_path / "fit.json"))[0]
+    assert found.misfit.sentence == written["fits"][0]["misfit"]["sentence"]
+    for where, value, words in (
+        ("misfit.sizes.0.params", 3.0, "misfit.sizes are not those of the data"),
+        ("misfit.sentence", "all is well", "misfit.sentence is not that of its numbers"),
+        (
+            "status",
+            "converged",
+            "status is 'converged', misfit.sizes say that the law misses 6 of 7 sizes: it is 'misfit'",
+        ),
+        ("misfit.sizes.0.missed", ["size"], "is not one of"),
+    ):
+        content = copy.deepcopy(written)
+        spoil(content, where, value)
+        with pytest.raises(FitError, match=words):
+            load_fits(put(content, tmp_path / "fit.json"))
+    old = copy.deepcopy(written)
+    del old["fits"][0]["misfit"], old["fits"][0]["record_sha256"]
+    assert load_fits(put(old, tmp_path / "fit.json"))[0].misfit.sentence == found.misfit.sentence
+
+
 def test_seeds_must_be_those_of_their_curve(tmp_path):
     table = sf.simulate(
         "power",
