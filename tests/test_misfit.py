@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +10,10 @@ import pandas as pd
 import pytest
 
 import scalefit as sf
+from benchmarks import misfit as bench
 from scalefit.fitting import misfit as misfits
 from scalefit.fitting.fit import fit_data
-from scalefit.fitting.misfit import Misfit, SizeMisfit, misfit_of
+from scalefit.fitting.misfit import Misfit, SizeMisfit, check_sizes, misfit_of
 from scalefit.fitting.specification import Specification
 from scalefit.laws import LAWS
 from scalefit.numerics.ar1 import RHO, smallest_pivots, take_out, whitened_products
@@ -22,10 +21,6 @@ from scalefit.output import as_plain
 from scalefit.table.prepare import prepare
 from tests.conftest import ROOT
 
-spec = importlib.util.spec_from_file_location("misfit_benchmark", ROOT / "benchmarks" / "misfit.py")
-bench = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = bench
-spec.loader.exec_module(bench)
 Case = bench.Case
 
 
@@ -44,6 +39,15 @@ def test_a_true_law_is_seldom_told_to_miss(runs, evaluations, rho):
 def test_floors_breaks_and_sigmoids_are_told_of_power_laws(curve, law):
     """At the power of 95 % that is asked for, fewer than 8 of 10 tables are told with a chance of .012 a case; it is 99 %."""
     assert told(Case(curve, law, 7, 1, 105, 0.3), range(10)) >= 8
+
+
+def test_the_committed_counts_are_what_the_pages_say():
+    """Every case there is, none with more than 5 % where the law is true or less than 95 % where it is not."""
+    rows = json.loads((ROOT / "benchmarks" / "misfit.json").read_text())["cases"]
+    assert [Case(**{name: row[name] for name in Case.__dataclass_fields__}) for row in rows] == list(bench.every_case())
+    for row in rows:
+        share = row["told"] / row["tables"]
+        assert share <= 0.05 if row["truth"] == row["law"] else share >= 0.95, row
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,23 @@ def test_a_size_that_is_flatter_than_the_law_is_named_and_how(steep):
     # Where each size has a slope of its own nothing is left to test of slopes.
     own = fit_data("power", steep).misfit
     assert (own.missed, np.isnan(own.slope_p), np.isnan(own.level_p)) == ((), True, True)
+
+
+def test_what_the_parameters_can_take_up_is_no_misfit(steep):
+    """Slopes are tested beyond the law's own error, so that parameters a little beside their best say the same.
+
+    Up to what the scatter's scale, the law's slope, moves with them; without the law's error a fourth.
+    """
+    fit = fit_data("saturating", steep)
+    for name in ("k_max", "N0"):
+        beside = fit.theta.copy()
+        beside[fit.bound.columns[name]] *= 1.002
+        moved = check_sizes(fit.bound, fit.data, fit.specification, beside, fit.noise)
+        assert moved.slope_p == pytest.approx(fit.misfit.slope_p, rel=0.06)
+
+
+def test_a_fit_pays_for_it_only_where_it_is_asked(steep):
+    assert "misfit" not in vars(fit_data("saturating", steep))
 
 
 def test_without_repeats_slopes_may_scatter_and_nothing_is_said(steep):
