@@ -167,10 +167,10 @@ def test_bands_are_as_wide_as_sizes_were_missed():
     # Beyond the longest way that was tried it grows faster.
     np.testing.assert_allclose(misses.variance(4.0, x[:1]), [(level * 4**0.75 * 2) ** 2])
     less = level**2 - np.mean(np.array([1e-4, 2e-4]) / grown**2)
-    np.testing.assert_allclose(misses.variance(1.0, x[:1], mean_curve=True), [max(less, level**2 / 4)])
+    np.testing.assert_allclose(misses.variance(1.0, x[:1], mean_curve=True), [max(less, level**2 / 2)])
     all_scatter = Misses((Miss(0.02, 0.0, 1.0, (1.0, 1.0)),), 3.5, 1.0)
     np.testing.assert_allclose(
-        all_scatter.variance(1.0, x, mean_curve=True), 0.25 * all_scatter.variance(1.0, x), rtol=1e-12
+        all_scatter.variance(1.0, x, mean_curve=True), 0.5 * all_scatter.variance(1.0, x), rtol=1e-12
     )
     # The mean absolute value of Student's t of two degrees of freedom.
     assert stats.t(2).expect(abs) == pytest.approx(np.sqrt(2), rel=1e-3)
