@@ -14,7 +14,7 @@ from scalefit.prediction.ensemble import Anchor, _hold_out, _occasions, average_
 from scalefit.prediction.members import make_member
 from scalefit.prediction.misses import Miss, Misses, miss_of, way_to
 from scalefit.prediction.predict import predict_size
-from scalefit.prediction.started import Started
+from scalefit.prediction.started import Started, on_one_clock
 from scalefit.prediction.trend import Trend, from_odds, odds, shares
 from scalefit.table.prepare import prepare
 from tests.conftest import results, scalefit
@@ -370,3 +370,21 @@ def test_a_start_is_given_on_the_command_line(clocked, tmp_path):
         refused = scalefit(*asked, *wrong, cwd=tmp_path)
         assert refused.returncode == 2
         assert words in refused.stderr
+
+
+def test_all_sizes_on_one_clock(clocked):
+    """At the truth every size's share of its gain is the clock's; a curve is shown by at most twenty points and its own all."""
+    found = on_one_clock(clocked)
+    assert (found["X_mid"], found["B"]) == (pytest.approx(6e3, rel=0.1), pytest.approx(1.2, rel=0.1))
+    assert [curve["params"] for curve in found["curves"]] == list(FIVE)
+    for curve in found["curves"]:
+        np.testing.assert_allclose(curve["x"], X12)
+        if curve["params"] > 5e9:
+            np.testing.assert_allclose(curve["share"], 1 / (1 + (6e3 / X12) ** 1.2), atol=0.03)
+    line = found["line"]
+    np.testing.assert_allclose(line["share"], 1 / (1 + (found["X_mid"] / line["x"]) ** found["B"]))
+    long = sf.simulate("clock-affine", CLOCKED, params=FIVE, samples=np.geomspace(1e3, 5e4, 45), seed=1)
+    (data,) = prepare(long, "samples")
+    (first, *_) = on_one_clock(data)["curves"]
+    # Pairs of neighbours, the odd one left.
+    np.testing.assert_allclose(first["x"], np.sqrt(np.geomspace(1e3, 5e4, 45)[:44].reshape(22, 2).prod(1)))
