@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-unseen fuzz mutants clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-unseen bench-misfit fuzz mutants clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -75,6 +75,10 @@ bench-coverage: $(VENV)/.test-installed
 bench-unseen: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/unseen.py $(TABLES)
 	$(BIN)/python benchmarks/unseen_notes.py
+
+# How often laws that are true and laws that are not are told to miss their sizes; a quarter of an hour on two cores.
+bench-misfit: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/misfit.py
 
 # A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
 bench-reading: $(VENV)/.test-installed

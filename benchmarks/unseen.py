@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -310,37 +311,51 @@ def cover(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def measure(paths: Sequence[Path], count: int) -> dict[str, Any]:
-    """Return the whole study."""
-    measured, drawn = list(measured_tables(paths)), list(simulated_tables(count))
-    report: dict[str, Any] = {
-        "tables": [table.name for table in measured],
-        "tables of each truth": count,
-        **judge([one for table in (*measured, *drawn) for one in read_targets(table)]),
-    }
-    report["anchored"] = {}
+def anchored(measured: Sequence[Table]) -> dict[str, Any]:
+    """Return the errors of each way to use ten points, of sizes predicted from smaller ones and from all others."""
+    found = {}
     for name in ("steps", "gaps"):
         rows = [(one.family, row) for one in measured for row in anchor_errors(one, getattr(one, name))]
-        report["anchored"][name] = {how: sum_up([(family, row[how]) for family, row in rows]) for how in ANCHORS}
+        found[name] = {how: sum_up([(family, row[how]) for family, row in rows]) for how in ANCHORS}
+    return found
+
+
+def bands(measured: Sequence[Table], drawn: Sequence[Table]) -> dict[str, Any]:
+    """Return what bands hold of tables that were measured, with ten points too, and of those drawn."""
     kinds = {"measured": (measured, 0), "measured, ten points": (measured, POINTS), "simulated": (drawn, 0)}
-    report["bands"] = {
+    return {
         kind: cover([row for table in tables for row in held(table, points)])
         for kind, (tables, points) in kinds.items()
     }
-    misses = {table.name: mean_miss(table.data) for table in measured}
-    families = pd.DataFrame(misses.values(), columns=["level", "slope"]).groupby([one.family for one in measured])
-    report["misses"] = {"tables": misses, "mean": families.mean().mean().to_dict()}
-    return report
+
+
+def misses(measured: Sequence[Table]) -> dict[str, Any]:
+    """Return mean misses by table, and their mean over families."""
+    found = {table.name: mean_miss(table.data) for table in measured}
+    families = pd.DataFrame(found.values(), columns=["level", "slope"]).groupby([one.family for one in measured])
+    return {"tables": found, "mean": families.mean().mean().to_dict()}
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure part by part, and write each as it comes; parts that are not asked for are left as they are."""
+    parts: dict[str, Callable[[list[Table], list[Table]], dict[str, Any]]] = {
+        "choice": lambda measured, drawn: judge([one for table in (*measured, *drawn) for one in read_targets(table)]),
+        "anchored": lambda measured, _: anchored(measured),
+        "bands": bands,
+        "misses": lambda measured, _: misses(measured),
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", type=Path, nargs="*", help="CSV tables of runs")
     parser.add_argument("--simulated", type=int, default=12, help="tables of each truth")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--part", choices=parts, action="append", help="only this part; may be repeated")
     given = parser.parse_args()
-    write_json(given.out, measure(given.tables, given.simulated), 4)
+    measured, drawn = list(measured_tables(given.tables)), list(simulated_tables(given.simulated))
+    report: dict[str, Any] = json.loads(given.out.read_text()) if given.part and given.out.exists() else {}
+    report |= {"tables": [table.name for table in measured], "tables of each truth": given.simulated}
+    for name in given.part or parts:
+        report[name] = parts[name](measured, drawn)
+        write_json(given.out, report, 4)
 
 
 if __name__ == "__main__":

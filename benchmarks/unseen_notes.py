@@ -23,7 +23,12 @@ Row = Mapping[str, Any]
 
 def whole(report: Row) -> str:
     """Return the part of the notes that is made of the report."""
-    parts = (_candidates(report), _trends(report["trends"]), _anchored(report["anchored"]), _bands(report["bands"]))
+    parts = (
+        _candidates(report),
+        _trends(report["choice"]["trends"]),
+        _anchored(report["anchored"]),
+        _bands(report["bands"]),
+    )
     return "\n\n".join("\n".join(part) for part in (*parts, _misses(report)))
 
 
@@ -47,7 +52,7 @@ def _held(row: Row) -> str:
 
 
 def _candidates(report: Row) -> Iterator[str]:
-    rows = report["candidates"]
+    rows = report["choice"]["candidates"]
     named = {"as it is": CHOSEN, "as it was": BEFORE, "first choice": FIRST}
     changes = (("pool", POOLS), ("trend", SHARES), ("weights", WEIGHTS))
     around = [{**CHOSEN, name: value} for name, values in changes for value in values if value != CHOSEN[name]]

@@ -14,7 +14,7 @@ from scalefit.prediction.ensemble import Anchor, _hold_out, _occasions, average_
 from scalefit.prediction.members import make_member
 from scalefit.prediction.misses import Miss, Misses, miss_of, way_to
 from scalefit.prediction.predict import predict_size
-from scalefit.prediction.started import Started
+from scalefit.prediction.started import Started, on_one_clock
 from scalefit.prediction.trend import Trend, from_odds, odds, shares
 from scalefit.table.prepare import prepare
 from tests.conftest import results, scalefit
@@ -167,10 +167,10 @@ def test_bands_are_as_wide_as_sizes_were_missed():
     # Beyond the longest way that was tried it grows faster.
     np.testing.assert_allclose(misses.variance(4.0, x[:1]), [(level * 4**0.75 * 2) ** 2])
     less = level**2 - np.mean(np.array([1e-4, 2e-4]) / grown**2)
-    np.testing.assert_allclose(misses.variance(1.0, x[:1], mean_curve=True), [max(less, level**2 / 4)])
+    np.testing.assert_allclose(misses.variance(1.0, x[:1], mean_curve=True), [max(less, level**2 / 2)])
     all_scatter = Misses((Miss(0.02, 0.0, 1.0, (1.0, 1.0)),), 3.5, 1.0)
     np.testing.assert_allclose(
-        all_scatter.variance(1.0, x, mean_curve=True), 0.25 * all_scatter.variance(1.0, x), rtol=1e-12
+        all_scatter.variance(1.0, x, mean_curve=True), 0.5 * all_scatter.variance(1.0, x), rtol=1e-12
     )
     # The mean absolute value of Student's t of two degrees of freedom.
     assert stats.t(2).expect(abs) == pytest.approx(np.sqrt(2), rel=1e-3)
@@ -225,11 +225,10 @@ def test_the_average_is_of_voices_and_its_bands_are_what_was_missed(small, avera
     np.testing.assert_allclose(said["spread"], np.sqrt(average.weights @ (curves - log) ** 2))
     way, x = np.log(2), np.log10(FAR[0])
     inner = average.misses.variance(way, x, mean_curve=True)
-    outer = average.misses.variance(way, x) - inner
-    noise = average.alone.evaluation_noise(1e11, log)
+    whole, noise = average.misses.variance(way, x), average.alone.evaluation_noise(1e11, log)
     t, z = stats.t.ppf(0.9, 2), stats.norm.ppf(0.9)
-    for name, more in (("", 0), ("run_", outer), ("eval_", outer + noise)):
-        half = np.sqrt(t**2 * inner + z**2 * more)
+    for name, missed, more in (("", inner, 0), ("run_", whole, 0), ("eval_", whole, noise)):
+        half = np.sqrt(t**2 * missed + z**2 * more)
         np.testing.assert_allclose(np.log10(said[name + "low"]), log - half)
         np.testing.assert_allclose(np.log10(said[name + "high"]), log + half)
     np.testing.assert_allclose(average.error(1e11, FAR), np.sqrt(inner))
@@ -243,9 +242,8 @@ def test_one_run_scatters_more_than_the_means_that_were_missed():
     said = average.predict(1e11, FAR, level=0.8)
     way, x = np.log(2), np.log10(FAR[0])
     weight, between = average.between_runs(1e11, FAR)
-    inner = average.misses.variance(way, x, mean_curve=True)
-    outer = average.misses.variance(way, x) - inner + 2 / 3 * (weight @ between)
-    half = np.sqrt(stats.t.ppf(0.9, 2) ** 2 * inner + stats.norm.ppf(0.9) ** 2 * outer)
+    missed, scatter = average.misses.variance(way, x), 2 / 3 * (weight @ between)
+    half = np.sqrt(stats.t.ppf(0.9, 2) ** 2 * missed + stats.norm.ppf(0.9) ** 2 * scatter)
     np.testing.assert_allclose(np.log10(said["run_high"] / said["loss"]), half)
 
 
@@ -372,3 +370,21 @@ def test_a_start_is_given_on_the_command_line(clocked, tmp_path):
         refused = scalefit(*asked, *wrong, cwd=tmp_path)
         assert refused.returncode == 2
         assert words in refused.stderr
+
+
+def test_all_sizes_on_one_clock(clocked):
+    """At the truth every size's share of its gain is the clock's; a curve is shown by at most twenty points and its own all."""
+    found = on_one_clock(clocked)
+    assert (found["X_mid"], found["B"]) == (pytest.approx(6e3, rel=0.1), pytest.approx(1.2, rel=0.1))
+    assert [curve["params"] for curve in found["curves"]] == list(FIVE)
+    for curve in found["curves"]:
+        np.testing.assert_allclose(curve["x"], X12)
+        if curve["params"] > 5e9:
+            np.testing.assert_allclose(curve["share"], 1 / (1 + (6e3 / X12) ** 1.2), atol=0.03)
+    line = found["line"]
+    np.testing.assert_allclose(line["share"], 1 / (1 + (found["X_mid"] / line["x"]) ** found["B"]))
+    long = sf.simulate("clock-affine", CLOCKED, params=FIVE, samples=np.geomspace(1e3, 5e4, 45), seed=1)
+    (data,) = prepare(long, "samples")
+    (first, *_) = on_one_clock(data)["curves"]
+    # Pairs of neighbours, the odd one left.
+    np.testing.assert_allclose(first["x"], np.sqrt(np.geomspace(1e3, 5e4, 45)[:44].reshape(22, 2).prod(1)))

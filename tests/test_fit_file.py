@@ -22,7 +22,7 @@ from scalefit.fitting.check import (
     _law_fault,
     _plain_numbers,
     find_contradiction,
-    find_misfit,
+    find_schema_fault,
     find_shape_fault,
 )
 from scalefit.fitting.record import (
@@ -149,6 +149,29 @@ def test_a_status_that_the_rest_belies_is_named(written, tmp_path):
             load_fits(put(content, tmp_path / "fit.json"))
         assert "$.fits[0]: status is" in str(caught.value)
         assert "fit again with" in str(caught.value)
+
+
+def test_what_is_said_of_sizes_must_be_so_of_the_data_and_the_status(written, tmp_path):
+    """A file without it, as they were before, is loaded and says it anew."""
+    found = load_fits(put(copy.deepcopy(written), tmp_path / "fit.json"))[0]
+    assert found.misfit.sentence == written["fits"][0]["misfit"]["sentence"]
+    for where, value, words in (
+        ("misfit.sizes.0.params", 3.0, "misfit.sizes are not those of the data"),
+        ("misfit.sentence", "all is well", "misfit.sentence is not that of its numbers"),
+        (
+            "status",
+            "converged",
+            "status is 'converged', misfit.sizes say that the law misses 6 of 7 sizes: it is 'misfit'",
+        ),
+        ("misfit.sizes.0.missed", ["size"], "is not one of"),
+    ):
+        content = copy.deepcopy(written)
+        spoil(content, where, value)
+        with pytest.raises(FitError, match=words):
+            load_fits(put(content, tmp_path / "fit.json"))
+    old = copy.deepcopy(written)
+    del old["fits"][0]["misfit"], old["fits"][0]["record_sha256"]
+    assert load_fits(put(old, tmp_path / "fit.json"))[0].misfit.sentence == found.misfit.sentence
 
 
 def test_seeds_must_be_those_of_their_curve(tmp_path):
@@ -310,7 +333,7 @@ def test_long_lists_are_validated_as_others_are(written):
         content["fits"][0]["data"]["loss"][0][3] = value
         slow = [error.json_path for error in Draft202012Validator(SCHEMA).iter_errors(content)]
         assert slow
-        assert find_misfit(content).startswith(slow[0])
+        assert find_schema_fault(content).startswith(slow[0])
 
 
 def test_two_series_in_a_file(runs, tmp_path):
@@ -471,12 +494,12 @@ def test_plain_numbers_are_judged_by_their_ends():
 def test_what_departs_from_the_schema_is_shown_in_so_many_letters(written):
     content = copy.deepcopy(written)
     content["fits"][0]["status"] = "x" * 500
-    said = find_misfit(content)
+    said = find_schema_fault(content)
     assert said.startswith("$.fits[0].status: '" + "x" * 59 + "... is not one of ['converged'")
-    assert find_misfit(written) is None
+    assert find_schema_fault(written) is None
     content = copy.deepcopy(written)
     content["fits"][0]["specification"]["z" * 400] = 1
-    said = find_misfit(content)
+    said = find_schema_fault(content)
     assert len(said) == len("$.fits[0].specification: ") + 240 + 3
     assert said.endswith("zzz...")
 

@@ -52,7 +52,8 @@ def test_base_fits_are_the_published_ones(runs, published, row, x):
     # Tolerances: the digitisation's own note gives k_max within 6e-5 and N0 within .1 % of the fits file.
     fit = sf.fit(runs, x=x, where={"series": "base"}, weights="size", noise="independent")
     wanted = published.iloc[row]
-    assert fit.status == "converged"
+    # The search converges on the published law, which does not describe the published curves.
+    assert (fit.fit.status, fit.status) == ("converged", "misfit")
     assert fit.params["k_max"].value == pytest.approx(wanted.k_max, abs=1e-4)
     assert fit.params["N0"].value == pytest.approx(wanted.N0, rel=1.5e-3)
     assert fit.r2 == pytest.approx(wanted.r2, abs=2e-5)

@@ -1136,8 +1136,9 @@ def test_a_fit_is_told_in_words(small):
     assert said[2] == f"R² {fit.r2:.5f} (mostly between sizes; see crossval); noise correlation {fit.noise.rho:.2f}"
     assert said[3] == fit.scatter.sentence
     notes = [f"note: {text}" for text in fit.warnings]
-    assert said[4 : 4 + len(notes)] == notes
-    rest = said[4 + len(notes) :]
+    assert said[4] == fit.misfit.sentence
+    assert said[5 : 5 + len(notes)] == notes
+    rest = said[5 + len(notes) :]
     rows = [" ".join([name, *_cells(one)]).strip() for name, one in fit.params.items()]
     k = [" ".join([format_quantity(size), *_cells(fit.k(size))]) for size in FIVE]
     assert rest == ["parameter value 95 % low high", *rows, "k(N) value 95 % low high", *k, fit.saturation.sentence]
@@ -1297,10 +1298,13 @@ def test_members_of_the_average_are_told_with_their_weights(small, monkeypatch):
     )
 
 
-def fitted(small, upper=2e10):
+def fitted(small, upper=2e10, missed=(), most=False):
     """Return what the weighing asks of a fit."""
     whole = fit_data("saturating", small)
-    return SimpleNamespace(law=whole.law, data=small, evidence=whole.evidence, intervals={"N0": (1e9, upper)})
+    misfit = SimpleNamespace(most=most, missed=(*missed, 7e9), of=lambda way: missed if way == "slope" else ())
+    return SimpleNamespace(
+        law=whole.law, data=small, evidence=whole.evidence, intervals={"N0": (1e9, upper)}, misfit=misfit
+    )
 
 
 NEAR = {"saturating-linear": 0.01, "power-k-linear": 0.02, "log-k-linear": 0.03}
@@ -1357,6 +1361,22 @@ def test_a_verdict_on_saturation_needs_likelihood_held_out_error_and_an_end(
     # Closed laws and N0 are fitted without the largest size, what is weighed in sample to all.
     held = [*((name, 4) for name in errors), ("saturating", 4)]
     assert seen == [*held, ("saturating", 5), ("power-k", 5), ("log-k", 5)]
+
+
+def test_no_verdict_on_saturation_rests_on_slopes_that_the_law_misses(small, monkeypatch):
+    likely = {"power-k": -4.0, "log-k": -5.0}
+    monkeypatch.setattr(
+        saturation, "find_likeliest", lambda law, lines: SimpleNamespace(log_likelihood=likely.get(law.name, 0.0))
+    )
+    three = small.keep(small.params < FIVE[3])
+    slopes, bent, most = (weigh_saturation(fitted(three, 5e9, *how)) for how in (((1e9, 2e9),), ((),), ((), True)))
+    assert (slopes.verdict, slopes.missed) == ("undecided", (1e9, 2e9))
+    assert slopes.sentence.startswith(
+        "The data do not settle whether k(N) saturates, as the law misses 1B, 2B: N0 lies"
+    )
+    # One curve that bends has a slope to compare all the same; where most are missed, none has.
+    assert (bent.verdict, bent.missed) == ("saturating", ())
+    assert (most.verdict, most.missed) == ("undecided", (7e9,))
 
 
 def test_saturation_of_three_sizes_is_weighed_in_sample_and_of_two_not_at_all(small, monkeypatch):

@@ -76,6 +76,10 @@ def test_the_chosen_candidates_are_the_predictions_themselves(study):
     scored = score_held_out(None, below, study.data, np.array([size]), unseen.POINTS)
     assert told[next(iter(ANCHORS))] == pytest.approx(scored["rmse"], rel=1e-6)
     assert list(told) == list(ANCHORS)
+    rest = here.present & (np.arange(here.present.shape[1]) >= unseen.POINTS)
+    there = average_offsets(below).predict(size, here.resource[:, rest])["loss"]
+    wanted = np.sqrt(np.mean((there - here.loss[rest]) ** 2))
+    assert told["lines and clocks with the trend, left alone"] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_upward_folds_are_those_above_what_is_fitted():
@@ -155,5 +159,5 @@ def test_notes_say_what_was_measured():
     report = json.loads(OUT.read_text())
     assert unseen_notes.with_report(unseen_notes.NOTES.read_text(), report) == unseen_notes.NOTES.read_text()
     assert not any("72B" in name for name in report["tables"])
-    chosen = unseen_notes.find(report["candidates"], CHOSEN)
+    chosen = unseen_notes.find(report["choice"]["candidates"], CHOSEN)
     assert f"{chosen['both']:.4f}".lstrip("0") in unseen_notes.NOTES.read_text()

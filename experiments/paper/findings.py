@@ -86,6 +86,7 @@ def prediction() -> tuple[str, list[str]]:
     negative = int(np.sum(rest["r2"] < 0))
     claimed = published()["paper"]["r2_claimed"]
     held = "; ".join(f"{s} {SYMBOL[x]} {rmse[s, x]:.3f} against {carried[s, x]:.3f}" for s, x in PAIRS)
+    held95 = {pair: curve["scores"]["cover95"] for pair, curve in top.items()}
     lost = [f"{s} {SYMBOL[x]}" for s, x in PAIRS if rmse[s, x] > carried[s, x]]
     within = [one["r2_within"] for one in sample.values()]
     return (
@@ -104,9 +105,12 @@ def prediction() -> tuple[str, list[str]]:
                 f"carrying the 32B curve over: {held}.",
             ),
             say(
-                f"{' and '.join(lost)} is worse than the 32B curve carried over; the 95 % band holds every point of all four series, wider than it needed to be here.",
+                f"{' and '.join(lost)} is worse than the 32B curve carried over; the 95 % band of an evaluation holds every point of 72B on base, and on "
+                f"instruct {100 * held95['instruct', 'samples']:.0f} % by D and {100 * held95['instruct', 'flops']:.0f} % by C: its end lies above what all smaller sizes say.",
                 len(lost) == 1,
-                *(curve["scores"]["cover95"] == 1 for curve in top.values()),
+                *(held95["base", x] == 1 for x in RESOURCES),
+                *(0.8 < held95["instruct", x] < 1 for x in RESOURCES),
+                *(top["instruct", x]["scores"]["end_bias"] < 0 for x in RESOURCES),
             ),
             say(
                 f"With its first ten steps as an anchor, RMSE of 72B is {min(anchored):.3f} to {max(anchored):.3f}. "

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import BoundLaw
-from scalefit.fitting.fit import Fit, share_explained
+from scalefit.fitting.fit import Fit
 from scalefit.fitting.line_fit import runs_with_lines
-from scalefit.fitting.point_fit import degrees_of_freedom
+from scalefit.fitting.point_fit import degrees_of_freedom, share_explained
 from scalefit.fitting.status import STOPPED
 from scalefit.laws.law import Law
 from scalefit.table.prepare import FitData
@@ -61,7 +61,7 @@ def _plain_numbers(schema: Any, values: Any) -> bool:
     )
 
 
-def find_misfit(content: Any) -> str | None:
+def find_schema_fault(content: Any) -> str | None:
     """Return where and how a file's content departs from the schema, the first by place; None if it does not."""
     first = min(_validator().iter_errors(content), key=lambda error: [str(at) for at in error.path], default=None)
     if first is None:
@@ -136,6 +136,7 @@ def find_contradiction(fit: Fit, record: dict[str, Any]) -> str | None:
         _covariance_fault(fit.covariance)
         or _estimates_fault(fit, record)
         or _status_fault(fit)
+        or _misfit_fault(fit, record)
         or _law_fault(fit, record["law"])
     )
 
@@ -187,6 +188,21 @@ def _status_fault(fit: Fit) -> str | None:
     return None
 
 
+def _misfit_fault(fit: Fit, record: dict[str, Any]) -> str | None:
+    """Hold what is said of the sizes against the sizes, and the status against it."""
+    if "misfit" not in record:
+        return None
+    said = [one.params for one in fit.misfit.sizes]
+    if len(said) != len(fit.data.sizes) or not np.allclose(said, fit.data.sizes, rtol=_SAME):
+        return "misfit.sizes are not those of the data"
+    if record["status"] != fit.verdict:
+        missed = f"{len(fit.misfit.missed)} of {len(said)} sizes"
+        return f"status is {record['status']!r}, misfit.sizes say that the law misses {missed}: it is {fit.verdict!r}"
+    if record["misfit"]["sentence"] != fit.misfit.sentence:
+        return "misfit.sentence is not that of its numbers"
+    return None
+
+
 def _has_open_end(fit: Fit) -> bool:
     """Say whether an interval has no end: for a logarithm 0 is none."""
     logs = dict(zip(fit.bound.names, fit.bound.log_scaled, strict=True))
@@ -197,7 +213,7 @@ def _law_fault(fit: Fit, name: str) -> str | None:
     """Hold R² against that of the law as it is now, where it is not this package's."""
     if ":" not in name:
         return None
-    r2, _ = share_explained(fit)
+    r2, _ = share_explained(fit.bound, fit.data, fit.specification, fit.theta)
     if np.isclose(r2, fit.r2, rtol=_SAME, atol=_SAME):
         return None
     return f"law {name}: R² was {fit.r2:.6g} and is {r2:.6g} by the law as it is now; it was changed after the fit"

@@ -15,8 +15,9 @@ from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
+from scalefit.fitting.misfit import Misfit, check_sizes
 from scalefit.fitting.notes import notes_of
-from scalefit.fitting.point_fit import fit_points, make_problem, weigh_points
+from scalefit.fitting.point_fit import fit_points, share_explained, weigh_points
 from scalefit.fitting.run_lines import fit_run_lines, has_final_losses
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.status import refuse_hopeless, rests_on_split, settle
@@ -59,7 +60,7 @@ class Fit:
     noise : Noise
         Of a single evaluation of one run, a spread a curve.
     status : str
-        converged, at-bound, unidentified or stopped.
+        Of the search and its parameters: converged, at-bound, unidentified or stopped; see `verdict`.
     notes : tuple of str
         Why the status is what it is.
     cost : float
@@ -92,6 +93,16 @@ class Fit:
     def evidence(self) -> Hierarchy | Deviations:
         """What runs say of the law; computed again where the fit was loaded from a file."""
         return _weigh(self.bound, self.data, self.specification, self.theta)
+
+    @cached_property
+    def misfit(self) -> Misfit:
+        """Whether the law describes every size; computed when it is asked for."""
+        return check_sizes(self.bound, self.data, self.specification, self.theta, self.noise)
+
+    @property
+    def verdict(self) -> str:
+        """The status for a reader: `misfit` where the search converged on a law that misses most of its sizes."""
+        return "misfit" if self.status == "converged" and self.misfit.most else self.status
 
     @cached_property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
@@ -276,17 +287,6 @@ class Fit:
         return np.where(used, np.cumsum(used) - 1, -1)
 
 
-def share_explained(fit: Fit) -> tuple[float, float]:
-    """Return R² on the objective's scale, points weighed as the data say, and what least squares (or Huber's) would make least."""
-    problem = make_problem(fit.bound, fit.data, fit.specification)
-    weight = problem.data.weight
-    centre = np.average(problem.y, weights=weight)
-    total = float(np.sum(weight * (problem.y - centre) ** 2))
-    rest = float(np.sum(weight * problem.residual(fit.theta) ** 2))
-    cost = 0.5 * rest if fit.specification.huber is None else float(problem.normal(fit.theta[None])[0][0])
-    return 1 - rest / total, cost
-
-
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
     """Fit a law to prepared curves.
 
@@ -326,7 +326,7 @@ def fit_data(law: Law | str, data: FitData, specification: Specification | None 
         law, data, spec, theta, found.covariance, Noise(noise.rho, sigma), found.status, found.notes, 0.0, 0.0, dof
     )
     fit.__dict__["evidence"] = evidence
-    r2, cost = share_explained(fit)
+    r2, cost = share_explained(bound, data, spec, theta)
     sides = {name: evidence.is_open(name) for name in evidence.profiles} if isinstance(evidence, Hierarchy) else {}
     status, notes = settle(fit.status, fit.notes, sides)
     done = replace(fit, r2=r2, cost=cost, status=status, notes=notes)
@@ -342,4 +342,4 @@ def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) ->
     return weigh_points(bound, data.each, spec, theta)
 
 
-__all__ = ["Estimate", "Fit", "Specification", "fit_data", "has_final_losses", "share_explained"]
+__all__ = ["Estimate", "Fit", "Specification", "fit_data", "has_final_losses"]

@@ -40,6 +40,16 @@ def make_problem(bound: BoundLaw, data: FitData, spec: Specification) -> LinePro
     return PointProblem(bound, data, spec.objective, huber=spec.huber)
 
 
+def share_explained(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) -> tuple[float, float]:
+    """Return R² on the objective's scale, points weighed as the data say, and what least squares (or Huber's) would make least."""
+    problem = make_problem(bound, data, spec)
+    weight = problem.data.weight
+    centre = np.average(problem.y, weights=weight)
+    total = float(np.sum(weight * (problem.y - centre) ** 2))
+    rest = float(np.sum(weight * problem.residual(theta) ** 2))
+    return 1 - rest / total, 0.5 * rest if spec.huber is None else float(problem.normal(theta[None])[0][0])
+
+
 def fit_points(bound: BoundLaw, data: FitData, spec: Specification) -> PointFit:
     """Fit a law to the points of runs, none merged; weighed by the inverse of AR(1) noise unless that is drift."""
     problem = make_problem(bound, data, spec)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from scalefit.errors import FitError, LawError, UsageError, nearest
-from scalefit.fitting.check import find_contradiction, find_misfit, find_shape_fault
+from scalefit.fitting.check import find_contradiction, find_schema_fault, find_shape_fault
 from scalefit.fitting.fit import Fit, Specification
+from scalefit.fitting.misfit import misfit_of
 from scalefit.json_names import once
 from scalefit.laws import get_law, name_of
 from scalefit.numerics.ar1 import Noise
@@ -47,7 +48,7 @@ def as_record(fit: Fit) -> dict[str, Any]:
             {
                 "law": name_of(fit.law),
                 "series": data.series,
-                "status": fit.status,
+                "status": fit.verdict,
                 "notes": fit.notes,
                 "parameters": {name: asdict(estimate) for name, estimate in fit.params.items()},
                 "specification": asdict(fit.specification),
@@ -58,6 +59,7 @@ def as_record(fit: Fit) -> dict[str, Any]:
                 "cost": fit.cost,
                 "dof": fit.dof,
                 "intervals": {name: list(ends) for name, ends in fit.intervals.items()},
+                "misfit": fit.misfit.record(),
                 "points": data.points,
                 "data": {
                     "sha256": data.digest(),
@@ -117,7 +119,8 @@ def from_record(record: dict[str, Any]) -> Fit:
         np.array(record["theta"], float),
         np.where(np.isnan(covariance), np.inf, covariance),
         Noise(record["noise"]["rho"], np.array(record["noise"]["sigma"], float)),
-        record["status"],
+        # That a law misses its sizes is no word of the search.
+        "converged" if record["status"] == "misfit" else record["status"],
         tuple(record["notes"]),
         record["r2"],
         record["cost"],
@@ -127,6 +130,8 @@ def from_record(record: dict[str, Any]) -> Fit:
             for name, (low, high) in record["intervals"].items()
         },
     )
+    if "misfit" in record:
+        fit.__dict__["misfit"] = misfit_of(record["misfit"])
     if (wrong := find_contradiction(fit, record)) is not None:
         raise FitError(wrong)
     return fit
@@ -206,7 +211,7 @@ def load_fits(path: str | Path) -> list[Fit]:
     version = content.get("version")
     if version != VERSION or isinstance(version, bool):
         raise FitError(f"{path}: fit file version {version!r:.40}, this scalefit reads {VERSION}; {_again(path)}")
-    if (wrong := find_misfit(content)) is not None:
+    if (wrong := find_schema_fault(content)) is not None:
         raise FitError(f"{path}: {wrong}; {_again(path)}")
     found = []
     for at, record in enumerate(content["fits"]):

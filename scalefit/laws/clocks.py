@@ -20,24 +20,28 @@ Form = tuple[Array, dict[str, Array]]
 """A start or a gain of sizes, and its derivatives."""
 
 
-def clock_share(p: Values, X: Array) -> tuple[Array, dict[str, Array]]:
-    """Return the share of its gain that a size has made, s(X), and its derivatives by X_mid and B; 0 where X is 0."""
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        away = np.log(p["X_mid"] / X)
-        ratio = np.exp(p["B"] * away)
-        share = 1 / (1 + ratio)
-        bent = -share * (1 - share)
-        by_steep = np.where(np.isfinite(away), bent * away, 0.0)
-    return share, {"X_mid": bent * p["B"] / p["X_mid"], "B": by_steep}
+def clock_share(p: Values, X: Array) -> Array:
+    """Return the share of its gain that a size has made, s(X); 0 where X is 0."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(1 / (1 + np.exp(p["B"] * np.log(p["X_mid"] / X))))
+
+
+def _share_by(p: Values, X: Array, share: Array) -> dict[str, Array]:
+    """Return the derivatives of s(X) by X_mid and B."""
+    bent = -share * (1 - share)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steep = bent * np.log(p["X_mid"] / X)
+    return {"X_mid": bent * p["B"] / p["X_mid"], "B": np.where(X > 0, steep, 0.0)}
 
 
 def _columns(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    share, _ = clock_share(p, X[0])
+    share = clock_share(p, X[0])
     return {"L0": np.ones_like(share), "G": -share}
 
 
 def _bent(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    return {name: -p["G"] * slope for name, slope in clock_share(p, X[0])[1].items()}
+    slopes = _share_by(p, X[0], clock_share(p, X[0]))
+    return {name: -p["G"] * slope for name, slope in slopes.items()}
 
 
 _CLOCK = (param("X_mid", "resource", 1e-6, 1e40, "log", False), param("B", "1", 1e-2, 20, "log", False))
@@ -98,18 +102,19 @@ def closed_clock(name: str, form: str) -> Law:
         *own,
     )
 
-    def parts(p: Values, N: Array, X: Array) -> tuple[Array, Array, Array, dict[str, Array], dict[str, Array]]:
-        share, by_clock = clock_share(p, X[0])
+    def parts(p: Values, N: Array, X: Array) -> tuple[Array, Array, Array, dict[str, Array]]:
+        share = clock_share(p, X[0])
         g = p["g_max"] * N / (N + p["N_g"])
         start, by_own = start_of(p, N, g)
-        return share, g, start, by_clock, by_own
+        return share, g, start, by_own
 
     def log_loss(p: Values, N: Array, X: Array) -> Array:
-        share, g, start, _, _ = parts(p, N, X)
+        share, g, start, _ = parts(p, N, X)
         return log10_of(start * (1 - g * share))
 
     def gradient(p: Values, N: Array, X: Array) -> dict[str, Array]:
-        share, g, start, by_clock, by_own = parts(p, N, X)
+        share, g, start, by_own = parts(p, N, X)
+        by_clock = _share_by(p, X[0], share)
         left = 1 - g * share
         by_g = by_own["g"] * left - start * share
         by = {key: -start * g * slope for key, slope in by_clock.items()}

@@ -92,17 +92,65 @@ def correlate(z: Array, rho: float) -> Array:
     return np.moveaxis(steps, 0, -1)
 
 
-def _moments(z: Array, present: NDArray[np.bool_]) -> tuple[Array, Array, Array, Array]:
-    """Return products of rows (R, n, n): of first points, of points with a predecessor, crossed, and of those predecessors."""
-    z = z * present[:, None]
+def whitened_products(rows: Array, present: NDArray[np.bool_], rho: Array) -> Array:
+    """Return products of rows (R, n, T), each pair whitened by every correlation of `rho` (K,), shape (K, R, n, n).
+
+    They are those of innovations: divided by the variance of what is new in an evaluation they are weighed.
+    """
+    z = rows * present[:, None]
     first, later, before = z[..., 0], z[..., 1:], z[..., :-1] * present[:, None, 1:]
     cross = later @ before.swapaxes(1, 2)
-    return (
-        first[:, :, None] * first[:, None, :],
-        later @ later.swapaxes(1, 2),
-        cross + cross.swapaxes(1, 2),
-        before @ before.swapaxes(1, 2),
+    cross = cross + cross.swapaxes(1, 2)
+    r = rho[:, None, None, None]
+    # Every correlation at once: each curve's products are a mixture of four.
+    return np.asarray(
+        (1 - r**2) * (first[:, :, None] * first[:, None, :])
+        + later @ later.swapaxes(1, 2)
+        - r * cross
+        + r**2 * (before @ before.swapaxes(1, 2))
     )
+
+
+def take_out(products: Array, rows: range, least: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Take rows out of products (K, R, n, n), in place, by Gauss's elimination.
+
+    Returns the logarithm of their determinant, and how many there were: what the others leave less than `least` (K, R, n) of
+    is none of its own. Both of shape (K, R).
+    """
+    log_det, count = np.zeros(products.shape[:2]), np.zeros(products.shape[:2], np.intp)
+    for at in rows:
+        pivot = np.maximum(products[:, :, at, at], least[:, :, at])
+        own = pivot > least[:, :, at]
+        log_det += np.log(pivot)
+        count += own
+        column = np.where(own[..., None], products[:, :, :, at], 0.0)
+        products -= column[:, :, :, None] * (column / pivot[:, :, None])[:, :, None, :]
+    return log_det, count
+
+
+def smallest_pivots(products: Array, share: float = 1e-10) -> Array:
+    """Return what a row has to have of its own beside the others, (K, R, n), as a share of its square."""
+    return np.asarray(share * np.einsum("krpp->krp", products) + 1e-300)
+
+
+@dataclass(frozen=True)
+class Restricted:
+    """Restricted likelihood of noise at correlations (K,): each run's variance of what is new, and the criterion to minimise.
+
+    The criterion (K,) is twice the negative logarithm; `variance` (K, R) is drawn to that of all, `common` (K,).
+    """
+
+    variance: Array
+    common: Array
+    criterion: Array
+
+
+def restricted_likelihood(squares: Array, dof: Array, log_det: Array, rho: Array) -> Restricted:
+    """Return it from sums of squares (K, R) about what was taken out, of `dof` (R,), with its determinants (K, R)."""
+    common = np.maximum(squares.sum(1) / dof.sum(), 1e-30)[:, None]
+    drawn = squares + PRIOR * common
+    criterion = (dof + PRIOR) * np.log(drawn) - PRIOR * np.log(common) + log_det - np.log(1 - rho**2)[:, None]
+    return Restricted(drawn / (dof + PRIOR), common[:, 0], criterion.sum(1))
 
 
 def estimate_noise(residual: Array, basis: Array, present: NDArray[np.bool_]) -> Noise:
@@ -125,28 +173,16 @@ def estimate_noise(residual: Array, basis: Array, present: NDArray[np.bool_]) ->
     able = counts > p
     if not able.any():
         return Noise(0.0, np.full(len(counts), NO_NOISE))
-    first, late, cross, before = _moments(np.concatenate([basis, residual[:, None]], 1)[able], present[able])
+    rows = np.concatenate([basis, residual[:, None]], 1)[able]
+    products = whitened_products(rows, present[able], RHO)
+    log_det, _ = take_out(products, range(p), smallest_pivots(products))
     dof = (counts[able] - p).astype(float)
-    r = RHO[:, None, None, None]
-    # Every correlation of the grid at once: each curve's products are a mixture of four.
-    products = (1 - r**2) * first + late - r * cross + r**2 * before
-    log_det = np.zeros(products.shape[:2])
-    least = 1e-10 * np.einsum("krpp->krp", products) + 1e-300
-    for at in range(p):
-        # Gauss's elimination takes one coordinate after the other out of the products, and leaves their determinant.
-        pivot = np.maximum(products[:, :, at, at], least[:, :, at])
-        log_det += np.log(pivot)
-        column = np.where((pivot > least[:, :, at])[..., None], products[:, :, :, at], 0.0)
-        products -= column[:, :, :, None] * (column / pivot[:, :, None])[:, :, None, :]
-    squares = np.maximum(products[:, :, p, p], 0.0)
-    common = np.maximum(squares.sum(1) / dof.sum(), 1e-30)[:, None]
-    drawn = squares + PRIOR * common
-    criterion = (dof + PRIOR) * np.log(drawn) - PRIOR * np.log(common) + log_det - np.log(1 - RHO**2)[:, None]
+    found = restricted_likelihood(np.maximum(products[:, :, p, p], 0.0), dof, log_det, RHO)
     white = int(np.argmin(np.abs(RHO)))
-    best = white if common[white, 0] < NO_NOISE**2 else int(np.argmin(criterion.sum(1)))
+    best = white if found.common[white] < NO_NOISE**2 else int(np.argmin(found.criterion))
     rho = float(RHO[best])
-    variance = np.full(len(counts), common[best, 0])
-    variance[able] = drawn[best] / (dof + PRIOR)
+    variance = np.full(len(counts), found.common[best])
+    variance[able] = found.variance[best]
     return Noise(rho, np.sqrt(variance / (1 - rho**2)))
 
 

@@ -12,13 +12,14 @@ import pandas as pd
 from scalefit.errors import FitError
 from scalefit.fitting.fit import has_final_losses
 from scalefit.names import file_names
-from scalefit.plotting.law import draw_law, draw_slopes, law_legend
+from scalefit.plotting.law import draw_clock, draw_law, draw_slopes, law_legend, size_legend
 from scalefit.plotting.runs import draw_arms
 from scalefit.plotting.studies import draw_horizon, draw_passes
-from scalefit.plotting.style import new_figure, new_panels, save_figure, styled
+from scalefit.plotting.style import new_figure, new_panels, save_figure, size_colours, styled
 from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems_legend
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
+from scalefit.prediction.started import on_one_clock
 from scalefit.studies.horizon import study_horizon
 from scalefit.studies.sharpening import study_sharpening
 from scalefit.studies.systems import Transfer
@@ -30,6 +31,8 @@ from scalefit.table.select import select
 from scalefit.table.systems import SystemTable
 from scalefit.units import format_quantity
 
+CLOCKED = 3
+"""Sizes that a common clock is drawn for."""
 ARMS = {"reuse": "τ = ", "group_size": "G = "}
 
 
@@ -64,7 +67,9 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         prepared = prepare(runs, resource, where)
         gallery.skipped.update({f"law of {name} by {resource}": why for name, why in prepared.unanswered.items()})
         for data in prepared:
-            _draw_law(gallery, data, labels[data.series, str(data.record["eval"])], out)
+            label = labels[data.series, str(data.record["eval"])]
+            _draw_law(gallery, data, label, out)
+            _draw_clock(gallery, data, label, out)
     for (series, held), rows in frame.groupby(["series", "eval"]):
         label = labels[str(series), str(held)]
         _draw_lengths(gallery, label, rows, out)
@@ -151,6 +156,24 @@ def _draw_law(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
     drawn = [one for one in (first, rest) if one is not None]
     law_legend(figure, drawn, columns=3 if finals else 6)
     gallery.made += save_figure(figure, out / name, {"law": first, "within runs": rest, "slopes": k})
+
+
+def _draw_clock(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
+    """Draw all sizes of a series on one clock."""
+    resource = data.resources[0]
+    name = f"clock_{label}_{resource}"
+    if len(data.sizes) < CLOCKED:
+        gallery.skipped[name] = f"{len(data.sizes)} model size(s): a clock that all share needs {CLOCKED}"
+        return
+    if has_final_losses(data):
+        gallery.skipped[name] = "runs have too few evaluations for a curve each"
+        return
+    found = on_one_clock(data)
+    figure, (axes,) = new_figure(height=4.0)
+    half = format_quantity(found["X_mid"])
+    draw_clock(axes, found, f"All sizes on one clock: half-way at {half}, steepness {found['B']:.2f}")
+    size_legend(figure, size_colours([curve["params"] for curve in found["curves"]]))
+    gallery.made += save_figure(figure, out / name, found)
 
 
 def _draw_passes(gallery: Gallery, runs: RunTable, out: Path) -> None:

@@ -19,6 +19,8 @@ from scalefit.units import format_quantity, resource_label
 
 Numbers = Mapping[str, Any]
 DASH = (0, (4, 2))
+CLOCKED = (-0.2, 1.3)
+"""Shares of a gain that are drawn: of a size that gains next to nothing, noise is the larger part."""
 GREYS = ("0.15", "0.5", "0.65")
 
 
@@ -53,6 +55,28 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
     low, high = max(float(everything.min()), 1e-3), float(everything.max())
     axes.set_ylim(0.85 * low, 1.08 * high)
     axes.set(xlabel=resource_label(law["resource"], law.get("units")), ylabel=LOSS)
+    axes.set_title(title, loc="left")
+
+
+def draw_clock(axes: Axes, clock: Numbers, title: str, colours: Mapping[float, Colour] | None = None) -> None:
+    """Draw the share of its gain that every size has made by when, and the clock that all sizes share.
+
+    Parameters
+    ----------
+    clock : mapping
+        From `on_one_clock`, or its JSON.
+    """
+    colours = colours or size_colours([curve["params"] for curve in clock["curves"]])
+    for curve in clock["curves"]:
+        axes.plot(curve["x"], curve["share"], "o", ms=3, mew=0, alpha=0.75, color=colours[curve["params"]])
+    x = np.asarray(clock["line"]["x"])
+    axes.plot(x, clock["line"]["share"], lw=1.4, color="0.1")
+    if x.min() < clock["X_mid"] < x.max():
+        axes.axvline(clock["X_mid"], color="0.4", ls="--", lw=0.8)
+    log_ticks(axes, "x", x)
+    per = clock["resource"] == "flops"
+    label = "compute per parameter, in samples" if per else resource_label(clock["resource"], clock.get("units"))
+    axes.set(xlabel=label, ylim=CLOCKED, ylabel=r"share of the gain, $(L_0 - L)/G$")
     axes.set_title(title, loc="left")
 
 

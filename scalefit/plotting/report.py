@@ -115,11 +115,11 @@ def _series(page: Page, fit: Fit) -> None:
     page.heading(2, f"{data.series} on {data.record['eval']}")
     page.heading(3, "The law")
     page.text(
-        f"{fit.law.formula}. Status {fit.status}; noise correlation {fit.noise.rho:.2f}; {data.points} evaluations."
+        f"{fit.law.formula}. Status {fit.verdict}; {fit.misfit.correlation(fit.noise.rho)}; {data.points} evaluations."
     )
     said = describe_scatter(fit).sentence
     page.text(f"{said[0].upper()}{said[1:]}.")
-    page.points([*data.caveats, *fit.notes], "warn")
+    page.points([*data.caveats, *fit.notes, *fit.misfit.warnings], "warn")
     rows = [{"parameter": name, **_cells(one)} for name, one in fit.params.items()]
     if fit.law.line is not None:
         each = zip(data.sizes, fit.k_of_sizes(data.sizes.tolist()), strict=True)

@@ -174,18 +174,14 @@ class Ensemble:
             inner = self.misses.variance(*where, mean_curve=True)
             weight, between = self.between_runs(params, resource)
             # What was missed were means of so many runs; the scatter of one is in it already.
-            outer = whole - inner + (1 - self.misses.run_share) * (weight @ between)
+            scatter = (1 - self.misses.run_share) * (weight @ between)
         else:
-            inner, outer = whole, 0.0 * whole
-        return {**self._bands(mean, (inner, outer, noise), level).columns(), "spread": spread}
-
-    def _bands(self, mean: Array, variance: tuple[Array, Array, Array], level: float) -> Bands:
-        """Return bands of what was missed (few sizes tell it only roughly), of the scatter of runs and of noise beside it."""
-        missed, between, noise = variance
+            inner, scatter = whole, 0.0 * whole
         t, z = student(level, DOF), student(level, np.inf)
-        curve, run = t * np.sqrt(missed), np.sqrt(t**2 * missed + z**2 * between)
-        point = np.sqrt(t**2 * missed + z**2 * (between + noise))
-        return Bands(mean, mean - curve, mean + curve, mean - run, mean + run, mean - point, mean + point)
+        run = t**2 * whole + z**2 * scatter
+        halves = (t * np.sqrt(inner), np.sqrt(run), np.sqrt(run + z**2 * noise))
+        bands = Bands(mean, *(mean + sign * half for half in halves for sign in (-1, 1)))
+        return {**bands.columns(), "spread": spread}
 
 
 def _between(members: Sequence[Member], params: float, x: Array) -> tuple[Array, Array]:

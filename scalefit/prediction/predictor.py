@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,8 +50,8 @@ class SeriesFit(Answer):
 
     @property
     def status(self) -> str:
-        """Converged, at-bound, unidentified or stopped."""
-        return self.fit.status
+        """Converged, misfit (converged on a law that misses most of its sizes), at-bound, unidentified or stopped."""
+        return self.fit.verdict
 
     @property
     def params(self) -> dict[str, Estimate]:
@@ -61,7 +61,7 @@ class SeriesFit(Answer):
     @property
     def warnings(self) -> list[str]:  # type: ignore[override]
         """Why the fit should be trusted less."""
-        return [*self.fit.data.caveats, *self.fit.notes]
+        return [*self.fit.data.caveats, *self.fit.notes, *self.fit.misfit.warnings]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -136,7 +136,8 @@ class SeriesFit(Answer):
         """Predict a model size with all that is known of it; see `predict` and `scalefit.predict_size`."""
         size = parse_quantity(params, "params")
         values = _asked(self.fit.data.resources, {"samples": samples, "flops": flops}, at)
-        return predict_size(self.fit, size, values, level=level, loss=loss, anchor=anchor)
+        found = predict_size(self.fit, size, values, level=level, loss=loss, anchor=anchor)
+        return replace(found, warnings=[*found.warnings, *self.fit.misfit.warnings]) if self.fit.misfit.most else found
 
     def save(self, path: str | Path) -> None:
         """Write `fit.json`, which `load_fit` and `scalefit predict` read.
@@ -165,8 +166,9 @@ class SeriesFit(Answer):
         lines = [
             self.headline,
             f"  {fit.law.formula}",
-            f"  R² {fit.r2:.5f}{between}; noise correlation {fit.noise.rho:.2f}",
+            f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}",
             f"  {self.scatter.sentence}",
+            *([] if fit.misfit.missed else [f"  {fit.misfit.sentence}"]),
             *(f"  note: {note}" for note in self.warnings),
             text_table(
                 [

@@ -34,6 +34,9 @@ class Saturation:
         95 % interval [parameters].
     N0_without_largest : float
         N0 fitted without the largest size; nan where there are too few.
+    missed : tuple of float
+        Sizes that the law misses in slope, or all that it misses where these are most, on which no verdict can rest
+        [parameters].
     sentence : str
         All of it for a reader.
     """
@@ -43,12 +46,15 @@ class Saturation:
     criterion: dict[str, float]
     N0: tuple[float, float]
     N0_without_largest: float
+    missed: tuple[float, ...]
     sentence: str
 
 
 def weigh_saturation(fit: Fit) -> Saturation | None:
     """Weigh held-out score, likelihood, the interval of N0 and the effect of the largest size.
 
+    Nothing is settled where the law misses the slope of a size, or most sizes in any way: a k(N) that does not describe them
+    says nothing of how it goes on. A few curves that bend are no such thing, as slopes of like ranges are compared.
     None where the law, too few sizes or runs without lines of their own leave nothing to weigh.
     """
     data, found = fit.data, fit.evidence
@@ -76,8 +82,11 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
     grows = min(criterion.values()) < -6
     bounded = np.isfinite(N0[1]) and N0[1] < top
     ahead = min(held_out, key=lambda name: held_out[name]) if held_out else "saturating-linear"
+    missed = fit.misfit.missed if fit.misfit.most else fit.misfit.of("slope")
     verdict = "undecided"
-    if saturates and bounded and ahead.startswith("saturating"):
+    if missed:
+        pass
+    elif saturates and bounded and ahead.startswith("saturating"):
         verdict = "saturating"
     elif grows and not ahead.startswith("saturating"):
         verdict = "growing"
@@ -88,6 +97,8 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
         "growing": "The data prefer a k(N) that goes on growing",
         "undecided": "The data do not settle whether k(N) saturates",
     }[verdict]
+    if missed:
+        opening += f", as the law misses {', '.join(map(format_quantity, missed))}"
     sentence = f"{opening}: N0 lies in {format_quantity(N0[0])} to {upper} (largest size {format_quantity(top)})"
     sentence += "; in sample, log-likelihood x2 against " + " and ".join(
         f"{name} {value:+.1f}" for name, value in criterion.items()
@@ -95,4 +106,4 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
     if held_out:
         sentence += f"; error on the largest size when left out: {scores}"
         sentence += f"; N0 without it {format_quantity(without)}"
-    return Saturation(verdict, held_out, criterion, N0, without, sentence + ".")
+    return Saturation(verdict, held_out, criterion, N0, without, missed, sentence + ".")

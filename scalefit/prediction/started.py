@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from scalefit.table.prepare import FitData
 Array = NDArray[np.float64]
 LEAST_LOSS = 1e-3
 """Of a curve."""
+SHOWN, GRID = 20, 60
+"""Points of a curve and of a line that are drawn."""
 
 
 def fit_clock(data: FitData, near: Mapping[str, Array] | None = None, sizes: Array | None = None) -> dict[str, Array]:
@@ -44,6 +46,43 @@ def fit_clock(data: FitData, near: Mapping[str, Array] | None = None, sizes: Arr
         kept = np.isin(sizes, data.sizes)
         start = bound.internal({name: one[kept] if len(one) > 1 else one for name, one in near.items()})
     return bound.values(make_problem(bound, each, PLAIN).solve(start[None]).theta[0])
+
+
+def on_one_clock(data: FitData) -> dict[str, Any]:
+    """Return every curve's share of its gain, (L0 - L)/G, and the clock that all sizes share, ready to be drawn.
+
+    Returns
+    -------
+    dict
+        series, resource; X_mid, B; `curves`: params, L0, G, x (as the clock sees it) and share, neighbours averaged to at
+        most `SHOWN` points a curve; `line`: x and share.
+    """
+    clock, curves = fit_clock(data), []
+    seen = law_resource(get_law("clock"), data, data.resource, data.params)[0]
+    for row, at in enumerate(np.searchsorted(data.sizes, data.params)):
+        x, loss = seen[row, data.present[row]], data.loss[row, data.present[row]]
+        together = max(len(x) // SHOWN, 1)
+        parts = np.argsort(x)[: len(x) // together * together].reshape(-1, together)
+        start, gain = float(clock["L0"][at]), float(clock["G"][at])
+        share = (start - loss[parts].mean(1)) / gain
+        curves.append(
+            {
+                "params": float(data.params[row]),
+                "L0": start,
+                "G": gain,
+                "x": np.exp(np.log(x[parts]).mean(1)),
+                "share": share,
+            }
+        )
+    x = np.geomspace(seen[data.present].min(), seen[data.present].max(), GRID)
+    return {
+        "series": data.series,
+        "resource": data.resources[0],
+        "X_mid": float(clock["X_mid"][0]),
+        "B": float(clock["B"][0]),
+        "curves": curves,
+        "line": {"x": x, "share": clock_share(clock, x)},
+    }
 
 
 @dataclass(frozen=True)
@@ -68,6 +107,6 @@ class Started:
     def mean_curve(self, params: float, resource: Array) -> Mixture:
         """Return log10 L at values of the resource (1, n); what is unknown of it is not told."""
         every = np.full(resource.shape[1], params)
-        share, _ = clock_share(self.clock, law_resource(get_law("clock"), self.data, resource, every)[0])
+        share = clock_share(self.clock, law_resource(get_law("clock"), self.data, resource, every)[0])
         log = np.log10(np.maximum(self.start * (1 - self.gain(params) * share), LEAST_LOSS))
         return Mixture(np.ones(1), log[None], np.zeros((1, len(every))))
