@@ -14,19 +14,16 @@ from benchmarks.unseen import (
     CHOSEN,
     OUT,
     POOLS,
-    TRUTHS,
     VARIANTS,
-    Table,
     Target,
     anchor_errors,
     continue_curves,
     mean_miss,
-    measured_tables,
     read_targets,
-    simulated_tables,
     sum_up,
     upward,
 )
+from benchmarks.unseen_tables import TRUTHS, Table, measured_tables, simulated_tables
 from scalefit.laws import OFFSET_FORMS
 from scalefit.prediction.ensemble import average_offsets
 from scalefit.prediction.misses import ELSEWHERE
