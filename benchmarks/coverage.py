@@ -82,6 +82,11 @@ class Case:
     """A series of the paper whose residuals about each size's own power law are the noise, their phases drawn anew."""
     truth: Truth = field(default_factory=lambda: {"k_max": 0.17, "N0": 8e9, "E0": -0.03, "x0": 1.1})
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is drawn from, as a report holds it."""
+        return {key: value for key, value in json.loads(json.dumps(asdict(self))).items() if value != ""}
+
     def line(self, params: float) -> tuple[float, float]:
         """Return k and E of a size by the law."""
         k = self.truth["k_max"] * params / (params + self.truth["N0"])
@@ -324,7 +329,7 @@ def main() -> None:
         tables = max(asked // how.of, 1)
         for name, case in CASES.items():
             row = report["cases"].setdefault(name, {})
-            settings = {key: value for key, value in json.loads(json.dumps(asdict(case))).items() if value != ""}
+            settings = case.settings
             if row.get("drawn from") != settings:
                 row.clear()
                 row["drawn from"] = settings
