@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage fuzz mutants clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-apart fuzz mutants clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -70,6 +70,10 @@ bench-beyond: $(VENV)/.test-installed
 bench-coverage: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/intervals.py
+
+# Nine thousand tables drawn from clocks and from power laws, and which of them are told apart; ten minutes on one core.
+bench-apart: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/apart.py
 
 # A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
 bench-reading: $(VENV)/.test-installed
