@@ -12,11 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-<<<<<<< HEAD
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit fuzz mutants clean
-=======
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-apart fuzz mutants clean
->>>>>>> 99b0736f378b392de89b69e84c1a0e40f9c23588
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit bench-apart fuzz mutants clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -75,15 +71,13 @@ bench-coverage: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/intervals.py
 
-<<<<<<< HEAD
 # How often laws that are true and laws that are not are told to miss their sizes; a quarter of an hour on two cores.
 bench-misfit: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/misfit.py
-=======
+
 # Nine thousand tables drawn from clocks and from power laws, and which of them are told apart; ten minutes on one core.
 bench-apart: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/apart.py
->>>>>>> 99b0736f378b392de89b69e84c1a0e40f9c23588
 
 # A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
 bench-reading: $(VENV)/.test-installed
