@@ -1,8 +1,8 @@
 """Which size and how much data for a budget: the loss of each size there, the compute-optimal frontier, crossovers.
 
 Sizes that were measured are compared by the law with a level of their own each; the frontier between and beyond them
-by the closed-offset laws, each drawn as often as its held-out score weighs. An answer that changes from draw to draw is
-reported as one that the data do not give.
+by closed laws and the trend of the sizes, each drawn as often as it weighs in the default prediction. An answer that
+changes from draw to draw is reported as one that the data do not give.
 """
 
 from __future__ import annotations

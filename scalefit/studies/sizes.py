@@ -1,4 +1,4 @@
-"""What each size does for a compute: its own line where it was measured, else the closed offsets' with their held-out error."""
+"""What each size does for a compute: its own line where it was measured, else the default prediction's with its held-out error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def flops_a_sample(runs: RunTable, data: FitData, sizes: Array) -> Array:
 
 
 def make_options(runs: RunTable, data: FitData, sizes: Array, ensemble: Ensemble | None, seed: int = 0) -> Options:
-    """Draw the line of every size: its own where it was measured, else the closed offsets' with their held-out error."""
+    """Draw the line of every size: its own where it was measured, else the default prediction's with its held-out error."""
     rng = np.random.default_rng(seed)
     found = fit_data("saturating", data).evidence
     if not isinstance(found, Hierarchy):
