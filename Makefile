@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-unseen bench-misfit fuzz mutants clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen fuzz mutants clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -79,6 +79,10 @@ bench-unseen: $(VENV)/.test-installed
 # How often laws that are true and laws that are not are told to miss their sizes; a quarter of an hour on two cores.
 bench-misfit: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/misfit.py
+
+# Nine thousand tables drawn from clocks and from power laws, and which of them are told apart; ten minutes on one core.
+bench-apart: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/apart.py
 
 # A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
 bench-reading: $(VENV)/.test-installed

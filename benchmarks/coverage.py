@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import scalefit as sf
+from benchmarks.surrogates import draw_surrogate
 from scalefit.fitting import hierarchy
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import Fit, fit_data
@@ -77,7 +78,14 @@ class Case:
     """Every run has a length and a spacing of its own."""
     turn: int = 0
     """Where slopes turn, by `turns.TURNS`: about the middle of the run, its first evaluation, or X = 1."""
+    residuals: str = ""
+    """A series of the paper whose residuals about each size's own power law are the noise, their phases drawn anew."""
     truth: Truth = field(default_factory=lambda: {"k_max": 0.17, "N0": 8e9, "E0": -0.03, "x0": 1.1})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is drawn from, as a report holds it."""
+        return {key: value for key, value in json.loads(json.dumps(asdict(self))).items() if value != ""}
 
     def line(self, params: float) -> tuple[float, float]:
         """Return k and E of a size by the law."""
@@ -136,6 +144,10 @@ CASES: dict[str, Case] = {
     "slopes 10 % from the first evaluation, 3 seeds": replace(TEN, turn=1, seeds=3),
     "slopes 10 % from X = 1": replace(TEN, turn=2),
     "slopes 10 % from X = 1, 3 seeds": replace(TEN, turn=2, seeds=3),
+    "residuals of the paper's base": Case(residuals="base"),
+    "residuals of the paper's base, slopes 10 %": replace(TEN, residuals="base"),
+    "residuals of the paper's instruct": Case(residuals="instruct"),
+    "residuals of the paper's instruct, slopes 10 %": replace(TEN, residuals="instruct"),
 }
 
 
@@ -160,7 +172,10 @@ def _evaluate(case: Case, log: Array, rng: np.random.Generator) -> Array:
     loss = np.minimum(10.0**log, 1.0)
     if case.binomial:
         return np.asarray(rng.binomial(PROBLEMS, loss) / PROBLEMS)
-    noise = ar1_noise(rng, Noise(case.rho, np.array([case.sigma])), (1, 1, len(loss)))[0, 0]
+    if case.residuals:
+        noise = draw_surrogate(case.residuals, len(loss), rng)
+    else:
+        noise = ar1_noise(rng, Noise(case.rho, np.array([case.sigma])), (1, 1, len(loss)))[0, 0]
     return np.clip(loss + noise, 0, 1)
 
 
@@ -314,7 +329,7 @@ def main() -> None:
         tables = max(asked // how.of, 1)
         for name, case in CASES.items():
             row = report["cases"].setdefault(name, {})
-            settings = json.loads(json.dumps(asdict(case)))
+            settings = case.settings
             if row.get("drawn from") != settings:
                 row.clear()
                 row["drawn from"] = settings

@@ -139,6 +139,6 @@ def test_page_says_what_was_measured():
     assert intervals.with_report(page, found) == page
     assert set(found["cases"]) == set(CASES)
     for name, case in CASES.items():
-        assert found["cases"][name]["drawn from"] == json.loads(json.dumps(vars(case))), name
+        assert found["cases"][name]["drawn from"] == case.settings, name
         assert f"| {name} | {found['cases'][name]['law']['tables']} |" in page
     assert all(case["law"]["converged and endless"] == 0 for case in found["cases"].values())

@@ -256,3 +256,29 @@ def test_a_closed_clock_begins_with_a_loss_where_bounds_would_leave_none():
     fit = fit_data("clock-affine", data.keep(data.params > data.sizes[0]), Specification(noise="independent"))
     assert fit.status == "converged"
     assert fit.r2 > 0.8
+
+
+@pytest.mark.parametrize("seed", [2, 4, 9])
+def test_a_clock_ends_in_the_optimum_within_its_bounds(seed):
+    """Next to a straight line in log X the free optimum starts above 2; cut there alone, it lay below 0 and led nowhere."""
+    optimize = pytest.importorskip("scipy.optimize")
+    sizes, x = np.array([5e8, 5.66e9, 6.4e10]), 4480.0 * np.arange(1, 13)
+    clean = np.array([[0.9], [0.6], [0.3]]) - np.array([[0.01], [0.02], [0.03]]) * np.log(x / x.mean())
+    loss = clean + 0.01 * np.random.default_rng(seed).standard_normal(clean.shape)
+    resource = np.broadcast_to(x, (1, *loss.shape)).copy()
+    data = FitData("s", ("samples",), sizes, resource, loss, np.ones_like(loss), np.full(3, np.nan), (1,) * 3, {})
+    fit = fit_data("clock", data, Specification(noise="independent"))
+
+    def squares(at):
+        share = 1 / (1 + (np.exp(at[0]) / x) ** np.exp(at[1]))
+        columns = np.stack([np.ones_like(share), -share], 1)
+        return sum(2 * optimize.lsq_linear(columns, one, ([0, -2], [2, 3])).cost for one in loss)
+
+    least = min(
+        optimize.minimize(
+            squares, (middle, steepness), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12}
+        ).fun
+        for middle in np.log([0.01, 1, 100, 5e3, 1e5])
+        for steepness in (-2, -1, 0)
+    )
+    assert 2 * fit.cost <= least * (1 + 1e-6)

@@ -11,8 +11,12 @@ import pytest
 import scalefit as sf
 from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
+from scalefit.plotting.law import draw_slopes
 from scalefit.plotting.pictures import PICTURES
-from tests.conftest import PAPER, ROOT
+from scalefit.plotting.style import new_figure
+from scalefit.prediction.holdouts import slopes
+from scalefit.table.prepare import prepare
+from tests.conftest import PAPER, ROOT, SIZES
 
 BASE = {"series": "base"}
 STUDY = ROOT / "data" / "study"
@@ -111,3 +115,19 @@ def test_importing_the_pictures_changes_no_setting():
         "assert not changed, changed"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={"MPLBACKEND": "svg", "PATH": ""})
+
+
+def test_a_size_that_the_law_misses_is_hollow(runs):
+    """Of the paper's base sizes all but the smallest are missed; of a table drawn from the law none is."""
+    theta = {"k_max": 0.14, "N0": 1.2e10, "E0": 0.0, "x0": 1.2}
+    drawn = sf.simulate(
+        "saturating-affine", theta, params=SIZES, samples=np.geomspace(500, 5e4, 30), sigma=0.004, seed=3
+    )
+    for table, count in ((runs, 6), (drawn, 0)):
+        (data, *_) = prepare(table, "samples", {"series": "base"} if table is runs else None)
+        _figure, (axes,) = new_figure()
+        draw_slopes(axes, slopes({"all sizes": data}), "")
+        hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+        assert len(hollow) == count
+        words = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert ("size that the law misses" in words) == (count > 0)

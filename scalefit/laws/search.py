@@ -83,7 +83,10 @@ class _Search:
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
-        low, high = np.array([self.params[name].bounds for name in self.shared]).reshape(-1, 2).T
+        return self._bounds_of(self.shared)
+
+    def _bounds_of(self, names: list[str]) -> tuple[Array, Array]:
+        low, high = np.array([self.params[name].bounds for name in names]).reshape(-1, 2).T
         return low, high
 
     @cached_property
@@ -252,11 +255,30 @@ class _Search:
         low, high = self.bounds
         found, squares = solve_bounded(left.reshape(-1, *left.shape[-2:]), low, high)
         coefficients = found.reshape(*left.shape[:-2], -1)
-        own = np.zeros((*gram.shape[:-2], 0))
-        if o:
-            rest = gram[..., :o, -1] - (gram[..., :o, o:-1] @ coefficients[..., None])[..., 0]
-            own = solve_scaled(gram[..., :o, :o], rest)
-        return 0.5 * squares.reshape(left.shape[:-2]), coefficients, own
+        squares = squares.reshape(left.shape[:-2])
+        if not o:
+            return 0.5 * squares, coefficients, np.zeros((*gram.shape[:-2], 0))
+        rest = gram[..., :o, -1] - (gram[..., :o, o:-1] @ coefficients[..., None])[..., 0]
+        own = solve_scaled(gram[..., :o, :o], rest)
+        low, high = self._bounds_of(self.own)
+        if ((own < low) | (own > high)).any():
+            own, squares = self._own_within(gram, coefficients)
+        return 0.5 * squares, coefficients, own
+
+    def _own_within(self, gram: Array, coefficients: Array) -> tuple[Array, Array]:
+        """Return the own coefficients within their bounds, the shared ones given, and the squares left of all sizes.
+
+        Clipped one by one, they would be those of another curve, which may lie below a loss of 0 and lead nowhere.
+        """
+        o, c = len(self.own), coefficients.shape[-1]
+        target = np.concatenate(
+            [np.zeros((*coefficients.shape[:-1], o)), -coefficients, np.ones((*coefficients.shape[:-1], 1))], -1
+        )
+        rows = np.broadcast_to(np.eye(o, o + c + 1), (*target.shape[:-1], o, o + c + 1))
+        turn = np.concatenate([rows, target[..., None, :]], -2)
+        inner = turn @ gram @ turn.swapaxes(-1, -2)
+        own, squares = solve_bounded(inner.reshape(-1, o + 1, o + 1), *self._bounds_of(self.own))
+        return own.reshape(*gram.shape[:-2], o), squares.reshape(gram.shape[:-2]).sum(-1, keepdims=True)
 
     def _newton(self, u: Array) -> tuple[Array, Array, Array]:
         """Return cost, right side and curvature, which is that of the squares where they are convex.
@@ -295,7 +317,8 @@ class _Search:
 
         gram = self._gram(rows, (len(u),), len(names) + u.shape[2] + 1)
         if o:
-            gram = eliminate(gram, o)
+            low, high = self._bounds_of(self.own)
+            gram = eliminate(gram, o, (own > low) & (own < high))
         if not self.blocks:
             gram = gram.sum(-3, keepdims=True)
         low, high = self.bounds

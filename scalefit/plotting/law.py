@@ -126,7 +126,7 @@ def _size_marks(colours: Mapping[float, Colour]) -> list[Artist]:
 
 
 def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numbers] = ()) -> None:
-    """Draw k(N) with its bands, solid up to the largest size fitted, and the slope of every size alone.
+    """Draw k(N) with its bands, solid up to the largest size fitted, and the slope of every size alone, hollow where the first law misses it.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numb
     """
     each = found["each size alone"]
     grid = np.asarray(found["laws"][0]["params"])
-    tops = [*each["k"], *each["high"]]
+    tops, missed = [*each["k"], *each["high"]], found["laws"][0].get("missed", ())
     handles: list[Any] = []
     for law, grey, hatch in zip(found["laws"], GREYS, (None, "////", "...."), strict=False):
         k, inside = np.asarray(law["k"]), int(np.sum(grid <= law["largest"]))
@@ -160,7 +160,10 @@ def draw_slopes(axes: Axes, found: Numbers, title: str, published: Sequence[Numb
     for (size, colour), k, low, high in zip(
         size_colours(each["params"]).items(), each["k"], each["low"], each["high"], strict=True
     ):
-        axes.errorbar(size, k, [[k - low], [high - k]], fmt="o", ms=3.5, lw=1, color=colour)
+        face: Any = "white" if size in missed else colour
+        axes.errorbar(size, k, [[k - low], [high - k]], fmt="o", ms=4, lw=1, color=colour, mfc=face, mew=1.1)
+    if missed:
+        handles += axes.plot([], [], "o", ms=4, mfc="white", mew=1.1, color="0.3", label="size that the law misses")
     log_ticks(axes, "x", grid)
     axes.set(xlabel="N [parameters]", ylabel="k(N)")
     axes.set_ylim(min(0.0, float(np.min(each["low"]))), (1.35 + 0.06 * len(published)) * max(tops))

@@ -142,6 +142,7 @@ def slopes(variants: Mapping[str, FitData], reach: float = 4.0) -> Numbers:
         fit = fit_data("saturating", part)
         known = fit.status in ("converged", "unidentified")
         found: Numbers = {"name": name, **_about(fit), "largest": float(part.sizes[-1]), "params": grid}
+        found["missed"] = list(fit.misfit.missed)
         k = fit.k_of_sizes(grid.tolist())
         found["k"] = np.array([one.value for one in k])
         ends = ("low", np.array([one.low for one in k])), ("high", np.array([one.high for one in k]))
