@@ -284,7 +284,7 @@ def main() -> None:
     report |= {"tables": [table.name for table in measured], "tables of each truth": given.simulated}
     for name in given.part or parts:
         report[name] = parts[name](measured, drawn)
-        write_json(given.out, report, 6)
+        write_json(given.out, report, 4)
 
 
 if __name__ == "__main__":

@@ -158,3 +158,20 @@ def test_notes_say_what_was_measured():
     assert not any("72B" in name for name in report["tables"])
     chosen = unseen_notes.find(report["choice"]["candidates"], CHOSEN)
     assert f"{chosen['both']:.4f}".lstrip("0") in unseen_notes.NOTES.read_text()
+
+
+def test_page_says_what_bands_of_unseen_sizes_hold():
+    bands = json.loads(OUT.read_text())["bands"]
+    page = " ".join((ROOT / "docs" / "intervals.md").read_text().split())
+
+    def held(kind, how):
+        row = bands[kind][how]
+        return f"{100 * row['cover50']:.0f} / {100 * row['cover95']:.0f}"
+
+    known, drawn, told = "measured", "simulated", "measured, ten points"
+    assert (
+        f"sizes left out {held(known, 'left out')} on measured tables and {held(drawn, 'left out')} on simulated"
+        in page
+    )
+    assert f"from four or more, {held(known, 'upward')} and {held(drawn, 'upward')}" in page
+    assert f"ten points of the size: {held(told, 'left out')} left out, {held(told, 'upward')} upward" in page
