@@ -64,8 +64,10 @@ def describe_scatter(fit: Fit) -> Scatter:
         said += f"; sizes depart from the law by {_share(slope_misfit)} in slope"
     elif found.repeats == 0:
         said += "; one run a size: told apart from misfit of the law only by assumption"
-    else:
+    elif isinstance(found, Hierarchy):
         said += "; too few repeated runs to tell it apart from misfit of the law"
+    else:
+        said += "; misfit of the law is not told apart from it"
     return Scatter(
         slope,
         (level[0], level[1], level[2]),
