@@ -63,15 +63,27 @@ def test_clocks_are_drawn_as_they_say(name):
 
 
 def test_laws_are_drawn_as_they_say():
-    """Slopes of runs about k(N), by their standard deviation over 3000 runs within five standard errors."""
-    truth, kind = TRUTHS["law, k_max .17, N0 8B"], Kind(3, 12, 3000, 0.0, 0.1)
-    data = draw(truth, kind, (0, 3), sigma=1e-9)
-    x = np.log10(data.resource[0, 0])
-    slopes = -np.polyfit(x, np.log10(data.run_loss).T, 1)[0].reshape(3, -1)
-    k = 0.17 * data.sizes / (data.sizes + 8e9)
-    np.testing.assert_allclose(slopes.mean(1), k, rtol=5 * 0.1 / np.sqrt(3000))
-    np.testing.assert_allclose(slopes.std(1) / k, 0.1, rtol=5 / np.sqrt(2 * 3000))
-    np.testing.assert_allclose(data.loss, data.run_loss.reshape(3, 3000, 12).mean(1))
+    """A run's slope is k(N) times 1 + what it is turned by, about its middle; a curve is the mean of its runs."""
+    truth, sizes, x = TRUTHS["law, k_max .17, N0 8B"], np.array([1e9, 8e9]), np.geomspace(1e3, 1e5, 7)
+    turned = np.array([[0.0, 0.3], [-0.2, 0.0]])
+    log = np.log10(truth.curves(sizes, x, turned[..., None]))
+    k = np.array([0.17 / 9, 0.085])
+    np.testing.assert_allclose(
+        -np.diff(log) / np.diff(np.log10(x)), (k[:, None] * (1 + turned))[..., None] + np.zeros(6)
+    )
+    np.testing.assert_allclose(log[..., 3], (-0.03 + k * (1.1 - 4))[:, None] + np.zeros(2))
+
+
+def test_runs_scatter_as_asked():
+    """Of one run a size, over 2000 tables: slopes by .2 of themselves, levels by .01, within five standard errors."""
+    truth, kind = TRUTHS["law, k_max .25, N0 3B"], Kind(3, 12, 1, 0.0, 0.2)
+    drawn = [draw(truth, kind, (0, 3, table), sigma=0.0) for table in range(2000)]
+    x, log = np.log10(drawn[0].resource[0, 0]), np.log10([data.loss[2] for data in drawn])
+    slope, level = np.polyfit(x - x.mean(), log.T, 1)
+    k = 0.25 * 64 / 67
+    assert slope.std() / k == pytest.approx(0.2, rel=5 / np.sqrt(2 * 2000))
+    assert level.std() == pytest.approx(0.01, rel=5 / np.sqrt(2 * 2000))
+    assert -slope.mean() == pytest.approx(k, abs=5 * 0.2 * k / np.sqrt(2000))
 
 
 def test_thresholds_are_the_widest_that_seldom_err():
