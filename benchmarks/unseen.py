@@ -248,8 +248,9 @@ def anchored(measured: Sequence[Table]) -> dict[str, Any]:
     return found
 
 
-def bands(measured: Sequence[Table], drawn: Sequence[Table]) -> dict[str, Any]:
-    """Return what bands hold of tables that were measured, with ten points too, and of those drawn."""
+def bands(measured: Sequence[Table], drawn: Sequence[Table], count: int) -> dict[str, Any]:
+    """Return what bands hold of tables that were measured, with ten points too, and of so many of those drawn from each truth."""
+    drawn = [table for truth in TRUTHS for table in [one for one in drawn if one.family == truth][:count]]
     kinds = {"measured": (measured, 0), "measured, ten points": (measured, POINTS), "simulated": (drawn, 0)}
     return {
         kind: cover([row for table in tables for row in held(table, points)])
@@ -269,7 +270,7 @@ def main() -> None:
     parts: dict[str, Callable[[list[Table], list[Table]], dict[str, Any]]] = {
         "choice": lambda measured, drawn: judge([one for table in (*measured, *drawn) for one in read_targets(table)]),
         "anchored": lambda measured, _: anchored(measured),
-        "bands": bands,
+        "bands": lambda measured, drawn: bands(measured, drawn, given.simulated // 4),
         "misses": lambda measured, _: misses(measured),
     }
     parser = argparse.ArgumentParser(description=__doc__)
