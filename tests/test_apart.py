@@ -63,15 +63,27 @@ def test_clocks_are_drawn_as_they_say(name):
 
 
 def test_laws_are_drawn_as_they_say():
-    """Slopes of runs about k(N), by their standard deviation over 3000 runs within five standard errors."""
-    truth, kind = TRUTHS["law, k_max .17, N0 8B"], Kind(3, 12, 3000, 0.0, 0.1)
-    data = draw(truth, kind, (0, 3), sigma=1e-9)
-    x = np.log10(data.resource[0, 0])
-    slopes = -np.polyfit(x, np.log10(data.run_loss).T, 1)[0].reshape(3, -1)
-    k = 0.17 * data.sizes / (data.sizes + 8e9)
-    np.testing.assert_allclose(slopes.mean(1), k, rtol=5 * 0.1 / np.sqrt(3000))
-    np.testing.assert_allclose(slopes.std(1) / k, 0.1, rtol=5 / np.sqrt(2 * 3000))
-    np.testing.assert_allclose(data.loss, data.run_loss.reshape(3, 3000, 12).mean(1))
+    """A run's slope is k(N) times 1 + what it is turned by, about its middle; a curve is the mean of its runs."""
+    truth, sizes, x = TRUTHS["law, k_max .17, N0 8B"], np.array([1e9, 8e9]), np.geomspace(1e3, 1e5, 7)
+    turned = np.array([[0.0, 0.3], [-0.2, 0.0]])
+    log = np.log10(truth.curves(sizes, x, turned[..., None]))
+    k = np.array([0.17 / 9, 0.085])
+    np.testing.assert_allclose(
+        -np.diff(log) / np.diff(np.log10(x)), (k[:, None] * (1 + turned))[..., None] + np.zeros(6)
+    )
+    np.testing.assert_allclose(log[..., 3], (-0.03 + k * (1.1 - 4))[:, None] + np.zeros(2))
+
+
+def test_runs_scatter_as_asked():
+    """Of one run a size, over 2000 tables: slopes by .2 of themselves, levels by .01, within five standard errors."""
+    truth, kind = TRUTHS["law, k_max .25, N0 3B"], Kind(3, 12, 1, 0.0, 0.2)
+    drawn = [draw(truth, kind, (0, 3, table), sigma=0.0) for table in range(2000)]
+    x, log = np.log10(drawn[0].resource[0, 0]), np.log10([data.loss[2] for data in drawn])
+    slope, level = np.polyfit(x - x.mean(), log.T, 1)
+    k = 0.25 * 64 / 67
+    assert slope.std() / k == pytest.approx(0.2, rel=5 / np.sqrt(2 * 2000))
+    assert level.std() == pytest.approx(0.01, rel=5 / np.sqrt(2 * 2000))
+    assert -slope.mean() == pytest.approx(k, abs=5 * 0.2 * k / np.sqrt(2000))
 
 
 def test_thresholds_are_the_widest_that_seldom_err():
@@ -116,6 +128,18 @@ def test_wrong_truths_are_told_as_seldom_as_asked():
 def test_page_says_how_often_they_are_told_apart():
     page = (ROOT / "docs" / "laws.md").read_text()
     assert apart.with_report(page, report()) == page
+    words = " ".join(page.split())
+
+    def share(sizes, evaluations, seeds, truth):
+        some = told().query("sizes == @sizes and evaluations == @evaluations and seeds in @seeds and truth == @truth")
+        return f"{100 * some[truth].sum() / some['tables'].sum():.0f} %"
+
+    assert f"105 evaluations of three sizes are enough in {share(3, 105, (1, 3), 'clock')} of tables" in words
+    once, thrice = (share(5, 30, (seeds,), "clock") for seeds in (1, 3))
+    assert f"of five sizes in {once} with one run of each size and in {thrice} with three" in words
+    assert f"seven sizes of three runs each ({share(7, 12, (3,), 'clock')})" in words
+    once, thrice = (share(7, 105, (seeds,), "law") for seeds in (1, 3))
+    assert f"settle it in {once} of tables with one run and in {thrice} with three" in words
     rows = [row for row in page.splitlines() if row.startswith("| 7 | 105 |")]
     assert len(rows) == 1
     found = told().query("sizes == 7 and evaluations == 105 and truth == 'clock'")
@@ -160,8 +184,11 @@ def test_a_slope_may_be_off_as_far_as_first_order_lets_it(experiment):
     shape = 10.0 ** (0.2 - 0.1 * x)
     centre = np.average(x[:10], weights=shape[:10])
     by_share = ten.rms_of(np.log(10) * 0.1 * shape[10:] * (x[10:] - centre))
-    found = ten.may_be_off(shape, x, 0.1, 0.012)
-    assert found == pytest.approx(np.sqrt(ten.GOAL**2 - 0.012**2) / by_share, rel=0.1)
+    found = ten.may_be_off(shape, x, 0.1, 0.005)
+    assert found == pytest.approx(np.sqrt(ten.GOAL**2 - 0.005**2) / by_share, rel=0.1)
+    for side in (1, -1):
+        missed = ten.rms_of(ten.levelled(shape * 10.0 ** (side * 0.1 * found * x), shape))
+        assert np.hypot(missed, 0.005) <= ten.GOAL
     assert ten.may_be_off(shape, x, 0.1, 0.0126) == 0
 
 

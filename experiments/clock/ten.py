@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.fitting.binding import law_resource
 from scalefit.fitting.describe import PLAIN
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.fitting.left import left_by
 from scalefit.fitting.scatter import describe_scatter
+from scalefit.laws import get_law
+from scalefit.laws.clocks import clock_share
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.prediction.crossval import AVERAGE, cross_validate_data
+from scalefit.prediction.started import fit_clock
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
@@ -70,6 +74,16 @@ def may_be_off(shape: Array, x: Array, k: float, missed: float) -> float:
     return float(steps[int(np.argmin(within)) - 1]) if within[0] else 0.0
 
 
+def by_clock(below: FitData, own: FitData) -> dict[str, Array]:
+    """Return curves of a run by the clock of smaller sizes, up to their level: with its own gain as of its start, and with that of the next size."""
+    clock = fit_clock(below)
+    x = law_resource(get_law("clock"), own, own.resource[:, own.present], np.full(own.points, own.params[0]))
+    share, _ = clock_share(clock, x[0])
+    start, gain = np.linalg.lstsq(np.stack([np.ones_like(share), -share], 1), own.loss[own.present], rcond=None)[0]
+    gains = {"own gain known": gain / start, "the next size's gain": clock["G"][-1] / clock["L0"][-1]}
+    return {f"others' clock, {name}": 1 - one * share for name, one in gains.items()}
+
+
 def ten_points(data: FitData) -> dict[str, Any]:
     """Return what is reached on the largest size, what its whole run would let ten points say, and what drawn runs say."""
     size = float(data.sizes[-1])
@@ -83,6 +97,7 @@ def ten_points(data: FitData) -> dict[str, Any]:
         "reached": float(reached.iloc[0]),
         "slope known": float(rms_of(levelled(lines, loss))),
         "sigmoid's shape known": float(rms_of(levelled(bends, loss))),
+        **{name: float(rms_of(levelled(shape, loss))) for name, shape in by_clock(below, own).items()},
         "power law of the whole run": float(rms_of(lines[POINTS:] - loss[POINTS:])),
         "sigmoid of the whole run": float(rms_of(bends[POINTS:] - loss[POINTS:])),
     }

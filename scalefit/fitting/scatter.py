@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.fitting.deviations import Deviations
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.turns import TURNS
@@ -64,6 +65,8 @@ def describe_scatter(fit: Fit) -> Scatter:
         said += f"; sizes depart from the law by {_share(slope_misfit)} in slope"
     elif found.repeats == 0:
         said += "; one run a size: told apart from misfit of the law only by assumption"
+    elif isinstance(found, Deviations):
+        said += "; misfit of the law is not told apart from it"
     else:
         said += "; too few repeated runs to tell it apart from misfit of the law"
     return Scatter(
