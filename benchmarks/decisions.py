@@ -26,7 +26,6 @@ from benchmarks.run import processor
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.output import write_json
-from scalefit.prediction.ensemble import average_offsets
 from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.prediction.siblings import among_siblings, band
 from scalefit.provenance import versions
@@ -102,7 +101,7 @@ def frontiers(law: str, simulations: int, flops: float = 2e19) -> dict[str, floa
     held, width = [], []
     for seed in range(simulations):
         (drawn,) = prepare(simulated(truth, seed), "flops")
-        found = frontier(drawn, average_offsets(drawn), flops, seed)
+        found = frontier(drawn, flops, seed)
         held.append(found["low"] <= optimum <= found["high"])
         width.append(found["high"] / found["low"])
     return {

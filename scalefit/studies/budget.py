@@ -184,7 +184,7 @@ def _plan(
     if ensemble is None:
         warnings.append(f"{len(data.sizes)} sizes: a frontier between them needs {LEAST_SIZES}")
     elif budget.samples is None:
-        front = frontier(data, ensemble, float(spent.flops[best]), seed)
+        front = frontier(data, float(spent.flops[best]), seed)
         if front["at_edge"] > 0.05:
             warnings.append(
                 "the frontier runs into the end of the search: the optimum may lie beyond four times the largest size"

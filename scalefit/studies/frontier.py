@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.prediction.ensemble import Ensemble
+from scalefit.laws import OFFSET_FORMS
+from scalefit.prediction.ensemble import average_offsets
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]
@@ -16,12 +17,11 @@ BEYOND = 4.0
 """How far beyond the largest size the frontier is searched."""
 
 
-def frontier(
-    data: FitData, ensemble: Ensemble, flops: float, seed: int = 0, limits: tuple[float, float] | None = None
-) -> dict[str, float]:
+def frontier(data: FitData, flops: float, seed: int = 0, limits: tuple[float, float] | None = None) -> dict[str, float]:
     """Return the compute-optimal size at a compute, with its 95 % interval.
 
-    Each closed law and the trend are drawn as often as they weigh, mean curves with what the scatter of runs leaves unknown of them.
+    Every straight closed law and the trend are drawn as often as they weigh, mean curves with what the scatter of runs leaves
+    unknown of them: where curves of sizes cross depends on the form more than a loss does, so that no form is left out.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def frontier(
     dict
         params, low, high; loss at the optimum; at_edge: share of draws whose optimum lies at an end of the search.
     """
-    rng = np.random.default_rng(seed)
+    rng, ensemble = np.random.default_rng(seed), average_offsets(data, OFFSET_FORMS)
     low, high = limits or (float(data.sizes[0]), BEYOND * float(data.sizes[-1]))
     grid = np.geomspace(low, high, GRID)
     best, loss = [], []
