@@ -208,7 +208,7 @@ def test_figures_draws_what_it_can_and_names_the_rest(tmp_path):
     assert found.returncode == 0, found.stderr
     (said,) = results(found)
     made = {Path(path).name for path in said["made"]}
-    stems = ("law_base_samples", "law_base_flops", "response_length_base")
+    stems = ("law_base_samples", "law_base_flops", "clock_base_samples", "clock_base_flops", "response_length_base")
     assert made == {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "json")}
     assert said["skipped"] == {
         "reuse_base": "reuse does not vary within a size",
@@ -262,7 +262,8 @@ def test_figures_of_several_evaluations_and_odd_names(tmp_path):
     found = scalefit("figures", "two.parquet", "--json", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     laws = {Path(path).name for path in results(found)[0]["made"] if "samples.png" in path}
-    assert laws == {f"law_a-b-c_{name}_samples.png" for name in (frame["eval"].iloc[0], "other-set")}
+    names = (frame["eval"].iloc[0], "other-set")
+    assert laws == {f"{kind}_a-b-c_{name}_samples.png" for kind in ("law", "clock") for name in names}
 
 
 def test_figures_into_a_file_is_refused(tmp_path):

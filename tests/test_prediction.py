@@ -1787,7 +1787,8 @@ def test_slopes_are_those_of_each_cut_and_of_every_size_alone(small, monkeypatch
     for law, name, part in zip(found["laws"], ("all", "few"), (small, few), strict=True):
         fit = fit_data("saturating", part)
         k = [fit.k(size) for size in grid]
-        assert set(law) == ABOUT | {"k_max", "N0", "name", "largest", "params", "k", "low", "high"}
+        assert set(law) == ABOUT | {"k_max", "N0", "name", "largest", "missed", "params", "k", "low", "high"}
+        assert law["missed"] == list(fit_data("saturating", part).misfit.missed)
         assert (law["name"], law["largest"], law["points"]) == (name, part.sizes[-1], part.points)
         np.testing.assert_allclose(law["params"], grid)
         for which in ("value", "low", "high"):

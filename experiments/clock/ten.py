@@ -78,7 +78,7 @@ def by_clock(below: FitData, own: FitData) -> dict[str, Array]:
     """Return curves of a run by the clock of smaller sizes, up to their level: with its own gain as of its start, and with that of the next size."""
     clock = fit_clock(below)
     x = law_resource(get_law("clock"), own, own.resource[:, own.present], np.full(own.points, own.params[0]))
-    share, _ = clock_share(clock, x[0])
+    share = clock_share(clock, x[0])
     start, gain = np.linalg.lstsq(np.stack([np.ones_like(share), -share], 1), own.loss[own.present], rcond=None)[0]
     gains = {"own gain known": gain / start, "the next size's gain": clock["G"][-1] / clock["L0"][-1]}
     return {f"others' clock, {name}": 1 - one * share for name, one in gains.items()}
