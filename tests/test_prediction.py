@@ -1807,6 +1807,7 @@ def test_slopes_are_those_of_each_cut_and_of_every_size_alone(small, monkeypatch
     def fit_as(status):
         class Made:
             params, noise, r2, notes = {}, SimpleNamespace(rho=0.1), 0.9, ()
+            misfit = SimpleNamespace(missed=(7e9,))
 
             def __init__(self, law, data):
                 self.data, self.status = data, status
@@ -1819,6 +1820,7 @@ def test_slopes_are_those_of_each_cut_and_of_every_size_alone(small, monkeypatch
     for status, drawn in (("converged", True), ("unidentified", True), ("stopped", False), ("at-bound", False)):
         monkeypatch.setattr("scalefit.prediction.holdouts.fit_data", fit_as(status))
         (law,) = slopes({"all": small})["laws"]
+        assert law["missed"] == [7e9]
         np.testing.assert_array_equal(law["low"], np.full(40, 0.08 if drawn else np.nan))
         np.testing.assert_array_equal(law["high"], np.where((grid > 1e10) | (not drawn), np.nan, 0.12))
 
