@@ -29,10 +29,10 @@ def held_out_72b(runs, series, x, points):
     return score(found["loss"], loss, {"cover95": (found["eval_low"], found["eval_high"])})
 
 
-@pytest.mark.parametrize("x", ["samples", "flops"])
-def test_band_covers_72b_it_has_not_seen(runs, x):
-    """That of base; 72B of instruct flattens as no smaller size did, and its end lies below the band."""
-    assert held_out_72b(runs, "base", x, 0)["cover95"] >= 0.90
+@pytest.mark.parametrize(("series", "x", "least"), [*((*case, 0.90) for case in CASES[:3]), (*CASES[3], 0.85)])
+def test_band_covers_72b_it_has_not_seen(runs, series, x, least):
+    """Of instruct by C it holds less than it should: 72B flattens as no smaller size did, and its end lies above the band."""
+    assert held_out_72b(runs, series, x, 0)["cover95"] >= least
 
 
 def test_bands_hold_over_folds_what_they_name(runs):

@@ -170,8 +170,9 @@ def _draw_clock(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
         return
     found = on_one_clock(data)
     figure, (axes,) = new_figure(height=4.0)
-    half = format_quantity(found["X_mid"])
-    draw_clock(axes, found, f"All sizes on one clock: half-way at {half}, steepness {found['B']:.2f}")
+    x = found["line"]["x"]
+    half = f"at {format_quantity(found['X_mid'])}" if x[0] < found["X_mid"] < x[-1] else "outside what was measured"
+    draw_clock(axes, found, f"All sizes on one clock: half-way {half}, steepness {found['B']:.2f}")
     size_legend(figure, size_colours([curve["params"] for curve in found["curves"]]))
     gallery.made += save_figure(figure, out / name, found)
 
