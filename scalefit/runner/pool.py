@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from scalefit.runner.config import RunSpec
+from scalefit.runner.device import share_of_cores
 from scalefit.runner.ledger import Ledger
 
 WORKER = (sys.executable, "-m", "scalefit.runner.worker")
@@ -44,7 +45,7 @@ class _Pool:
             self.selector.close()
 
     def _start(self) -> None:
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+        environment = {"OMP_WAIT_POLICY": "passive", **share_of_cores(self.jobs), **os.environ}
         process = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdout is not None
         fd = process.stdout.fileno()

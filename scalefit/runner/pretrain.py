@@ -40,12 +40,17 @@ def cache_folder() -> Path:
 
 
 def base_policy(
-    size: SizeConfig, series: str, task: Task, config: PretrainConfig, report: Callable[[str], None] = lambda text: None
+    size: SizeConfig,
+    series: str,
+    task: Task,
+    config: PretrainConfig,
+    report: Callable[[str], None] = lambda text: None,
+    device: torch.device | str = "cpu",
 ) -> NanoPolicy:
     """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
     assert task.alphabet is not None
     shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
-    policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed))
+    policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed), device)
     rate = size.pretrain_learning_rate or config.learning_rate
     key = json.dumps(
         [
@@ -56,6 +61,7 @@ def base_policy(
             repr(task),
             torch.__version__,
             torch.get_num_threads(),
+            *([] if policy.device.type == "cpu" else [policy.device.type]),
         ]
     )
     path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
@@ -63,11 +69,11 @@ def base_policy(
     with locked(path):
         if path.exists():
             with contextlib.suppress(Exception):  # a damaged cache entry is made again
-                policy.model.load_state_dict(torch.load(path, weights_only=True))
+                policy.model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
                 return policy
         before = {"skill": None, "base": "skill", "instruct": "base"}[series]
         if before:
-            policy = base_policy(size, before, task, config, report)
+            policy = base_policy(size, before, task, config, report, device)
         number, stage = {
             "skill": (0, _Stage(config.tokens, 0.0, rate)),
             "base": (1, _Stage(config.base_tokens, config.base_noise, 0.3 * rate)),
@@ -114,6 +120,7 @@ def _train(
         rate = stage.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate
+        inputs, targets = inputs.to(policy.device), targets.to(policy.device)
         loss = F.cross_entropy(policy.model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
         optimiser.zero_grad()
         loss.backward()

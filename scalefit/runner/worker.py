@@ -18,6 +18,7 @@ from scalefit.errors import ScalefitError
 from scalefit.locks import locked
 from scalefit.named import find_named
 from scalefit.runner.config_file import plain_config, run_of
+from scalefit.runner.device import threads_of
 from scalefit.runner.run_folder import ROWS
 
 
@@ -58,7 +59,7 @@ def main() -> None:
         folder = Path(order["folder"])
         try:
             spec = run_of(plain_config(order["config"]), order["run"])
-            torch.set_num_threads(spec.config.threads)
+            torch.set_num_threads(threads_of(spec.config))
             # Where a worker was lost with its starter, it may still be ending its step.
             with locked(folder / ROWS):
                 find_named(spec.config.engine, ENGINES)(spec, folder, say)
