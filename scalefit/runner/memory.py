@@ -6,11 +6,13 @@ T response tokens, G rollouts a prompt.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scalefit.errors import UsageError
+from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.config import LoraConfig, RunSpec, SizeConfig
 from scalefit.runner.device import device_name
 
@@ -18,7 +20,7 @@ SAMPLE_BYTES = 1 << 30
 """What sampling from an `hf` policy takes at a time on a processor, where a single sequence is not larger."""
 LOGITS_AT_ONCE = 1 << 24
 """Most numbers that a chunk of logits has in training of an `hf` policy."""
-LIBRARIES = {"nano": 0.30e9, "hf": 0.55e9}
+LIBRARIES = {"nano": 0.33e9, "hf": 0.55e9}
 """A process with torch, or with transformers too [bytes]."""
 BYTES_A_ROLLOUT = 600.0
 """Text, score and what else is kept of a rollout whatever its length."""
@@ -154,7 +156,7 @@ def _rollouts(spec: RunSpec) -> float:
 
 
 def _nano_sampling(spec: RunSpec, shape: ModelShape, S: int) -> float:
-    """All sequences at once: keys and values, blocks of four sharing their prompt, and a step's scores and logits."""
+    """Return what all sequences take at once: keys and values in blocks that share a prompt, a step's scores and logits."""
     grpo, held_out = spec.config.grpo, spec.config.eval
     T, at_once = grpo.max_new_tokens, min(EVALUATED_AT_ONCE, held_out.problems)
     G, evaluated = spec.group_size, max(held_out.samples, held_out.end_samples)
@@ -162,7 +164,8 @@ def _nano_sampling(spec: RunSpec, shape: ModelShape, S: int) -> float:
     def of(prompts: int, group: int) -> float:
         block = max(size for size in range(1, 5) if group % size == 0)
         width = S + T * block
-        cache = 8.0 * shape.layers * shape.channels * width / block
+        # Those of groups that go on are copied when others have ended.
+        cache = 1.7 * 8.0 * shape.layers * shape.channels * width / block
         step = 4.0 * (shape.heads * width * 2 + 6 * shape.channels + 3 * shape.hidden + 6 * shape.vocabulary)
         prefill = 4.0 * S / group * (10 * shape.channels + 3 * shape.hidden + 2 * shape.heads * S)
         return prompts * group * (cache + max(step, prefill))
@@ -181,12 +184,13 @@ def _nano_pass(spec: RunSpec, shape: ModelShape, S: int) -> tuple[dict[str, floa
     tokens = prompts * (S + rollouts * R)
     kept = tokens * (7.0 * shape.channels + 5 * shape.hidden) + prompts * shape.heads * (S * S + rollouts * R * (S + R))
     logits = 4.0 * prompts * rollouts * (R + 1) * (shape.vocabulary * 4 + 2 * shape.channels)
+    folded = 3.0 * shape.channels**2 + 2 * shape.hidden * shape.channels  # matrices times the weights of their norm
     lower = (
         "lower [grpo] micro_batch or max_new_tokens"
         if grpo.micro_batch
         else "lower [grpo] pass_tokens or max_new_tokens"
     )
-    return {"a pass's activations": 4.0 * shape.layers * kept, "a pass's logits": logits}, {
+    return {"a pass's activations": 4.0 * shape.layers * (kept + folded), "a pass's logits": logits}, {
         "a pass's activations": lower,
         "a pass's logits": lower,
     }
@@ -228,6 +232,27 @@ def _hf_pass(spec: RunSpec, shape: ModelShape, S: int) -> tuple[dict[str, float]
         + ("" if hf.gradient_checkpointing else ", or set [hf] gradient_checkpointing = true"),
         "a pass's logits": lower,
     }
+
+
+@contextlib.contextmanager
+def telling_shortage(doing: str, remedy: str) -> Iterator[None]:
+    """Turn whatever says that memory has run out into one plain line.
+
+    Raises
+    ------
+    ScalefitError
+        Instead of `MemoryError`, and of torch's errors of any device.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _RAN_OUT):
+            raise
+        raise ScalefitError(f"memory ran out while {doing}: {remedy} ({reason[:200]})") from error
+
+
+_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
 def refuse_shortage(spec: RunSpec, model: str, shape: ModelShape) -> None:

@@ -23,6 +23,7 @@ from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, low_variance_kl, token_weight
+from scalefit.runner.memory import telling_shortage
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import ALL, Rollouts
 from scalefit.runner.run_folder import Row
@@ -122,13 +123,14 @@ class Run:
         config, step, policy = self.config, self.state.step, self.policy
         batch = self.examples[step * config.prompts : (step + 1) * config.prompts]
         begin = time.perf_counter()
-        rollouts = self.sampler.sample(
-            [example.shown for example in batch],
-            self.spec.group_size,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            generator=generator_for(self.spec.seed, "sample", step),
-        )
+        with telling_shortage("sampling rollouts", "lower [grpo] prompts or max_new_tokens, or [sweep] group_size"):
+            rollouts = self.sampler.sample(
+                [example.shown for example in batch],
+                self.spec.group_size,
+                max_new_tokens=config.max_new_tokens,
+                temperature=config.temperature,
+                generator=generator_for(self.spec.seed, "sample", step),
+            )
         if not math.isfinite(rollouts.entropy):
             raise Diverged
         sampled = time.perf_counter()
@@ -139,17 +141,8 @@ class Run:
         dynamics = self.state.dynamics.after_sampling(rollouts.entropy, settings.rate)
         advantage_PG = find_advantage(config.advantage).weigh(reward_PG, dynamics, settings)
         self.state.dynamics = dynamics.after_scoring(float(reward_PG.mean()), settings.rate)
-        reference_PGT = None
-        if self.reference is not None:
-            reference_PGT = self._reference_log_prob(self.reference, rollouts)
-            self._count_pass("flops_reference", rollouts)
-        rate = learning_rate_at(step, self.spec.learning_rate, config)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        found: list[Row] = []
-        for first in range(0, config.prompts, config.mini_batch):
-            part = torch.arange(first, first + config.mini_batch)
-            found.append(self._update(rollouts, part, advantage_PG, reference_PGT))
+        with telling_shortage("training", "lower [grpo] micro_batch, pass_tokens or max_new_tokens"):
+            found = self._train(rollouts, advantage_PG)
         self.sampler.refresh()
         trained = time.perf_counter()
         for name, spent in (("generate", sampled - begin), ("score", scored - sampled), ("train", trained - scored)):
@@ -168,6 +161,18 @@ class Run:
             "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
         }
+
+    def _train(self, rollouts: Rollouts, advantage_PG: Tensor) -> list[Row]:
+        """Make the updates of a step."""
+        config, reference_PGT = self.config, None
+        if self.reference is not None:
+            reference_PGT = self._reference_log_prob(self.reference, rollouts)
+            self._count_pass("flops_reference", rollouts)
+        rate = learning_rate_at(self.state.step, self.spec.learning_rate, config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        parts = torch.arange(config.prompts).split(config.mini_batch)
+        return [self._update(rollouts, part, advantage_PG, reference_PGT) for part in parts]
 
     def _passes(self, rollouts: Rollouts, used: Tensor) -> list[tuple[Tensor, Tensor | slice]]:
         """Return which prompts, and which of their rollouts, go through the model together.
@@ -270,16 +275,17 @@ class Run:
     def evaluate(self) -> None:
         """Evaluate and add a row."""
         spec, settings, state = self.spec, self.spec.config.eval, self.state
-        found = evaluate(
-            self.policy,
-            self.sampler,
-            self.task,
-            self.held_out,
-            samples=spec.eval_samples(state.step),
-            max_new_tokens=self.config.max_new_tokens,
-            temperature=settings.temperature,
-            generator=generator_for(spec.seed, "evaluate", state.step),
-        )
+        with telling_shortage("sampling answers to the evaluation", "lower [eval] samples or [grpo] max_new_tokens"):
+            found = evaluate(
+                self.policy,
+                self.sampler,
+                self.task,
+                self.held_out,
+                samples=spec.eval_samples(state.step),
+                max_new_tokens=self.config.max_new_tokens,
+                temperature=settings.temperature,
+                generator=generator_for(spec.seed, "evaluate", state.step),
+            )
         state.rows.append(
             row_of(
                 spec,

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import write_file
 from scalefit.runner.config import HfConfig
-from scalefit.runner.memory import SAMPLE_BYTES, shape_of
+from scalefit.runner.memory import SAMPLE_BYTES, shape_of, telling_shortage
 from scalefit.runner.policies.head import chunk_of, score_tokens
 from scalefit.runner.policies.hf_lora import add_adapter, merged_weights, without_adapter
 from scalefit.runner.policies.hf_sample import Order, sample_hf
@@ -89,7 +89,8 @@ class HfPolicy:
         self._plain_head = has_plain_head(model)
         if settings.gradient_checkpointing:
             _checkpoint_layers(source, model)
-        self.model: Any = model.to(device)
+        with telling_shortage(f"putting {source} on {device}", "choose a smaller model"):
+            self.model: Any = model.to(device)
 
     @property
     def device(self) -> torch.device:
@@ -274,6 +275,14 @@ def _load(source: str, fits: Callable[[Any], None]) -> tuple[Any, Any]:
             f"[[policy.sizes]] model {source!r}: transformers cannot load it ({reason}). "
             "Give a directory with config.json, tokeniser and weights, a GGUF file, or a hub name that can be reached."
         ) from None
+
+
+def configuration(source: str) -> Any:
+    """Return the configuration that transformers reads of a model."""
+    import transformers
+
+    where, options = _place(source)
+    return transformers.AutoConfig.from_pretrained(where, **options)
 
 
 def _place(source: str) -> tuple[str, dict[str, Any]]:

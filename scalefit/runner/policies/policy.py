@@ -90,6 +90,8 @@ class Policy(Sampler, Protocol):
 
     ends: list[int]
     """Tokens that end a response."""
+    stop: tuple[str, ...]
+    """Strings that end a response."""
     max_length: int
     """Longest prompt and response together [tokens]."""
 
