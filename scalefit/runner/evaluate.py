@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from scalefit.numerics.proportions import COLUMN, RATES, binomial_interval, pass_at_k
 from scalefit.runner.config import EvalConfig, RunSpec
+from scalefit.runner.memory import EVALUATED_AT_ONCE
 from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.run_folder import Row
 from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks.task import Example, Score, Task
-
-CHUNK = 64
-"""Problems sampled at once."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,8 @@ def evaluate(
     """Sample each problem `samples` times and score the answers."""
     lengths, truncated = 0, 0
     found: list[list[Score]] = []
-    for at in range(0, len(examples), CHUNK):
-        part = examples[at : at + CHUNK]
+    for at in range(0, len(examples), EVALUATED_AT_ONCE):
+        part = examples[at : at + EVALUATED_AT_ONCE]
         rollouts = sampler.sample(
             [example.shown for example in part],
             samples,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scalefit.named import find_named
 from scalefit.runner.device import find_device
-from scalefit.runner.memory import refuse_shortage, shape_of
+from scalefit.runner.memory import refuse_shortage, return_large_blocks, shape_of
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec
@@ -34,6 +34,7 @@ def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
 
     chat, settings = spec.series == "instruct", spec.config.policy
     report(f"loading {spec.size.name}")
+    return_large_blocks()
     source = spec.size.instruct_model if chat else spec.size.model
     return HfPolicy(
         source,
