@@ -54,7 +54,7 @@ def run(
     if dry_run:
         _print_dry_run(settings, config, parts_of(out), as_json)
         return
-    _require_engine(settings)
+    require_engine(settings)
     try:
         outcome = run_sweep(settings, out, jobs, _Bar(), cluster)
     except (KeyboardInterrupt, Interrupted):
@@ -112,7 +112,7 @@ _NEEDS = {
 }
 
 
-def _require_engine(settings: Config) -> None:
+def require_engine(settings: Config) -> None:
     """Say which extra to install before a worker finds out."""
     import importlib.util
 

@@ -81,10 +81,13 @@ class GrpoConfig:
     """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
 
     `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some 2000 tokens).
-    `count_attention` adds the scores and mixtures of attention to the FLOPs of passes.
+    `count_attention` adds the scores and mixtures of attention to the FLOPs of passes. After `horizon` steps (0: all of
+    them) the schedule is at its end, and problems begin anew with others in the same order; a run that states it is the
+    beginning of every longer one.
     """
 
     steps: Count = 100
+    horizon: Whole = 0
     prompts: Count = 64
     mini_batch: Count = 16
     micro_batch: Whole = 0
@@ -172,6 +175,18 @@ class TrlConfig:
 
 
 @section
+class KeepConfig:
+    """What is kept of a run beside its rows; it decides no row.
+
+    `weights` of the `last` step, of the `best` evaluation so far, of `every N` steps and the last, or `none`. With
+    `checkpoint` a finished run keeps weights and optimiser, so that it can be made longer.
+    """
+
+    weights: str = "last"
+    checkpoint: bool = True
+
+
+@section
 class SweepConfig:
     """The grid: one run for each combination, times the sizes; `task` holds values of the task's own parameters."""
 
@@ -195,6 +210,7 @@ class Config:
     vllm: VllmConfig = VllmConfig()
     trl: TrlConfig = TrlConfig()
     advantage: AdvantageConfig = AdvantageConfig()
+    keep: KeepConfig = KeepConfig()
     engine: str = "scalefit"
     threads: Count = 1
 
@@ -203,8 +219,14 @@ class Config:
         return _digest(self.without_grid())
 
     def without_grid(self) -> Config:
-        """Return what all runs of a sweep share."""
-        return dataclasses.replace(self, sweep=SweepConfig(), policy=dataclasses.replace(self.policy, sizes=()))
+        """Return what all runs of a sweep share and their rows rest on."""
+        policy = dataclasses.replace(self.policy, sizes=())
+        return dataclasses.replace(self, sweep=SweepConfig(), policy=policy, keep=KeepConfig())
+
+    def lasting(self, steps: int, horizon: int) -> Config:
+        """Return the same with another length and horizon."""
+        horizon = 0 if horizon == steps else horizon
+        return dataclasses.replace(self, grpo=dataclasses.replace(self.grpo, steps=steps, horizon=horizon))
 
     def task_grid(self) -> list[dict[str, Any]]:
         """Return each combination of the task's swept parameters."""
@@ -266,9 +288,22 @@ class RunSpec:
         settings = self.config.eval
         return settings.end_samples or settings.samples if step in (0, self.config.grpo.steps) else settings.samples
 
+    def shortened(self, steps: int) -> RunSpec:
+        """Return the run of so many steps that this one begins with; what its first steps see decides its horizon."""
+        grpo = self.config.grpo
+        # Where neither rate nor problems know how long the run is, its length is no part of its beginning.
+        endless = grpo.schedule == "constant" and self.config.task.order == "drawn" and self.reuse == 1
+        horizon = 0 if endless else grpo.horizon or grpo.steps
+        return dataclasses.replace(self, config=self.config.lasting(steps, horizon))
+
+    def continues(self, steps: int, digest: str) -> bool:
+        """Say whether a run of so many steps and this digest is the beginning of this one."""
+        return steps <= self.config.grpo.steps and digest in (self.digest(), self.shortened(steps).digest())
+
     def digest(self) -> str:
         """Return a hash of all that decides the run's rows."""
-        return _digest(dataclasses.replace(self, config=self.config.without_grid()))
+        mine = self.shortened(self.config.grpo.steps)
+        return _digest(dataclasses.replace(mine, config=mine.config.without_grid()))
 
 
 def _digest(settings: Config | RunSpec) -> str:

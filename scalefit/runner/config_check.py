@@ -15,6 +15,7 @@ from scalefit.runner.advantage import find_advantage
 from scalefit.runner.config import Config, SizeConfig
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
+from scalefit.runner.kept import steps_kept
 from scalefit.runner.memory import shortage, training_memory
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
@@ -72,10 +73,28 @@ def _group_size(config: Config) -> Iterator[str]:
 
 
 def _reuse(config: Config) -> Iterator[str]:
-    samples = config.grpo.prompts * config.grpo.steps
+    grpo = config.grpo
+    samples = grpo.prompts * (grpo.horizon or grpo.steps)
     for reuse in config.sweep.reuse:
         if samples % reuse:
-            yield f"[sweep] reuse = {reuse} does not divide the {samples} samples of a run"
+            yield f"[sweep] reuse = {reuse} does not divide the {samples} samples of a {'horizon' if grpo.horizon else 'run'}"
+
+
+def _horizon(config: Config) -> Iterator[str]:
+    grpo = config.grpo
+    if grpo.horizon and grpo.schedule != "constant":
+        if grpo.steps > grpo.horizon:
+            yield (
+                f"[grpo] steps = {grpo.steps} go beyond horizon = {grpo.horizon}, where the {grpo.schedule} learning rate "
+                "has come to its end; use schedule = 'constant', or a horizon as long"
+            )
+        if config.engine == "trl" and grpo.steps != grpo.horizon:
+            yield f"[grpo] horizon: TRL's {grpo.schedule} schedule ends with the run; use schedule = 'constant' with engine = 'trl'"
+
+
+def _keep(config: Config) -> Iterator[str]:
+    if steps_kept(config.keep.weights) is None:
+        yield f"[keep] weights = {config.keep.weights!r}: write last, best, none, or every and a number of steps, as in 'every 50'"
 
 
 def _pass_at(config: Config) -> Iterator[str]:
@@ -185,7 +204,9 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[
     ((), _registered),
     (("grpo.prompts", "grpo.mini_batch"), _mini_batch),
     (("grpo.advantage",), _group_size),
-    (("grpo.prompts", "grpo.steps"), _reuse),
+    (("grpo.prompts", "grpo.steps", "grpo.horizon"), _reuse),
+    (("grpo.steps", "grpo.horizon", "grpo.schedule", "engine"), _horizon),
+    (("keep.weights",), _keep),
     (("eval",), _pass_at),
     (("task", "policy.kind"), _task),
     (("task", "policy.kind", "grpo.max_new_tokens"), _answers_fit),

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import tomllib
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,21 @@ def read_config(path: str | Path) -> Config:
         If it cannot be read, holds an unknown key or a value of the wrong type or range.
     """
     path = Path(path)
+    reading = _Reading()
+    config = reading.config(_toml(path))
+    check(config, str(path), reading.faults, reading.spoilt)
+    return config
+
+
+def _toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(
             f"{path}: {'a directory' if path.is_dir() else 'no such file'}; name an experiment file (TOML)."
         )
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML ({str(error)[:200]}).") from error
-    reading = _Reading()
-    config = reading.config(raw)
-    check(config, str(path), reading.faults, reading.spoilt)
-    return config
 
 
 def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
@@ -59,6 +63,25 @@ def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
         raise UsageError(f"{where}: {reading.faults[0]}.")
     check_names(config, where)
     return config
+
+
+def other_task(task: str | None, parameters: Mapping[str, str]) -> TaskConfig:
+    """Return a task by its name or from the [task] of an experiment file, with parameters as TOML writes their values.
+
+    Raises
+    ------
+    UsageError
+        If there is no such task, or it has no such parameter.
+    """
+    own: dict[str, Any] = {} if task is None else {"name": task}
+    if task is not None and task.endswith(".toml"):
+        own = _toml(Path(task)).get("task", {})
+    for name, value in parameters.items():
+        try:
+            own[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            own[name] = value
+    return plain_config({"task": own}, f"--task {task}").task
 
 
 def find_run(path: Path, run_id: str) -> RunSpec:

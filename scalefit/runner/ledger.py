@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scalefit.output import make_folder
+from scalefit.output import make_folder, write_text
 from scalefit.runner.config import RunSpec
+from scalefit.runner.run_folder import ORDER
 
 ATTEMPTS = 2
 """How often a run whose process died is started."""
@@ -89,8 +90,9 @@ class Ledger:
         self.under_way[spec.run_id] = ""
         folder = self.folder / spec.run_id
         make_folder(folder)
-        order = {"config": dataclasses.asdict(spec.config), "run": spec.run_id, "folder": str(folder.resolve())}
-        return spec, json.dumps(order)
+        order = {"config": dataclasses.asdict(spec.config), "run": spec.run_id}
+        write_text(folder / ORDER, json.dumps(order, indent=1))
+        return spec, json.dumps({**order, "folder": str(folder.resolve())})
 
     def hear(self, said: dict[str, Any]) -> bool:
         """Take in what a worker says; return whether its run has ended."""

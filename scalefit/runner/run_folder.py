@@ -1,7 +1,8 @@
 """The folder of a run: what its files are called, its rows as they come, and how it ended. No torch here.
 
-Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds
-`rows.jsonl` (one line an evaluation, synced to disk), while it lasts a checkpoint, and at the end `done.json`.
+Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds what the run
+is (`run.json`), `rows.jsonl` (one line an evaluation, synced to disk), its last checkpoint, at the end `done.json`, and the
+weights that are kept (`weights/`, see `scalefit.runner.kept`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.output import append_text, write_text
+from scalefit.runner.config import RunSpec
 
 Row = dict[str, Any]
-ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
+ROWS, CHECKPOINT, DONE, ORDER = "rows.jsonl", "checkpoint.pt", "done.json", "run.json"
 CONFIGURATION = "configuration.json"
 
 
@@ -55,10 +57,17 @@ def last_words(folder: Path, steps: int, before: str) -> str:
     return f"step {row['step']}/{steps}, loss {row['loss']:.3f}"
 
 
-def finish(folder: Path, *, status: str, steps: int, digest: str, **more: Any) -> None:
-    """Mark a run as ended and drop its checkpoint."""
-    write_text(folder / DONE, json.dumps({"status": status, "steps": steps, "digest": digest, **more}))
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+def finish(folder: Path, spec: RunSpec, *, status: str, steps: int, **more: Any) -> None:
+    """Mark a run as ended after so many steps; its checkpoint stays where a longer run may want it."""
+    end = {"status": status, "steps": steps, "asked": spec.config.grpo.steps, "digest": spec.digest()}
+    write_text(folder / DONE, json.dumps({**end, **more}))
+    if not spec.config.keep.checkpoint:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def reopen(folder: Path) -> None:
+    """Let a run that had ended go on."""
+    (folder / DONE).unlink(missing_ok=True)
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

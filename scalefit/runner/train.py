@@ -61,7 +61,7 @@ def learning_rate_at(step: int, base: float, config: GrpoConfig) -> float:
     """Return the learning rate of update `step`, counted from 0."""
     if step < config.warmup:
         return base * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    done = (step - config.warmup) / max((config.horizon or config.steps) - config.warmup, 1)
     if config.schedule == "linear":
         return base * (1 - done)
     if config.schedule == "cosine":
@@ -108,6 +108,17 @@ class Run:
                 after_row(self)
             after_step(self)
         return "finished"
+
+    def reopen(self) -> None:
+        """Where the run went on to be longer, make what was its last row the one of a run that passes there."""
+        rows, step, settings = self.state.rows, self.state.step, self.spec.config.eval
+        if not rows or step == self.config.steps:
+            return
+        if step and step % settings.every:
+            rows.pop()
+        elif rows[-1]["eval_samples"] != self.spec.eval_samples(step):
+            rows.pop()
+            self.evaluate()
 
     def advance(self) -> None:
         """Make one step: rollouts for a batch of prompts, then one update a mini-batch."""

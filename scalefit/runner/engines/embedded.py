@@ -8,8 +8,9 @@ from pathlib import Path
 from scalefit.runner.checkpoint import load_checkpoint, save_checkpoint
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
+from scalefit.runner.kept import Keeper
 from scalefit.runner.policies import make_policy
-from scalefit.runner.run_folder import CHECKPOINT, append_row, finish, write_rows
+from scalefit.runner.run_folder import CHECKPOINT, append_row, finish, reopen, write_rows
 from scalefit.runner.tasks.judge import judges
 from scalefit.runner.train import Run
 
@@ -30,14 +31,19 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
                 run=spec.run_id,
                 text=f"{folder / CHECKPOINT} {refused}; the run starts again, with the same result",
             )
+        run.reopen()
         write_rows(folder, run.state.rows)
+        reopen(folder)
+        keep = Keeper(spec, folder, run.policy.export)
         first, begin = run.state.step, time.monotonic()
 
         def after_row(run: Run) -> None:
             append_row(folder, run.state.rows[-1])
+            keep(run.state.step, run.state.rows)
             save_checkpoint(run, folder)
 
         def after_step(run: Run) -> None:
+            keep(run.state.step, run.state.rows)
             last = run.state.rows[-1]
             rate = (run.state.step - first) / max(time.monotonic() - begin, 1e-9)
             alive(f"step {run.state.step}/{spec.config.grpo.steps}, {rate:.1f} steps/s, loss {last['loss']:.3f}")
@@ -47,5 +53,5 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
         run.sampler.close()
     if judges().network:
         say("note", run=spec.run_id, text=UNSHIELDED)
-    finish(folder, status=status, steps=run.state.step, digest=spec.digest(), seconds=run.seconds)
+    finish(folder, spec, status=status, steps=run.state.step, seconds=run.seconds)
     say("done", run=spec.run_id, status=status, step=run.state.step, loss=run.state.rows[-1]["loss"])

@@ -240,7 +240,7 @@ def train(spec: RunSpec, folder: Path) -> None:
         status = "diverged" if schedule.diverged else "finished"
         # A run that diverged may have stopped within a step.
         step = trainer.state.global_step * spec.config.grpo.mini_batch // spec.config.grpo.prompts
-        finish(folder, status=status, steps=step, digest=spec.digest())
+        finish(folder, spec, status=status, steps=step)
         shutil.rmtree(folder / "trl", ignore_errors=True)
 
 

@@ -91,11 +91,12 @@ class Task(Protocol):
 class TaskConfig:
     """The section [task]: what every task has; a task's own parameters stand in a section derived from this one.
 
-    `order` is that of training: curriculum (easy to hard) or shuffled. Every parameter of a task's own can be swept.
+    `order` is that of training: curriculum (easy to hard), shuffled, or as drawn, so that a longer run begins as a shorter
+    one. Every parameter of a task's own can be swept.
     """
 
     name: str
-    order: Literal["curriculum", "shuffled"] = "curriculum"
+    order: Literal["curriculum", "shuffled", "drawn"] = "curriculum"
     free_text: ClassVar[bool] = False
     """Whether answers are read from free text."""
     pretrainable: ClassVar[bool] = True
