@@ -26,7 +26,7 @@ from scalefit.runner.policies.nano import END, NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.tasks.task import Task, random_stream
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same settings would make another model."""
 
 
@@ -39,47 +39,6 @@ def cache_folder() -> Path:
     return Path(root) / "nano"
 
 
-def base_policy(
-    size: SizeConfig, series: str, task: Task, config: PretrainConfig, report: Callable[[str], None] = lambda text: None
-) -> NanoPolicy:
-    """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
-    assert task.alphabet is not None
-    shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
-    policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed))
-    rate = size.pretrain_learning_rate or config.learning_rate
-    key = json.dumps(
-        [
-            FORMAT,
-            series,
-            (shape.d_model, shape.layers, shape.heads, rate),
-            dataclasses.asdict(config),
-            repr(task),
-            torch.__version__,
-            torch.get_num_threads(),
-        ]
-    )
-    path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
-    make_folder(path.parent)
-    with locked(path):
-        if path.exists():
-            with contextlib.suppress(Exception):  # a damaged cache entry is made again
-                policy.model.load_state_dict(torch.load(path, weights_only=True))
-                return policy
-        before = {"skill": None, "base": "skill", "instruct": "base"}[series]
-        if before:
-            policy = base_policy(size, before, task, config, report)
-        number, stage = {
-            "skill": (0, _Stage(config.tokens, 0.0, rate)),
-            "base": (1, _Stage(config.base_tokens, config.base_noise, 0.3 * rate)),
-            "instruct": (2, _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate)),
-        }[series]
-        if stage.tokens:
-            first = (3 * config.seed + number) << 40  # no stage and no seed sees another's stretch of text
-            _train(policy, task, stage, config.batch, first, report)
-        write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
-    return policy
-
-
 @dataclass(frozen=True)
 class _Stage:
     """So many tokens of text in which a share of the answers is wrong, and the highest learning rate."""
@@ -87,6 +46,48 @@ class _Stage:
     tokens: int
     noise: float
     learning_rate: float
+
+
+def base_policy(
+    size: SizeConfig, series: str, task: Task, config: PretrainConfig, report: Callable[[str], None] = lambda text: None
+) -> NanoPolicy:
+    """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
+    rate = size.pretrain_learning_rate or config.learning_rate
+    stages = {
+        "skill": _Stage(config.tokens, 0.0, rate),
+        "base": _Stage(config.base_tokens, config.base_noise, 0.3 * rate),
+        "instruct": _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate),
+    }
+    shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
+    return _after(list(stages.values())[: list(stages).index(series) + 1], shape, task, config, report)
+
+
+def _after(
+    stages: list[_Stage], shape: NanoShape, task: Task, config: PretrainConfig, report: Callable[[str], None]
+) -> NanoPolicy:
+    """Return the policy after some stages; only what decides its weights is in its name in the cache."""
+    assert task.alphabet is not None
+    numbers = (shape.d_model, shape.layers, shape.heads, config.seed, config.batch)
+    made_of = [dataclasses.astuple(stage) for stage in stages]
+    key = json.dumps([FORMAT, numbers, made_of, repr(task), torch.__version__, torch.get_num_threads()])
+    path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
+    make_folder(path.parent)
+    with locked(path):
+        if path.exists():
+            with contextlib.suppress(Exception):  # a damaged cache entry is made again
+                policy = NanoPolicy(shape, task.alphabet, torch.Generator())
+                policy.model.load_state_dict(torch.load(path, weights_only=True))
+                return policy
+        *before, stage = stages
+        if before:
+            policy = _after(before, shape, task, config, report)
+        else:
+            policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed))
+        if stage.tokens:
+            first = (3 * config.seed + len(before)) << 40  # no stage and no seed sees another's stretch of text
+            _train(policy, task, stage, config.batch, first, report)
+        write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
+    return policy
 
 
 def _train(
