@@ -133,6 +133,39 @@ def test_accelerate_knows_the_launch_options(tmp_path):
         assert given.training_script_args[0] == "x.toml" or given.training_script == "x.toml" or given.module
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+@pytest.mark.parametrize(
+    ("mini_batch", "kl", "kinds"),
+    [
+        (8, 0.0, "generation training"),
+        (4, 0.0, "generation old_log_prob training"),
+        (4, 0.1, "generation old_log_prob reference training"),
+    ],
+)
+def test_passes_are_counted_where_trl_makes_them(tmp_path, monkeypatch, mini_batch, kl, kinds):
+    """Held against torch's own count of matrix products; norms, which are no products, and the last token are the rest."""
+    flop_counter = pytest.importorskip("torch.utils.flop_counter")
+    from scalefit.runner.policies import make_policy
+
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    from scalefit.runner.engines.trl_process import Trainer
+
+    text = GREEDY.replace("mini_batch = 4", f"mini_batch = {mini_batch}").replace("kl = 0.0", f"kl = {kl}")
+    spec = spec_of(tmp_path, text.replace("steps = 8", "steps = 3").replace("d_model = 16", "d_model = 48"))
+    task = spec.task.make()
+    (tmp_path / "start").mkdir()
+    make_policy(spec, task).export(tmp_path / "start")
+    trainer = Trainer(spec, task, tmp_path, str(tmp_path / "start"), False)
+    trainer.evaluate = lambda *arguments, **options: {}
+    with flop_counter.FlopCounterMode(display=False) as counter:
+        trainer.train()
+    measured = sum(counter.get_flop_counts()["Global"].values())
+    spent = trainer.passes.spent
+    assert sum(spent.values()) == pytest.approx(measured, rel=0.02)
+    assert [name for name, flops in spent.items() if flops] == [f"flops_{kind}" for kind in kinds.split()]
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """The same experiment by scalefit's own loop."""

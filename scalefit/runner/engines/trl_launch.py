@@ -1,7 +1,6 @@
 """`trl`: a run made by TRL's GRPOTrainer in processes of its own; its arguments, its command, and waiting for it.
 
-Left to TRL: sharding, devices, generation. What differs from scalefit's own loop: prompts are not shared by their
-rollouts, uniform groups are not skipped, and FLOPs of passes are 2 N tokens forward and 6 N tokens in training.
+Left to TRL: sharding, devices, generation. What differs from scalefit's own loop is said by `trl_differences`.
 """
 
 from __future__ import annotations
@@ -71,7 +70,9 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "max_completion_length": grpo.max_new_tokens,
         "temperature": grpo.temperature,
         "top_k": 0,
-        "loss_type": NORMALISATION[grpo.normalisation],
+        "loss_type": "bnpo"
+        if (grpo.normalisation, trl.denominator) == ("token", "pass")
+        else NORMALISATION[grpo.normalisation],
         "scale_rewards": SCALE[grpo.advantage],
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": schedule,
@@ -79,6 +80,7 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "epsilon": grpo.clip_low,
         "epsilon_high": grpo.clip_high,
         "beta": grpo.kl,
+        "use_bias_correction_kl": trl.kl_correction,
         "entropy_coef": grpo.entropy,
         "max_grad_norm": grpo.gradient_clip,
         "weight_decay": grpo.weight_decay,
@@ -100,7 +102,12 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
             "vllm_mode": trl.vllm,
             "vllm_gpu_memory_utilization": trl.gpu_share,
             "vllm_tensor_parallel_size": trl.tensor_parallel,
+            "vllm_importance_sampling_correction": trl.importance != "off",
+            "vllm_importance_sampling_clip_min": trl.importance_min or None,
+            "vllm_importance_sampling_clip_max": trl.importance_max or None,
         }
+        if trl.importance != "off":
+            arguments["vllm_importance_sampling_mode"] = trl.importance
     if trl.vllm == "server":
         arguments["vllm_server_base_url"] = f"http://{trl.server}"
     return arguments

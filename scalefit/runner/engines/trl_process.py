@@ -1,7 +1,7 @@
 """A process of TRL's trainer: scalefit's problems as its data, scalefit's scores as its rewards, scalefit's rows out.
 
 Started once for each device by `trl_launch`, or by hand on a cluster with the command that `--dry-run` prints. TRL
-counts the prompt once a rollout in `num_tokens`, as scalefit does, and writes 0 for FLOPs, which are computed here.
+counts the prompt once a rollout in `num_tokens`, as scalefit does, and writes 0 for FLOPs; see `trl_flops`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from scalefit.errors import ScalefitError, UsageError
@@ -26,6 +26,7 @@ from scalefit.output import make_folder
 from scalefit.runner.config import RunSpec
 from scalefit.runner.config_file import find_run
 from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_params
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.evaluate import Evaluation, row_of
 from scalefit.runner.flops import paper_flops
@@ -56,7 +57,10 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         self.answers: list[Answer] = []
         self.reward_sum, self.reward_count = 0.0, 0
         self.logged: dict[str, float] = {}
-        self.non_embedding = count_params(source)
+        self.earlier = dict.fromkeys(PASSES, 0.0)
+        params, head = count_params(source)
+        # Without gradient checkpointing a forward pass and a backward one; with it the layers are computed once more.
+        self.passes = Passes(params, head, 1 + BACKWARD + spec.config.trl.gradient_checkpointing)
         arguments = GRPOConfig(**trl_arguments(spec, folder), use_cpu=not torch.cuda.is_available())
         expected = spec.config.trl.processes * spec.config.trl.nodes
         if arguments.world_size != expected:
@@ -104,6 +108,26 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
                 self.reward_count += 1
         return found
 
+    def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **options: Any) -> Any:
+        """Generate, and count what it costs."""
+        answers, log_prob = super()._generate_single_turn(prompt_ids, *arguments, **options)
+        if self.model.training:
+            self.passes.add_generation(prompt_ids, answers, padded=not self.use_vllm)
+        return answers, log_prob
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *arguments: Any, **options: Any
+    ) -> Any:
+        """Make one of TRL's passes, and count it as what it is."""
+        if self.model.training:
+            kind = "training" if torch.is_grad_enabled() else "old_log_prob" if model is self.model else "reference"
+            # On a GPU only tokens of answers are scored, elsewhere all but the last of each row.
+            scored = attention_mask[:, -logits_to_keep:].sum() if input_ids.is_cuda else input_ids[:, 1:].numel()
+            self.passes.add_log_prob(f"flops_{kind}", input_ids.numel(), int(scored))
+        return super()._get_per_token_logps_and_entropies(
+            model, input_ids, attention_mask, logits_to_keep, *arguments, **options
+        )
+
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[Any, None, None]:
@@ -118,9 +142,10 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             metrics: dict[str, float] = super().evaluate(*arguments, **options)
         answers = gather_object(self.answers)
         sums = gather_object([(self.reward_sum, self.reward_count)])
+        spent = gather_object([self.passes.spent])
         self.reward_sum, self.reward_count = 0.0, 0
         if self.is_world_process_zero():
-            append_row(self.folder, self._row(answers, sums))
+            append_row(self.folder, self._row(answers, sums, spent))
         return metrics
 
     @contextlib.contextmanager
@@ -144,7 +169,9 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         options.clear()
         options.update(kept)
 
-    def _row(self, answers: list[Answer], sums: list[tuple[float, int]]) -> dict[str, Any]:
+    def _row(
+        self, answers: list[Answer], sums: list[tuple[float, int]], spent: list[dict[str, float]]
+    ) -> dict[str, Any]:
         """Return a row of the runs table; problems that the ranks answered twice, to fill a batch, count once."""
         spec, samples = self.spec, self.spec.config.eval.samples
         by_problem: dict[int, list[Answer]] = {}
@@ -164,15 +191,12 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         )
         step = whole_steps(self.state.global_step, spec)
         assert step is not None, "evaluations follow whole steps"
-        tokens, size = float(self.state.num_input_tokens_seen), float(self.non_embedding)
-        forward = 2.0 * size * tokens
+        tokens, size = float(self.state.num_input_tokens_seen), float(self.passes.params)
         totals = {
             "samples": float(step * spec.config.grpo.prompts),
             "tokens": tokens,
             "flops": paper_flops(size, tokens),
-            "flops_generation": forward,
-            "flops_reference": forward if spec.config.grpo.kl else 0.0,
-            "flops_training": 3 * forward,
+            **{name: self.earlier[name] + sum(one[name] for one in spent) for name in PASSES},
         }
         rewarded = sum(count for _, count in sums)
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
@@ -206,16 +230,6 @@ class Schedule(TrainerCallback):
             control.should_evaluate = control.should_save = True
 
 
-def count_params(source: str) -> int:
-    """Return the parameters of a checkpoint outside its embedding tables, without reading weights."""
-    config = AutoConfig.from_pretrained(source)
-    with torch.device("meta"):
-        empty: Any = AutoModelForCausalLM.from_config(config)
-    inner, head = empty.get_input_embeddings().weight, empty.get_output_embeddings().weight
-    tables = inner.numel() + (0 if config.tie_word_embeddings else head.numel())
-    return sum(weight.numel() for weight in {id(w): w for w in empty.parameters()}.values()) - tables
-
-
 def train(spec: RunSpec, folder: Path) -> None:
     """Train, from the last checkpoint where there is one."""
     made = folder / START
@@ -231,6 +245,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     # What a checkpoint has behind it; nothing without one.
     reached = whole_steps(updates, spec) if updates else None
     rows = [] if reached is None else [row for row in read_rows(folder) if row["step"] <= reached]
+    if rows:
+        trainer.earlier = {name: rows[-1][name] for name in PASSES}
     if first:
         write_rows(folder, rows)
     trainer.args.eval_on_start = not rows
