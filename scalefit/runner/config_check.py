@@ -19,6 +19,7 @@ from scalefit.runner.memory import shortage, training_memory
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.task import TaskConfig
+from scalefit.runner.trackers import TRACKERS
 
 _MOST = 10_000
 """Prompts a mini-batch up to which divisors are offered."""
@@ -51,6 +52,7 @@ def _registered(config: Config) -> Iterator[str]:
         ("[policy] kind", config.policy.kind, lambda name: find_named(name, POLICIES)),
         ("[policy] sampler", config.policy.sampler, lambda name: find_named(name, SAMPLERS)),
         ("[grpo] advantage", config.grpo.advantage, find_advantage),
+        *(("[log] to", name, lambda name: find_named(name, TRACKERS)) for name in config.log.to),
     ]
     for key, name, find in found:
         try:

@@ -87,7 +87,8 @@ class Run:
         self.sampler = make_sampler(spec, policy)
         self.state = RunState()
         self.diagnostics: Row = {}
-        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train"), 0.0)
+        self.last_step: Row = {}
+        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train", "evaluate"), 0.0)
 
     def go(self, after_row: Callable[[Run], None], after_step: Callable[[Run], None] = lambda run: None) -> str:
         """Run to the end from wherever the state is; return finished or diverged."""
@@ -160,6 +161,7 @@ class Run:
             "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
         }
+        self.last_step = {**self.diagnostics, **step_numbers(rollouts), "learning_rate": rate}
 
     def _micro_batch(self, rollouts: Rollouts) -> int:
         """Return prompts a pass."""
@@ -226,6 +228,7 @@ class Run:
 
     def evaluate(self) -> None:
         """Evaluate and add a row."""
+        begin = time.perf_counter()
         spec, settings, state = self.spec, self.spec.config.eval, self.state
         found = evaluate(
             self.policy,
@@ -248,6 +251,17 @@ class Run:
                 diagnostics=self.diagnostics,
             )
         )
+        self.seconds["evaluate"] += time.perf_counter() - begin
+
+
+def step_numbers(rollouts: Rollouts) -> Row:
+    """Return what the log says of a step's rollouts beside a row's diagnostics."""
+    lengths = rollouts.lengths_PG.float()
+    return {
+        "response_length": float(lengths.mean()),
+        "response_length_max": float(lengths.max()),
+        "truncated": float((~rollouts.ended_PG).float().mean()),
+    }
 
 
 @torch.no_grad()
