@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from scalefit.runner.config import RunSpec
-from scalefit.runner.ledger import Ledger
+from scalefit.runner.ledger import Ledger, how_it_ended
 
 WORKER = (sys.executable, "-m", "scalefit.runner.worker")
 
@@ -88,6 +88,6 @@ class _Pool:
         self.selector.unregister(fd)
         code = process.wait()
         if spec is not None:
-            self.ledger.died(spec, f"ended with code {code}")
+            self.ledger.died(spec, how_it_ended(code))
         if self.ledger.waiting:
             self._start()

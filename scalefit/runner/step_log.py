@@ -18,9 +18,8 @@ from scalefit.named import find_named
 from scalefit.output import write_text
 from scalefit.places import require
 from scalefit.runner.config import RunSpec
+from scalefit.runner.run_folder import STEP_LOG
 from scalefit.runner.trackers import TRACKERS, Tracker
-
-STEP_LOG = "log.jsonl"
 
 
 class StepLog:

@@ -20,7 +20,9 @@ from scalefit.locks import locked
 from scalefit.output import make_folder
 from scalefit.places import require
 from scalefit.runner.config import RunSpec, TrlConfig
-from scalefit.runner.engines.watch import Say, Watch
+from scalefit.runner.engines.trl_log import killing_signal, last_error, notes
+from scalefit.runner.engines.watch import Killed, Say, Watch
+from scalefit.runner.ledger import how_it_ended
 from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows
 
 PROCESS = "scalefit.runner.engines.trl_process"
@@ -113,6 +115,46 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
     return arguments
 
 
+def trl_differences(spec: RunSpec) -> list[str]:
+    """Return where TRL's objective or accounting is another than that of scalefit's own loop, as far as a run shows it."""
+    grpo, trl = spec.config.grpo, spec.config.trl
+    updates = grpo.prompts // grpo.mini_batch
+    found = []
+    if grpo.normalisation == "token" and trl.denominator == "pass":
+        found.append(
+            "a token counts by the tokens of its pass (TRL's bnpo), in the own loop by those of its mini-batch; "
+            'denominator = "step" is nearer to it'
+        )
+    elif grpo.normalisation == "token" and updates > 1:
+        found.append(
+            f"a token counts by the tokens of the step / {updates} updates (TRL's dapo), in the own loop by those of its "
+            'own mini-batch; denominator = "pass" takes those of each pass'
+        )
+    if trl.vllm != "off" and trl.importance != "off":
+        bounds = f"{trl.importance_min:g} to {trl.importance_max or float('inf'):g}"
+        found.append(
+            f"answers are weighed with the ratio of the trainer's probabilities to vLLM's ({trl.importance}, {bounds}), and "
+            'those that sampled are computed in a pass of their own; the own loop has neither; importance = "off" leaves it out'
+        )
+    if grpo.kl and trl.kl_correction:
+        found.append(
+            "the KL term is multiplied by the ratio; in the own loop it is not; kl_correction = false leaves it out"
+        )
+    if grpo.entropy:
+        found.append(
+            "the entropy bonus is the mean over the tokens of a pass, in the own loop it is weighed as the loss is"
+        )
+    if grpo.weight_decay:
+        found.append("weight_decay spares biases and norms, in the own loop it does not")
+    if grpo.warmup or grpo.schedule != "constant":
+        found.append(
+            f"the learning rate moves with every update ({updates} a step) and warms up from 0, in the own loop with every step"
+        )
+    if grpo.skip_uniform and not (grpo.kl or grpo.entropy):
+        found.append("groups of equal rewards are computed and add nothing, the own loop skips them")
+    return found
+
+
 def launch_command(spec: RunSpec, config: Path, folder: Path, python: str = sys.executable) -> list[str]:
     """Return the command that trains; with several nodes, the one to give on each, RANK and HEAD to be filled in.
 
@@ -173,6 +215,7 @@ def dry_run(spec: RunSpec, config: Path, folder: Path) -> dict[str, Any]:
     found["command"] = " ".join(word if word.startswith("$") else shlex.quote(word) for word in words)
     return {
         **found,
+        "differences": trl_differences(spec),
         "processes": spec.config.trl.processes * spec.config.trl.nodes,
         "arguments": trl_arguments(spec, folder),
     }
@@ -185,6 +228,8 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     ------
     ScalefitError
         If it needs more machines than this one, or ends without having finished.
+    Killed
+        If the trainer or one of its processes was killed.
     """
     if spec.config.trl.nodes > 1:
         raise ScalefitError(
@@ -194,13 +239,26 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     alive = Watch(spec, say)
     if spec.config.policy.kind == "nano" or start_model(spec).endswith(".gguf"):
         _export_start(spec, folder, alive)
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    before = _size(folder / LOG)
+    code = _train(spec, folder, alive)
+    with open(folder / LOG, "rb") as log:
+        log.seek(before)
+        said = log.read().decode("utf-8", errors="replace")
+    for text in notes(said):
+        say("note", run=spec.run_id, text=text)
+    done = read_done(folder)
+    if code or done is None:
+        if signalled := killing_signal(code, said):
+            raise Killed(how_it_ended(-signalled))
+        raise ScalefitError(f"TRL's trainer ended with code {code}: {last_error(said)} (all of it in {folder / LOG})")
+    say("done", run=spec.run_id, status=done["status"], step=done["steps"], loss=read_rows(folder)[-1]["loss"])
+
+
+def _train(spec: RunSpec, folder: Path, alive: Watch) -> int:
+    """Start the trainer, wait for it, and return its code."""
     import torch
 
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
     # The child keeps the lock while it lives, so a trainer whose starter was killed is never joined by another.
@@ -214,20 +272,21 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
             pass_fds=(lock,),
             preexec_fn=_die_with_parent,
         )
+        steps = spec.config.grpo.steps
         try:
             while process.poll() is None:
-                alive(last_words(folder, spec.config.grpo.steps, "TRL loads"))
+                step, words = last_words(folder, steps, "TRL loads")
+                alive(words, step / steps)
                 time.sleep(0.2)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-    done = read_done(folder)
-    if process.returncode or done is None:
-        raise ScalefitError(
-            f"TRL's trainer ended with code {process.returncode}: {_reason(folder / LOG)} (all of it in {folder / LOG})"
-        )
-    say("done", run=spec.run_id, status=done["status"], step=done["steps"], loss=read_rows(folder)[-1]["loss"])
+    return process.returncode
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
@@ -244,15 +303,6 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
-
-
-def _reason(log: Path) -> str:
-    """Return the last line of a log that names an error."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    named = [
-        line for line in lines if "Error" in line and "torch.distributed" not in line and "ChildFailedError" not in line
-    ]
-    return (named or lines or ["it said nothing"])[-1].strip()
 
 
 def reward_factor(spec: RunSpec) -> float:

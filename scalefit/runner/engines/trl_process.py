@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,34 @@ from scalefit.runner.config_file import find_run
 from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_params
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
+from scalefit.runner.engines.trl_log import NOTE
 from scalefit.runner.evaluate import Evaluation, row_of
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.policies.policy import chat_turns
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
+from scalefit.runner.step_log import StepLog
 from scalefit.runner.tasks.task import Example, Score, Task
 
 TRAIN, EVAL = "train", "eval"
 Answer = tuple[int, Score, int, bool]
 """An answer of an evaluation: place of the problem, score, tokens, and whether it was cut."""
 WHOLE = "whole"
-DIAGNOSTICS = {"entropy": "entropy", "kl": "kl", "grad_norm": "gradient_norm", "frac_reward_zero_std": "uniform_groups"}
-"""What TRL logs, and the column it becomes."""
+DIAGNOSTICS = ("entropy", "kl", "gradient_norm", "clipped", "uniform_groups")
+"""What a row of the table has of its last step."""
+LOGGED = {
+    "entropy": "entropy",
+    "kl": "kl",
+    "grad_norm": "gradient_norm",
+    "clip_ratio/region_mean": "clipped",
+    "frac_reward_zero_std": "uniform_groups",
+    "reward": "reward",
+    "completions/mean_length": "response_length",
+    "completions/max_length": "response_length_max",
+    "completions/clipped_ratio": "truncated",
+    "learning_rate": "learning_rate",
+}
+"""What TRL logs of an update, and what we call it."""
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -56,7 +72,11 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         }
         self.answers: list[Answer] = []
         self.reward_sum, self.reward_count = 0.0, 0
-        self.logged: dict[str, float] = {}
+        self.updates: list[dict[str, float]] = []
+        self.last_step: dict[str, float] = {}
+        self.seconds = dict.fromkeys(("generate", "score", "train", "evaluate"), 0.0)
+        self.begun = 0.0
+        self.step_log: StepLog | None = None
         self.earlier = dict.fromkeys(PASSES, 0.0)
         params, head = count_params(source)
         # Without gradient checkpointing a forward pass and a backward one; with it the layers are computed once more.
@@ -95,6 +115,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         self, completions: list[Any], completion_ids: list[list[int]], at: list[int], split: list[str], **rest: Any
     ) -> list[float]:
         """Score completions; those of the evaluation are kept."""
+        begin = time.perf_counter()
         factor, found = reward_factor(self.spec), []
         texts = [[one if isinstance(one, str) else one[0]["content"]] for one in completions]
         asked = [self.examples[where][index] for index, where in zip(at, split, strict=True)]
@@ -106,12 +127,16 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             else:
                 self.reward_sum += score.reward
                 self.reward_count += 1
+        if TRAIN in split:
+            self.seconds["score"] += time.perf_counter() - begin
         return found
 
     def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **options: Any) -> Any:
         """Generate, and count what it costs."""
+        begin = time.perf_counter()
         answers, log_prob = super()._generate_single_turn(prompt_ids, *arguments, **options)
         if self.model.training:
+            self.seconds["generate"] += time.perf_counter() - begin
             self.passes.add_generation(prompt_ids, answers, padded=not self.use_vllm)
         return answers, log_prob
 
@@ -137,6 +162,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Answer the held-out problems and add a row."""
+        begin = time.perf_counter()
         self.answers.clear()
         with self._at_temperature(self.spec.config.eval.temperature):
             metrics: dict[str, float] = super().evaluate(*arguments, **options)
@@ -145,8 +171,35 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         spent = gather_object([self.passes.spent])
         self.reward_sum, self.reward_count = 0.0, 0
         if self.is_world_process_zero():
-            append_row(self.folder, self._row(answers, sums, spent))
+            row = self._row(answers, sums, spent)
+            self.seconds["evaluate"] += time.perf_counter() - begin
+            self.write_log(row["step"], {"loss": row["loss"]})
+            append_row(self.folder, row)
         return metrics
+
+    def hear(self, logs: dict[str, float]) -> None:
+        """Take in what TRL says of an update; after the last one of a step, make it the step's."""
+        self.updates.append(
+            {ours: float(logs[theirs]) for theirs, ours in LOGGED.items() if logs.get(theirs) is not None}
+        )
+        step = whole_steps(self.state.global_step, self.spec)
+        if step is None:
+            return
+        told = {name: [one[name] for one in self.updates if name in one] for name in LOGGED.values()}
+        self.last_step = {name: sum(values) / len(values) for name, values in told.items() if values}
+        self.last_step["reward"] /= reward_factor(self.spec)
+        self.updates.clear()
+        if not due(step, self.spec):  # else its evaluation follows
+            self.write_log(step)
+
+    def write_log(self, step: int, more: dict[str, float] | None = None) -> None:
+        """Write a step into the run's log, on the first process."""
+        if self.step_log is None:
+            return
+        others = sum(spent for name, spent in self.seconds.items() if name != "train")
+        self.seconds["train"] = time.perf_counter() - self.begun - others
+        tokens = float(self.state.num_input_tokens_seen)
+        self.step_log.write(step, {**self.last_step, **(more or {})}, tokens, self.seconds)
 
     @contextlib.contextmanager
     def _at_temperature(self, temperature: float) -> Iterator[None]:
@@ -200,7 +253,8 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         }
         rewarded = sum(count for _, count in sums)
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
-        return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics={**reward, **self.logged})
+        diagnostics = reward | {name: self.last_step[name] for name in DIAGNOSTICS if name in self.last_step}
+        return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics=diagnostics)
 
 
 class Schedule(TrainerCallback):
@@ -209,14 +263,20 @@ class Schedule(TrainerCallback):
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.diverged = trainer, False
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Start the clock of the log."""
+        self.trainer.begun = time.perf_counter()
+        if self.trainer.step_log is not None:
+            self.trainer.step_log.begin(float(state.num_input_tokens_seen), self.trainer.seconds)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
-        """Keep the diagnostics of the last update."""
-        found = {
-            ours: float(logs[theirs]) for theirs, ours in DIAGNOSTICS.items() if logs and logs.get(theirs) is not None
-        }
-        self.trainer.logged.update(found)
-        if not math.isfinite(found.get("gradient_norm", 0.0)):
+        """Take in an update; what is logged of an evaluation and at the end has no gradient."""
+        if logs is None or logs.get("grad_norm") is None:
+            return
+        if not math.isfinite(float(logs["grad_norm"])):
             self.diverged = control.should_training_stop = True
+        else:
+            self.trainer.hear(logs)
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Mark the checkpoint as whole; the one before it is still there until the next is begun."""
@@ -247,11 +307,15 @@ def train(spec: RunSpec, folder: Path) -> None:
     rows = [] if reached is None else [row for row in read_rows(folder) if row["step"] <= reached]
     if rows:
         trainer.earlier = {name: rows[-1][name] for name in PASSES}
+    trainer.args.eval_on_start = not rows
     if first:
         write_rows(folder, rows)
-    trainer.args.eval_on_start = not rows
+        reached = -1 if reached is None else reached
+        trainer.step_log = StepLog(spec, folder, lambda text: print(NOTE + text, flush=True), reached=reached)
     schedule = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Schedule))
     trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
+    if trainer.step_log is not None:
+        trainer.step_log.close()
     if first:
         status = "diverged" if schedule.diverged else "finished"
         # A run that diverged may have stopped within a step.

@@ -13,6 +13,10 @@ REPORT_EVERY = 0.5
 """Seconds between progress lines."""
 
 
+class Killed(Exception):
+    """A process that a run needs was killed; the message says how. The run goes on from its last checkpoint, once."""
+
+
 class Say(Protocol):
     """Tells the sweep of an event: progress, note, done."""
 
