@@ -128,6 +128,10 @@ def _trl(config: Config) -> Iterator[str]:
         )
     if trl.vllm == "server" and not trl.server.rpartition(":")[0]:
         yield f"[trl] vllm = 'server' needs server = 'host:port', not {trl.server!r}"
+    if trl.importance_max and trl.importance_min >= trl.importance_max:
+        yield f"[trl] importance_min = {trl.importance_min:g} must be less than importance_max = {trl.importance_max:g}"
+    if trl.importance.endswith("truncate") and not (trl.importance_min or trl.importance_max):
+        yield f"[trl] importance = {trl.importance!r} needs importance_min or importance_max"
 
 
 def _processes(config: Config) -> Iterator[str]:

@@ -14,8 +14,6 @@ from typing import Any, Protocol
 from scalefit.output import write_text
 from scalefit.runner.config import RunSpec
 
-MODULES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
-"""The library that a tracker needs; it is also the name of the extra that brings it."""
 IDENTITY = "tracker_id"
 ANSWER = 30.0
 """Seconds that a service has to answer."""

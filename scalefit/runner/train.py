@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scalefit.runner.advantage import Dynamics, find_advantage
 from scalefit.runner.config import GrpoConfig, RunSpec
-from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.data import Lengths, evaluation_examples, training_examples
 from scalefit.runner.draw import heat, log_prob_of
 from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
@@ -30,7 +30,7 @@ from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups
-from scalefit.runner.tasks.task import Task
+from scalefit.runner.tasks.task import Example, Task
 
 TOKENS_A_PASS = 2048
 """What a micro-batch aims at where the configuration leaves it open: larger ones fall out of the processor's cache."""
@@ -74,7 +74,8 @@ class Run:
 
     def __init__(self, spec: RunSpec, task: Task, policy: Policy) -> None:
         self.spec, self.task, self.policy, self.config = spec, task, policy, spec.config.grpo
-        self.examples = training_examples(task, spec)
+        self.lengths = Lengths(spec, lambda example: prompt_tokens(policy, example))
+        self.examples = training_examples(task, spec, self.lengths)
         self.held_out = evaluation_examples(task, spec.config.eval.problems)
         self.optimiser = torch.optim.AdamW(
             policy.model.parameters(),
@@ -252,6 +253,12 @@ class Run:
             )
         )
         self.seconds["evaluate"] += time.perf_counter() - begin
+
+
+def prompt_tokens(policy: Policy, example: Example) -> int:
+    """Return the tokens of a problem's prompt as the policy sees it."""
+    tokens, pad = policy.pack([example.shown])
+    return tokens.shape[1] - int(pad[0])
 
 
 def step_numbers(rollouts: Rollouts) -> Row:

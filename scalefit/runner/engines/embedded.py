@@ -28,6 +28,8 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     def note(text: str) -> None:
         say("note", run=spec.run_id, text=text)
 
+    if run.lengths.said:
+        note(run.lengths.said)
     try:
         refused = load_checkpoint(run, folder)
         if refused:

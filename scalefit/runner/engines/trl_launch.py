@@ -57,8 +57,9 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
     updates = grpo.prompts // grpo.mini_batch
     world, rows = trl.processes * trl.nodes, device_batch(spec)
     accumulated = grpo.mini_batch * spec.group_size // (world * rows)
+    loss = "bnpo" if (grpo.normalisation, trl.denominator) == ("token", "pass") else NORMALISATION[grpo.normalisation]
     schedule = "constant_with_warmup" if (grpo.schedule, bool(grpo.warmup)) == ("constant", True) else grpo.schedule
-    arguments: dict[str, Any] = {
+    arguments = {
         "output_dir": str(folder / "trl"),
         "max_steps": grpo.steps * updates,
         "num_generations": spec.group_size,
@@ -72,9 +73,7 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "max_completion_length": grpo.max_new_tokens,
         "temperature": grpo.temperature,
         "top_k": 0,
-        "loss_type": "bnpo"
-        if (grpo.normalisation, trl.denominator) == ("token", "pass")
-        else NORMALISATION[grpo.normalisation],
+        "loss_type": loss,
         "scale_rewards": SCALE[grpo.advantage],
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": schedule,
@@ -98,21 +97,26 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "seed": spec.seed,
     }
-    if trl.vllm != "off":
-        arguments |= {
-            "use_vllm": True,
-            "vllm_mode": trl.vllm,
-            "vllm_gpu_memory_utilization": trl.gpu_share,
-            "vllm_tensor_parallel_size": trl.tensor_parallel,
-            "vllm_importance_sampling_correction": trl.importance != "off",
-            "vllm_importance_sampling_clip_min": trl.importance_min or None,
-            "vllm_importance_sampling_clip_max": trl.importance_max or None,
-        }
-        if trl.importance != "off":
-            arguments["vllm_importance_sampling_mode"] = trl.importance
+    return arguments | _vllm_arguments(trl)
+
+
+def _vllm_arguments(trl: TrlConfig) -> dict[str, Any]:
+    if trl.vllm == "off":
+        return {}
+    found: dict[str, Any] = {
+        "use_vllm": True,
+        "vllm_mode": trl.vllm,
+        "vllm_gpu_memory_utilization": trl.gpu_share,
+        "vllm_tensor_parallel_size": trl.tensor_parallel,
+        "vllm_importance_sampling_correction": trl.importance != "off",
+        "vllm_importance_sampling_clip_min": trl.importance_min or None,
+        "vllm_importance_sampling_clip_max": trl.importance_max or None,
+    }
+    if trl.importance != "off":
+        found["vllm_importance_sampling_mode"] = trl.importance
     if trl.vllm == "server":
-        arguments["vllm_server_base_url"] = f"http://{trl.server}"
-    return arguments
+        found["vllm_server_base_url"] = f"http://{trl.server}"
+    return found
 
 
 def trl_differences(spec: RunSpec) -> list[str]:
@@ -120,12 +124,13 @@ def trl_differences(spec: RunSpec) -> list[str]:
     grpo, trl = spec.config.grpo, spec.config.trl
     updates = grpo.prompts // grpo.mini_batch
     found = []
-    if grpo.normalisation == "token" and trl.denominator == "pass":
+    passes = grpo.mini_batch * spec.group_size // device_batch(spec)
+    if grpo.normalisation == "token" and trl.denominator == "pass" and passes > 1:
         found.append(
             "a token counts by the tokens of its pass (TRL's bnpo), in the own loop by those of its mini-batch; "
             'denominator = "step" is nearer to it'
         )
-    elif grpo.normalisation == "token" and updates > 1:
+    if grpo.normalisation == "token" and trl.denominator == "step" and updates > 1:
         found.append(
             f"a token counts by the tokens of the step / {updates} updates (TRL's dapo), in the own loop by those of its "
             'own mini-batch; denominator = "pass" takes those of each pass'

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,19 +18,21 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import make_folder
 from scalefit.runner.config import RunSpec
 from scalefit.runner.config_file import find_run
-from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.data import Lengths, evaluation_examples, training_examples
 from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_params
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.engines.trl_log import NOTE
+from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
 from scalefit.runner.evaluate import Evaluation, row_of
 from scalefit.runner.flops import paper_flops
+from scalefit.runner.gpus import show_one_gpu
 from scalefit.runner.policies.policy import chat_turns
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
@@ -41,7 +42,6 @@ from scalefit.runner.tasks.task import Example, Score, Task
 TRAIN, EVAL = "train", "eval"
 Answer = tuple[int, Score, int, bool]
 """An answer of an evaluation: place of the problem, score, tokens, and whether it was cut."""
-WHOLE = "whole"
 DIAGNOSTICS = ("entropy", "kl", "gradient_norm", "clipped", "uniform_groups")
 """What a row of the table has of its last step."""
 LOGGED = {
@@ -66,8 +66,11 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def __init__(self, spec: RunSpec, task: Task, folder: Path, source: str, chat: bool) -> None:
         self.spec, self.task, self.folder, self.chat = spec, task, folder, chat
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        self.lengths = Lengths(spec, lambda example: self._tokens(tokenizer, example))
         self.examples = {
-            TRAIN: training_examples(task, spec),
+            TRAIN: training_examples(task, spec, self.lengths),
             EVAL: evaluation_examples(task, spec.config.eval.problems),
         }
         self.answers: list[Answer] = []
@@ -85,8 +88,6 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         expected = spec.config.trl.processes * spec.config.trl.nodes
         if arguments.world_size != expected:
             raise ScalefitError(f"{arguments.world_size} processes were started, [trl] asks for {expected}.")
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         super().__init__(
             model=source,
             reward_funcs=self.reward,
@@ -104,6 +105,13 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
                 for at, example in enumerate(self.examples[split])
             ]
         )
+
+    def _tokens(self, tokenizer: Any, example: Example) -> int:
+        """Return how many tokens TRL makes of a problem's prompt."""
+        prompt = self._prompt(example)
+        if isinstance(prompt, str):
+            return len(tokenizer(prompt)["input_ids"])
+        return len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False))
 
     def _prompt(self, example: Example) -> str | list[dict[str, str]]:
         instruction = self.spec.config.policy.instruction
@@ -187,7 +195,8 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             return
         told = {name: [one[name] for one in self.updates if name in one] for name in LOGGED.values()}
         self.last_step = {name: sum(values) / len(values) for name, values in told.items() if values}
-        self.last_step["reward"] /= reward_factor(self.spec)
+        if "reward" in self.last_step:
+            self.last_step["reward"] /= reward_factor(self.spec)
         self.updates.clear()
         if not due(step, self.spec):  # else its evaluation follows
             self.write_log(step)
@@ -257,37 +266,9 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics=diagnostics)
 
 
-class Schedule(TrainerCallback):
-    """Asks for evaluations and checkpoints where the configuration has them, and stops a run that has diverged."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.diverged = trainer, False
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Start the clock of the log."""
-        self.trainer.begun = time.perf_counter()
-        if self.trainer.step_log is not None:
-            self.trainer.step_log.begin(float(state.num_input_tokens_seen), self.trainer.seconds)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
-        """Take in an update; what is logged of an evaluation and at the end has no gradient."""
-        if logs is None or logs.get("grad_norm") is None:
-            return
-        if not math.isfinite(float(logs["grad_norm"])):
-            self.diverged = control.should_training_stop = True
-        else:
-            self.trainer.hear(logs)
-
-    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Mark the checkpoint as whole; the one before it is still there until the next is begun."""
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Evaluate and save after the steps that are due."""
-        step = whole_steps(state.global_step, self.trainer.spec)
-        if step is not None and due(step, self.trainer.spec):
-            control.should_evaluate = control.should_save = True
+def tell(text: str) -> None:
+    """Leave a line for the user in the trainer's log."""
+    print(NOTE + text, flush=True)
 
 
 def train(spec: RunSpec, folder: Path) -> None:
@@ -311,7 +292,9 @@ def train(spec: RunSpec, folder: Path) -> None:
     if first:
         write_rows(folder, rows)
         reached = -1 if reached is None else reached
-        trainer.step_log = StepLog(spec, folder, lambda text: print(NOTE + text, flush=True), reached=reached)
+        trainer.step_log = StepLog(spec, folder, tell, reached=reached)
+        if trainer.lengths.said:
+            tell(trainer.lengths.said)
     schedule = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Schedule))
     trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
     if trainer.step_log is not None:
@@ -332,6 +315,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the run's folder, seen by all nodes")
     given = parser.parse_args()
     spec = find_run(given.config, given.run)
+    show_one_gpu(spec.config)
     make_folder(given.folder)
     train(dataclasses.replace(spec, config=dataclasses.replace(spec.config, engine="trl")), given.folder)
     if torch.distributed.is_initialized():
