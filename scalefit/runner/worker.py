@@ -90,7 +90,7 @@ def offline_hint(message: str) -> str:
     """Say that the network was left alone, where a message is about what could have come from there."""
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("1", "ON", "YES", "TRUE"):
         return ""
-    if not any(word in message.lower() for word in ("offline", "huggingface.co", "hub name", "locally")):
+    if not any(word in message.lower() for word in ("offline mode", "couldn't connect", "cached files", "locally")):
         return ""
     return " (nothing was asked of the network: `offline = true` in the experiment file, or HF_HUB_OFFLINE in the environment)"
 

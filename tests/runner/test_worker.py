@@ -34,7 +34,7 @@ def test_an_exception_is_one_line_with_its_place_and_is_not_tried_again(tmp_path
     body = (
         "def make_run(spec, folder, say):\n"
         "    (folder / 'tries').open('a').write('x')\n"
-        "    raise SystemError('two\\\\nlines')\n"
+        "    raise SystemError('two\\nlines')\n"
     )
     break_engine(tmp_path, monkeypatch, body)
     made = run("tiny.toml", cwd=tmp_path)
