@@ -23,6 +23,8 @@ FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
 FREE_TEXT_FORMAT = 2
 """The same where answers are read from free text: by some tasks, and from `hf` policies."""
+TRL_FORMAT = 3
+"""The same where TRL trains."""
 Normalisation = Literal["token", "sequence", "dr-grpo"]
 
 
@@ -81,9 +83,10 @@ class GrpoConfig:
     """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
 
     `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some 2000 tokens).
-    `count_attention` adds the scores and mixtures of attention to the FLOPs of passes. After `horizon` steps (0: all of
-    them) the schedule is at its end, and problems begin anew with others in the same order; a run that states it is the
-    beginning of every longer one.
+    `count_attention` adds the scores and mixtures of attention to the FLOPs of passes. Training leaves out problems whose
+    prompt has more than `max_prompt_tokens` (0: none is too long); the evaluation keeps them all. After `horizon` steps
+    (0: all of them) the schedule is at its end, and problems begin anew with others in the same order; a run that states it
+    is the beginning of every longer one.
     """
 
     steps: Count = 100
@@ -102,6 +105,7 @@ class GrpoConfig:
     clip_high: Amount = 0.2
     kl: Amount = 1e-3
     entropy: Amount = 0.0
+    max_prompt_tokens: Whole = 0
     gradient_clip: Positive = 1.0
     weight_decay: Amount = 0.0
     skip_uniform: bool = True
@@ -160,6 +164,11 @@ class TrlConfig:
 
     `vllm` generates within the training processes (`colocate`), as a server at `server` (host:port), or not at all
     (`off`). `device_batch` completions a pass on each device (0: the most of at most 16 that divide a mini-batch).
+
+    Where TRL's objective is another than that of scalefit's own loop it can be chosen. `importance` is what TRL does where
+    vLLM's probabilities differ from the trainer's: ratios of whole answers or of tokens outside `importance_min` to
+    `importance_max` (0: no bound) are masked or cut. `denominator` of the token-level loss: the tokens of a whole `step`
+    shared evenly by its updates, or those of each `pass`. `kl_correction` multiplies the KL term with the ratio.
     """
 
     processes: Count = 1
@@ -172,6 +181,22 @@ class TrlConfig:
     gpu_share: Share = 0.3
     device_batch: Whole = 0
     gradient_checkpointing: bool = False
+    importance: Literal["sequence_mask", "sequence_truncate", "token_mask", "token_truncate", "off"] = "sequence_mask"
+    importance_min: Amount = 0.0
+    importance_max: Amount = 3.0
+    denominator: Literal["step", "pass"] = "step"
+    kl_correction: bool = False
+
+
+@section
+class LogConfig:
+    """Where the numbers of every step go beside a run's `log.jsonl`; it decides no row.
+
+    `to` names trackers: tensorboard, wandb, trackio, or your own as module:NAME; `project` is what they call the sweep.
+    """
+
+    to: tuple[str, ...] = ()
+    project: str = "scalefit"
 
 
 @section
@@ -199,7 +224,7 @@ class SweepConfig:
 
 @section
 class Config:
-    """A whole experiment."""
+    """A whole experiment; with `offline` models are taken from this machine alone, and no tracker sends anything."""
 
     task: TaskConfig = field(default_factory=ArithmeticConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -211,7 +236,9 @@ class Config:
     trl: TrlConfig = TrlConfig()
     advantage: AdvantageConfig = AdvantageConfig()
     keep: KeepConfig = KeepConfig()
+    log: LogConfig = LogConfig()
     engine: str = "scalefit"
+    offline: bool = False
     threads: Count = 1
 
     def digest(self) -> str:
@@ -221,7 +248,9 @@ class Config:
     def without_grid(self) -> Config:
         """Return what all runs of a sweep share and their rows rest on."""
         policy = dataclasses.replace(self.policy, sizes=())
-        return dataclasses.replace(self, sweep=SweepConfig(), policy=policy, keep=KeepConfig())
+        return dataclasses.replace(
+            self, sweep=SweepConfig(), policy=policy, keep=KeepConfig(), log=LogConfig(), offline=False
+        )
 
     def lasting(self, steps: int, horizon: int) -> Config:
         """Return the same with another length and horizon."""
@@ -311,6 +340,7 @@ def _digest(settings: Config | RunSpec) -> str:
     chosen = _chosen(settings)
     swept = chosen.pop("swept", {})  # as if a run had a field for each
     version = FREE_TEXT_FORMAT if config.task.free_text or config.policy.kind == "hf" else FORMAT
+    version = TRL_FORMAT if config.engine == "trl" else version
     text = json.dumps([version, {**swept, **chosen}], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 

@@ -20,6 +20,7 @@ from scalefit.runner.memory import shortage, training_memory
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.task import TaskConfig
+from scalefit.runner.trackers import TRACKERS
 
 _MOST = 10_000
 """Prompts a mini-batch up to which divisors are offered."""
@@ -52,6 +53,7 @@ def _registered(config: Config) -> Iterator[str]:
         ("[policy] kind", config.policy.kind, lambda name: find_named(name, POLICIES)),
         ("[policy] sampler", config.policy.sampler, lambda name: find_named(name, SAMPLERS)),
         ("[grpo] advantage", config.grpo.advantage, find_advantage),
+        *(("[log] to", name, lambda name: find_named(name, TRACKERS)) for name in config.log.to),
     ]
     for key, name, find in found:
         try:
@@ -145,6 +147,10 @@ def _trl(config: Config) -> Iterator[str]:
         )
     if trl.vllm == "server" and not trl.server.rpartition(":")[0]:
         yield f"[trl] vllm = 'server' needs server = 'host:port', not {trl.server!r}"
+    if trl.importance_max and trl.importance_min >= trl.importance_max:
+        yield f"[trl] importance_min = {trl.importance_min:g} must be less than importance_max = {trl.importance_max:g}"
+    if trl.importance.endswith("truncate") and not (trl.importance_min or trl.importance_max):
+        yield f"[trl] importance = {trl.importance!r} needs importance_min or importance_max"
 
 
 def _processes(config: Config) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.config import RunSpec
-from scalefit.runner.ledger import Cluster, Ledger
+from scalefit.runner.ledger import Cluster, Ledger, how_it_ended
 from scalefit.runner.pool import WORKER
 from scalefit.runner.run_folder import last_words
 
@@ -99,11 +99,11 @@ def _serve(ray: Any, ledger: Ledger, cluster: Cluster) -> None:
                     ledger.died(spec, f"was lost with its Ray worker ({type(error).__name__})")
                     continue
                 if said is None or not ledger.hear(said):
-                    ledger.died(spec, f"ended with code {code}")
+                    ledger.died(spec, how_it_ended(code))
             for spec in tasks.values():
-                ledger.under_way[spec.run_id] = last_words(
-                    ledger.folder / spec.run_id, spec.config.grpo.steps, "begins or waits for its resources"
-                )
+                steps = spec.config.grpo.steps
+                step, words = last_words(ledger.folder / spec.run_id, steps, "begins or waits for its resources")
+                ledger.hear({"event": "progress", "run": spec.run_id, "text": words, "share": step / steps})
             ledger.tell()
     finally:
         for task in tasks:
@@ -123,4 +123,4 @@ def _make(order: str, environment: dict[str, str]) -> tuple[dict[str, Any] | Non
     finally:
         process.kill()
     events = [json.loads(line) for line in said.splitlines() if line.endswith("}")]
-    return next((one for one in events if one["event"] in ("done", "failed")), None), process.returncode
+    return next((one for one in events if one["event"] in ("done", "failed", "killed")), None), process.returncode

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scalefit.runner.advantage import Dynamics, find_advantage
 from scalefit.runner.config import GrpoConfig, RunSpec
-from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.data import Lengths, evaluation_examples, training_examples
 from scalefit.runner.draw import heat, log_prob_of
 from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
@@ -30,7 +30,7 @@ from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups
-from scalefit.runner.tasks.task import Task
+from scalefit.runner.tasks.task import Example, Task
 
 TOKENS_A_PASS = 2048
 """What a micro-batch aims at where the configuration leaves it open: larger ones fall out of the processor's cache."""
@@ -74,7 +74,8 @@ class Run:
 
     def __init__(self, spec: RunSpec, task: Task, policy: Policy) -> None:
         self.spec, self.task, self.policy, self.config = spec, task, policy, spec.config.grpo
-        self.examples = training_examples(task, spec)
+        self.lengths = Lengths(spec, lambda example: prompt_tokens(policy, example))
+        self.examples = training_examples(task, spec, self.lengths)
         self.held_out = evaluation_examples(task, spec.config.eval.problems)
         self.optimiser = torch.optim.AdamW(
             policy.model.parameters(),
@@ -87,7 +88,8 @@ class Run:
         self.sampler = make_sampler(spec, policy)
         self.state = RunState()
         self.diagnostics: Row = {}
-        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train"), 0.0)
+        self.last_step: Row = {}
+        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train", "evaluate"), 0.0)
 
     def go(self, after_row: Callable[[Run], None], after_step: Callable[[Run], None] = lambda run: None) -> str:
         """Run to the end from wherever the state is; return finished or diverged."""
@@ -171,6 +173,7 @@ class Run:
             "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
         }
+        self.last_step = {**self.diagnostics, **step_numbers(rollouts), "learning_rate": rate}
 
     def _micro_batch(self, rollouts: Rollouts) -> int:
         """Return prompts a pass."""
@@ -237,6 +240,7 @@ class Run:
 
     def evaluate(self) -> None:
         """Evaluate and add a row."""
+        begin = time.perf_counter()
         spec, settings, state = self.spec, self.spec.config.eval, self.state
         found = evaluate(
             self.policy,
@@ -259,6 +263,23 @@ class Run:
                 diagnostics=self.diagnostics,
             )
         )
+        self.seconds["evaluate"] += time.perf_counter() - begin
+
+
+def prompt_tokens(policy: Policy, example: Example) -> int:
+    """Return the tokens of a problem's prompt as the policy sees it."""
+    tokens, pad = policy.pack([example.shown])
+    return tokens.shape[1] - int(pad[0])
+
+
+def step_numbers(rollouts: Rollouts) -> Row:
+    """Return what the log says of a step's rollouts beside a row's diagnostics."""
+    lengths = rollouts.lengths_PG.float()
+    return {
+        "response_length": float(lengths.mean()),
+        "response_length_max": float(lengths.max()),
+        "truncated": float((~rollouts.ended_PG).float().mean()),
+    }
 
 
 @torch.no_grad()

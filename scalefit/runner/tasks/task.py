@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, Protocol
 
@@ -133,8 +133,16 @@ def belongs(split: str, prompt: str) -> bool:
     return in_eval(prompt) == (split == "eval")
 
 
-def distinct(task: Task, split: str, count: int, first: int = 0, patience: int = 30) -> list[Example]:
-    """Return `count` examples with different prompts, in order of index from `first`.
+def distinct(
+    task: Task,
+    split: str,
+    count: int,
+    first: int = 0,
+    patience: int = 30,
+    *,
+    keep: Callable[[Example], bool] = lambda example: True,
+) -> list[Example]:
+    """Return `count` examples with different prompts that are to be kept, in order of index from `first`.
 
     Raises
     ------
@@ -144,7 +152,8 @@ def distinct(task: Task, split: str, count: int, first: int = 0, patience: int =
     found: dict[str, Example] = {}
     for index in range(first, first + patience * count):
         example = task.draw(split, index)
-        found.setdefault(example.prompt, example)
+        if example.prompt not in found and keep(example):
+            found[example.prompt] = example
         if len(found) == count:
             return list(found.values())
     raise UsageError(
