@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scalefit.runner.fields import Amount, Count, Grid, Positive, Scalar, Share, Whole, section
+from scalefit.runner.fields import Amount, Count, Grid, Positive, Scalar, Share, Text, Whole, section
 from scalefit.runner.tasks.arithmetic import ArithmeticConfig
 from scalefit.runner.tasks.task import TaskConfig
 
@@ -50,12 +50,41 @@ class PolicyConfig:
     """The family of policies, one run a size; `instruction` follows every prompt of an `hf` policy.
 
     `sampler` generates rollouts and answers to the evaluation: `torch`, in the policy's own process, or `vllm`.
+    `device` is where the model lives (`auto`: a GPU where there is one). An answer ends where its text holds one of
+    `stop`, and is scored up to there.
     """
 
     kind: str = "nano"
     instruction: str = ""
     sizes: tuple[SizeConfig, ...] = ()
     sampler: str = "torch"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    stop: tuple[Text, ...] = ()
+
+
+@section
+class LoraConfig:
+    """Adapters of `rank` (0: none) that are trained in place of the weights, on the linear layers named in `targets`.
+
+    `alpha` / `rank` scales them (Hu et al. 2021, arXiv:2106.09685); without `targets` every linear layer but the
+    output's has one.
+    """
+
+    rank: Whole = 0
+    alpha: Count = 32
+    targets: tuple[Text, ...] = ()
+
+
+@section
+class HfConfig:
+    """How an `hf` policy computes: under `bf16` products are taken in bfloat16; weights and optimiser stay float32.
+
+    `gradient_checkpointing` computes each layer a second time instead of keeping what its gradient needs.
+    """
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    gradient_checkpointing: bool = False
+    lora: LoraConfig = LoraConfig()
 
 
 @section
@@ -82,7 +111,8 @@ class PretrainConfig:
 class GrpoConfig:
     """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
 
-    `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some 2000 tokens).
+    `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some `pass_tokens`
+    tokens; a group of more is split between passes, with `nano` one of eight times as many).
     `count_attention` adds the scores and mixtures of attention to the FLOPs of passes. Training leaves out problems whose
     prompt has more than `max_prompt_tokens` (0: none is too long); the evaluation keeps them all. After `horizon` steps
     (0: all of them) the schedule is at its end, and problems begin anew with others in the same order; a run that states it
@@ -94,6 +124,7 @@ class GrpoConfig:
     prompts: Count = 64
     mini_batch: Count = 16
     micro_batch: Whole = 0
+    pass_tokens: Count = 2048
     max_new_tokens: Count = 8
     temperature: Positive = 1.0
     advantage: str = "grpo"
@@ -224,7 +255,10 @@ class SweepConfig:
 
 @section
 class Config:
-    """A whole experiment; with `offline` models are taken from this machine alone, and no tracker sends anything."""
+    """A whole experiment; `threads` of each run (0: one for `nano`, for `hf` its share of this machine's cores).
+
+    With `offline` models are taken from this machine alone, and no tracker sends anything.
+    """
 
     task: TaskConfig = field(default_factory=ArithmeticConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -232,6 +266,7 @@ class Config:
     grpo: GrpoConfig = field(default_factory=GrpoConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    hf: HfConfig = HfConfig()
     vllm: VllmConfig = VllmConfig()
     trl: TrlConfig = TrlConfig()
     advantage: AdvantageConfig = AdvantageConfig()
@@ -239,7 +274,7 @@ class Config:
     log: LogConfig = LogConfig()
     engine: str = "scalefit"
     offline: bool = False
-    threads: Count = 1
+    threads: Whole = 0
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
@@ -338,6 +373,8 @@ class RunSpec:
 def _digest(settings: Config | RunSpec) -> str:
     config = settings.config if isinstance(settings, RunSpec) else settings
     chosen = _chosen(settings)
+    if config.threads == 1:  # what 0 meant for every policy once
+        del (chosen["config"] if isinstance(settings, RunSpec) else chosen)["threads"]
     swept = chosen.pop("swept", {})  # as if a run had a field for each
     version = FREE_TEXT_FORMAT if config.task.free_text or config.policy.kind == "hf" else FORMAT
     version = TRL_FORMAT if config.engine == "trl" else version

@@ -13,6 +13,7 @@ import torch
 from scalefit.errors import ScalefitError
 from scalefit.output import make_folder
 from scalefit.runner.data import evaluation_examples
+from scalefit.runner.device import threads_of
 from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.kept import ABOUT, find_kept
 from scalefit.runner.made import MadeRun
@@ -33,7 +34,7 @@ def load_policy(made: MadeRun, step: int | None = None) -> tuple[Policy, int]:
 
     Step 0 is what the run started from, which is loaded or made again where its weights are not kept.
     """
-    torch.set_num_threads(made.spec.config.threads)
+    torch.set_num_threads(threads_of(made.spec.config))
     try:
         kept = find_kept(made.folder, step)
     except ScalefitError:

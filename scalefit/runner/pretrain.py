@@ -49,7 +49,12 @@ class _Stage:
 
 
 def base_policy(
-    size: SizeConfig, series: str, task: Task, config: PretrainConfig, report: Callable[[str], None] = lambda text: None
+    size: SizeConfig,
+    series: str,
+    task: Task,
+    config: PretrainConfig,
+    report: Callable[[str], None] = lambda text: None,
+    device: torch.device | str = "cpu",
 ) -> NanoPolicy:
     """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
     rate = size.pretrain_learning_rate or config.learning_rate
@@ -59,35 +64,52 @@ def base_policy(
         "instruct": _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate),
     }
     shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
-    return _after(list(stages.values())[: list(stages).index(series) + 1], shape, task, config, report)
+    making = _Making(shape, task, config, report, torch.device(device))
+    return making.after(list(stages.values())[: list(stages).index(series) + 1])
 
 
-def _after(
-    stages: list[_Stage], shape: NanoShape, task: Task, config: PretrainConfig, report: Callable[[str], None]
-) -> NanoPolicy:
-    """Return the policy after some stages; only what decides its weights is in its name in the cache."""
-    assert task.alphabet is not None
-    numbers = (shape.d_model, shape.layers, shape.heads, config.seed, config.batch)
-    made_of = [dataclasses.astuple(stage) for stage in stages]
-    key = json.dumps([FORMAT, numbers, made_of, repr(task), torch.__version__, torch.get_num_threads()])
-    path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
-    make_folder(path.parent)
-    with locked(path):
-        if path.exists():
-            with contextlib.suppress(Exception):  # a damaged cache entry is made again
-                policy = NanoPolicy(shape, task.alphabet, torch.Generator())
-                policy.model.load_state_dict(torch.load(path, weights_only=True))
-                return policy
-        *before, stage = stages
-        if before:
-            policy = _after(before, shape, task, config, report)
-        else:
-            policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed))
-        if stage.tokens:
-            first = (3 * config.seed + len(before)) << 40  # no stage and no seed sees another's stretch of text
-            _train(policy, task, stage, config.batch, first, report)
-        write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
-    return policy
+@dataclass(frozen=True)
+class _Making:
+    """The making of a base model."""
+
+    shape: NanoShape
+    task: Task
+    config: PretrainConfig
+    report: Callable[[str], None]
+    device: torch.device
+
+    def after(self, stages: list[_Stage]) -> NanoPolicy:
+        """Return the policy after some stages; only what decides its weights is in its name in the cache."""
+        path = cache_folder() / f"{self._key(stages)}.pt"
+        make_folder(path.parent)
+        with locked(path):
+            if path.exists():
+                with contextlib.suppress(Exception):  # a damaged cache entry is made again
+                    policy = self._untrained()
+                    policy.model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+                    return policy
+            *before, stage = stages
+            policy = self.after(before) if before else self._untrained()
+            if stage.tokens:
+                first = (
+                    3 * self.config.seed + len(before)
+                ) << 40  # no stage and no seed sees another's stretch of text
+                _train(policy, self.task, stage, self.config.batch, first, self.report)
+            write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
+        return policy
+
+    def _untrained(self) -> NanoPolicy:
+        assert self.task.alphabet is not None
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return NanoPolicy(self.shape, self.task.alphabet, generator, self.device)
+
+    def _key(self, stages: list[_Stage]) -> str:
+        shape, config = self.shape, self.config
+        numbers = (shape.d_model, shape.layers, shape.heads, config.seed, config.batch)
+        made_of = [dataclasses.astuple(stage) for stage in stages]
+        where = [torch.__version__, torch.get_num_threads(), self.device.type]
+        key = json.dumps([FORMAT, numbers, made_of, repr(self.task), *where])
+        return hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 
 def _train(
@@ -115,6 +137,7 @@ def _train(
         rate = stage.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate
+        inputs, targets = inputs.to(policy.device), targets.to(policy.device)
         loss = F.cross_entropy(policy.model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
         optimiser.zero_grad()
         loss.backward()

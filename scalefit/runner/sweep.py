@@ -21,6 +21,7 @@ from scalefit.output import make_folder, write_text
 from scalefit.places import check_writable
 from scalefit.provenance import versions
 from scalefit.runner.config import Config, RunSpec
+from scalefit.runner.device import device_name
 from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
 from scalefit.runner.pool import work_locally
 from scalefit.runner.run_folder import CONFIGURATION, ROWS, parts_of, read_done, read_rows
@@ -60,6 +61,8 @@ def run_sweep(
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: no directory {out.parent}; make it first.")
     check_writable(out)
+    if cluster is None:
+        device_name(config.policy.device)
     folder = parts_of(out)
     _refuse_other(config, out, folder)
     _refuse_other_runs(config, folder)

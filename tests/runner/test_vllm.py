@@ -130,6 +130,23 @@ def test_draws_are_decided_by_the_generator(engine):
     assert any(not torch.equal(first[0], first[g]) for g in range(1, 4))
 
 
+@torch.no_grad()
+def test_an_answer_ends_at_a_stop_string():
+    """The token that completes it is the last of the rollout, with its log-probability; its text ends before."""
+    policy = NanoPolicy(NanoShape("t", 16, 2, 4), CHARACTERS, torch.Generator().manual_seed(0))
+    policy.halt_at(("7", "+"))
+    sampler = sampler_of(policy)
+    found = draw(sampler, group=64)
+    sampler.close()
+    stops = [policy.encode("7")[0], policy.encode("+")[0]]
+    stopped = torch.isin(found.response_PGT, torch.tensor(stops)) & found.mask_PGT
+    assert stopped.any()
+    assert found.ended_PG[stopped.any(-1)].all()
+    assert (stopped.int().argmax(-1) + 1 == found.lengths_PG)[stopped.any(-1)].all()
+    assert not any("7" in text or "+" in text for group in policy.texts(found) for text in group)
+    assert apart(policy, found) <= 1e-5
+
+
 def test_heads_that_the_engine_cannot_take_are_told(tmp_path):
     with pytest.raises(ScalefitError, match="16 channels a head"):
         sampler_of(HfPolicy(str(make_llama(tmp_path, 32)), chat=False))

@@ -6,6 +6,8 @@ import contextlib
 import time
 from pathlib import Path
 
+import torch
+
 from scalefit.runner.checkpoint import load_checkpoint, save_checkpoint
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
@@ -23,7 +25,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
     alive = Watch(spec, say)
     task = spec.task.make()
-    judges().widen(spec.config.threads)
+    judges().widen(torch.get_num_threads())
     run = Run(spec, task, make_policy(spec, task, alive))
 
     def note(text: str) -> None:

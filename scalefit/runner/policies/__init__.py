@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalefit.named import find_named
+from scalefit.runner.device import find_device
+from scalefit.runner.memory import refuse_shortage, shape_of
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec
@@ -23,7 +25,9 @@ def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
     settings = spec.config.pretrain
     if settings.each_seed:
         settings = dataclasses.replace(settings, seed=settings.seed + spec.seed, each_seed=False)
-    return base_policy(spec.size, spec.series, task, settings, report)
+    policy = base_policy(spec.size, spec.series, task, settings, report, find_device(spec.config.policy.device))
+    policy.halt_at(spec.config.policy.stop)
+    return policy
 
 
 def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
@@ -34,7 +38,17 @@ def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
 def _hf_from(spec: RunSpec, source: str) -> Policy:
     from scalefit.runner.policies.hf import HfPolicy
 
-    return HfPolicy(source, spec.series == "instruct", spec.config.policy.instruction)
+    chat, settings = spec.series == "instruct", spec.config.policy
+    return HfPolicy(
+        source,
+        chat,
+        settings.instruction,
+        settings=spec.config.hf,
+        device=find_device(settings.device),
+        stop=settings.stop,
+        seed=spec.seed,
+        fits=lambda config: refuse_shortage(spec, source, shape_of(config)),
+    )
 
 
 POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano, "hf": _hf}

@@ -171,6 +171,7 @@ class Nano(nn.Module):
         """
         P, S = prompt_PS.shape
         G, R = response_PGT.shape[1], response_PGT.shape[2] - 1
+        prompt_PS, response_PGT = prompt_PS.to(self.turn.device), response_PGT.to(self.turn.device)
         layout = make_layout(self.turn, P, S, self.shape.heads, G=G, R=R, pad_P=pad_P)
         x = self._through(torch.cat((prompt_PS.flatten(), response_PGT[:, :, :R].flatten())), layout)
         C, cut = self.shape.d_model, layout.cut
