@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -17,12 +18,15 @@ from pydantic import Field
 
 from scalefit.runner.fields import Amount, Count, Grid, Positive, Scalar, Share, Whole, section
 from scalefit.runner.tasks.arithmetic import ArithmeticConfig
-from scalefit.runner.tasks.task import TaskConfig
+from scalefit.runner.tasks.own import with_reward
+from scalefit.runner.tasks.task import Task, TaskConfig
 
 FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
 FREE_TEXT_FORMAT = 2
 """The same where answers are read from free text: by some tasks, and from `hf` policies."""
+NANO_POSITIONS = 512
+"""Characters that a nano model reads, prompt and answer together."""
 Normalisation = Literal["token", "sequence", "dr-grpo"]
 
 
@@ -182,9 +186,17 @@ class SweepConfig:
     task: dict[str, Grid[Scalar]] = field(default_factory=dict)
 
 
+KEPT = ("folder", "files")
+"""What is known of an experiment beside its file's own keys."""
+
+
 @section
 class Config:
-    """A whole experiment."""
+    """A whole experiment.
+
+    `folder` is where its file lies, from which it names others; `files` says what stands for the content of each of them
+    (`scalefit.runner.identity`). Both are found, not written; the folder is no part of what the experiment is.
+    """
 
     task: TaskConfig = field(default_factory=ArithmeticConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -197,6 +209,8 @@ class Config:
     advantage: AdvantageConfig = AdvantageConfig()
     engine: str = "scalefit"
     threads: Count = 1
+    folder: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
@@ -204,7 +218,21 @@ class Config:
 
     def without_grid(self) -> Config:
         """Return what all runs of a sweep share."""
-        return dataclasses.replace(self, sweep=SweepConfig(), policy=dataclasses.replace(self.policy, sizes=()))
+        shared = {name: mark for name, mark in self.files.items() if name not in self._files_of_runs()}
+        policy = dataclasses.replace(self.policy, sizes=())
+        return dataclasses.replace(self, sweep=SweepConfig(), policy=policy, folder="", files=shared)
+
+    def _files_of_runs(self) -> set[str]:
+        """Return the names of files that are not every run's: models, and data that the grid goes through."""
+        models = {name for size in self.policy.sizes for name in (size.model, size.instruct_model)}
+        swept = {value for name in self.task.data for value in self.sweep.task.get(name, ())}
+        return (models | swept) - {getattr(self.task, name) for name in self.task.data}
+
+    def settings(self) -> dict[str, Any]:
+        """Return all keys as they are written in the experiment file, and `files`."""
+        found = dataclasses.asdict(self)
+        del found["folder"]
+        return found
 
     def task_grid(self) -> list[dict[str, Any]]:
         """Return each combination of the task's swept parameters."""
@@ -246,8 +274,23 @@ class RunSpec:
 
     @property
     def task(self) -> TaskConfig:
-        """The task with the run's own parameters."""
+        """The section of the task with the run's own parameters, as written; `make_task` makes the task."""
         return dataclasses.replace(self.config.task, **self.swept)
+
+    def make_task(self) -> Task:
+        """Return the run's task, scored by the user's reward where there is one; raises UsageError."""
+        return make_task(self.task, self.config.folder)
+
+    @property
+    def model_name(self) -> str:
+        """The model that the run starts from, as written; empty for nano shapes."""
+        return self.size.instruct_model if self.series == "instruct" else self.size.model
+
+    @property
+    def model(self) -> str:
+        """Where that model is: a place beside the experiment file, or else its name for transformers."""
+        beside = os.path.join(self.config.folder, self.model_name)
+        return beside if self.model_name and os.path.exists(beside) else self.model_name
 
     @property
     def task_columns(self) -> dict[str, Any]:
@@ -268,7 +311,17 @@ class RunSpec:
 
     def digest(self) -> str:
         """Return a hash of all that decides the run's rows."""
-        return _digest(dataclasses.replace(self, config=self.config.without_grid()))
+        own = {self.model_name, *(value for value in self.swept.values() if isinstance(value, str))}
+        files = {name: mark for name, mark in self.config.files.items() if name in own}
+        shared = self.config.without_grid()
+        return _digest(dataclasses.replace(self, config=dataclasses.replace(shared, files={**shared.files, **files})))
+
+
+def make_task(task: TaskConfig, folder: str) -> Task:
+    """Return the task of a section whose files are seen from a folder; raises UsageError."""
+    located = task.located(folder)
+    made = located.make()
+    return with_reward(made, located.reward) if located.reward else made
 
 
 def _digest(settings: Config | RunSpec) -> str:

@@ -18,6 +18,7 @@ from scalefit.runner.engines.trl_launch import SCALE
 from scalefit.runner.memory import shortage, training_memory
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
+from scalefit.runner.tasks.own import find_reward
 from scalefit.runner.tasks.task import TaskConfig
 
 _MOST = 10_000
@@ -89,7 +90,7 @@ def _pass_at(config: Config) -> Iterator[str]:
 
 
 def _tasks(config: Config) -> list[TaskConfig]:
-    return [dataclasses.replace(config.task, **swept) for swept in config.task_grid()]
+    return [dataclasses.replace(config.task, **swept).located(config.folder) for swept in config.task_grid()]
 
 
 def _task(config: Config) -> Iterator[str]:
@@ -97,6 +98,14 @@ def _task(config: Config) -> Iterator[str]:
         name = config.task.name
         yield f"[task] name = {name!r}: nano models are not pre-trained on {name}; use [policy] kind = 'hf'"
     yield from dict.fromkeys(fault for task in _tasks(config) for fault in task.faults())
+
+
+def _reward(config: Config) -> Iterator[str]:
+    try:
+        if config.task.reward:
+            find_reward(config.task.located(config.folder).reward)
+    except UsageError as error:
+        yield f"[task] reward = {config.task.reward!r}: {error}".removesuffix(".")
 
 
 def _answers_fit(config: Config) -> Iterator[str]:
@@ -188,6 +197,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[
     (("grpo.prompts", "grpo.steps"), _reuse),
     (("eval",), _pass_at),
     (("task", "policy.kind"), _task),
+    (("task.reward",), _reward),
     (("task", "policy.kind", "grpo.max_new_tokens"), _answers_fit),
     (("trl", "engine", "grpo.advantage", "eval.end_samples", "policy.sampler"), _trl),
     (("trl.processes", "trl.nodes", "trl.device_batch", "grpo.mini_batch"), _processes),

@@ -7,8 +7,8 @@ the old one and renamed, whenever a run has ended; torch is only in the workers.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from scalefit.output import make_folder, write_text
 from scalefit.places import check_writable
 from scalefit.provenance import versions
 from scalefit.runner.config import Config
+from scalefit.runner.identity import refuse_changed, require_files
 from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
 from scalefit.runner.pool import work_locally
 from scalefit.runner.run_folder import CONFIGURATION, parts_of, read_done, read_rows
+from scalefit.runner.trial import try_tasks
 from scalefit.table.io import as_runs, write_runs
 
 CONVENTIONS = {
@@ -61,10 +63,11 @@ def run_sweep(
         raise UsageError(f"--out {out}: no directory {out.parent}; make it first.")
     check_writable(out)
     folder = parts_of(out)
+    require_files(config)
     _refuse_other(config, out, folder)
     with _alone(out):
         make_folder(folder)
-        settings = {"digest": config.digest(), **dataclasses.asdict(config)}
+        settings = {"digest": config.digest(), **config.settings(), **_seen_from(folder, config)}
         write_text(folder / CONFIGURATION, json.dumps(settings, indent=1))
         outcome = Outcome()
         waiting = []
@@ -78,6 +81,8 @@ def run_sweep(
                 )
             else:
                 outcome.skipped.append(spec.run_id)
+        if waiting:
+            try_tasks(config)
         try:
             ledger = Ledger(waiting, folder, outcome, report, lambda: _assemble(config, out, folder))
             if cluster is None:
@@ -95,14 +100,21 @@ def _refuse_other(config: Config, out: Path, folder: Path) -> None:
     mine = config.digest()
     if (folder / CONFIGURATION).exists():
         with contextlib.suppress(json.JSONDecodeError):
-            theirs = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")).get("digest")
+            kept = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+            theirs, anew = kept.get("digest"), f"Give another --out, or delete {out.name} and {folder.name}."
+            refuse_changed(kept, config, folder, anew)
             if theirs != mine:
                 raise UsageError(
-                    f"{folder} holds runs of another configuration ({theirs}, this one is {mine}). Give another --out, or delete "
-                    f"{out.name} and {folder.name}. Only the grid and the sizes may change between calls."
+                    f"{folder} holds runs of another configuration ({theirs}, this one is {mine}). {anew} "
+                    "Only the grid and the sizes may change between calls."
                 )
     elif out.exists():
         raise UsageError(f"{out} exists and was not made by this configuration; give another --out.")
+
+
+def _seen_from(folder: Path, config: Config) -> dict[str, str]:
+    """Return where the experiment file is, seen from the folder of its runs, so that both can be moved together."""
+    return {"folder": os.path.relpath(config.folder, folder)} if config.folder else {}
 
 
 @contextlib.contextmanager
@@ -132,7 +144,7 @@ def _assemble(config: Config, out: Path, folder: Path) -> int:
         "origin": "scalefit run",
         "configuration": config.digest(),
         "runs": status,
-        "settings": dataclasses.asdict(config),
+        "settings": config.settings(),
         "made_with": versions("torch", "transformers"),
     }
     write_runs(as_runs(pd.DataFrame(rows), metadata, str(out)), out)

@@ -8,6 +8,7 @@ from pathlib import Path
 from scalefit.runner.checkpoint import load_checkpoint, save_checkpoint
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
+from scalefit.runner.identity import require_same
 from scalefit.runner.policies import make_policy
 from scalefit.runner.run_folder import CHECKPOINT, append_row, finish, write_rows
 from scalefit.runner.tasks.judge import judges
@@ -19,7 +20,8 @@ UNSHIELDED = "answers were judged in processes that could reach the network, sin
 def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
     alive = Watch(spec, say)
-    task = spec.task.make()
+    require_same(spec)
+    task = spec.make_task()
     judges().widen(spec.config.threads)
     run = Run(spec, task, make_policy(spec, task, alive))
     try:

@@ -134,8 +134,8 @@ def _accelerate(trl: TrlConfig) -> list[str]:
 
 
 def start_model(spec: RunSpec) -> str:
-    """Return the checkpoint that the size names for the run's series."""
-    return spec.size.instruct_model if spec.series == "instruct" else spec.size.model
+    """Return the checkpoint that the size names for the run's series, where it is."""
+    return spec.model
 
 
 def server_command(spec: RunSpec) -> list[str]:
@@ -231,7 +231,7 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     if (start / "whole").exists():
         return
     make_folder(start)
-    make_policy(spec, spec.task.make(), alive).export(start)
+    make_policy(spec, spec.make_task(), alive).export(start)
     (start / "whole").touch()
 
 

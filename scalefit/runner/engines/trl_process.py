@@ -29,6 +29,7 @@ from scalefit.runner.data import evaluation_examples, training_examples
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.evaluate import Evaluation, row_of
 from scalefit.runner.flops import paper_flops
+from scalefit.runner.identity import require_same
 from scalefit.runner.policies.policy import chat_turns
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
@@ -223,7 +224,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
-    trainer = Trainer(spec, spec.task.make(), folder, source, chat)
+    require_same(spec)
+    trainer = Trainer(spec, spec.make_task(), folder, source, chat)
     first = trainer.is_world_process_zero()
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0

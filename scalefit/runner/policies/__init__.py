@@ -30,8 +30,7 @@ def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
 
     chat = spec.series == "instruct"
     report(f"loading {spec.size.name}")
-    source = spec.size.instruct_model if chat else spec.size.model
-    return HfPolicy(source, chat, spec.config.policy.instruction)
+    return HfPolicy(spec.model, chat, spec.config.policy.instruction)
 
 
 POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano, "hf": _hf}
