@@ -19,6 +19,7 @@ from scalefit.runner.memory import shortage, training_memory
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
 from scalefit.runner.tasks.own import find_reward
+from scalefit.runner.tasks.own_section import OwnConfig
 from scalefit.runner.tasks.task import TaskConfig
 
 _MOST = 10_000
@@ -97,7 +98,12 @@ def _task(config: Config) -> Iterator[str]:
     if config.policy.kind == "nano" and not config.task.pretrainable:
         name = config.task.name
         yield f"[task] name = {name!r}: nano models are not pre-trained on {name}; use [policy] kind = 'hf'"
-    yield from dict.fromkeys(fault for task in _tasks(config) for fault in task.faults())
+    found: dict[str, None] = {}
+    for task in _tasks(config):
+        found |= dict.fromkeys(task.faults())
+        if found and isinstance(task, OwnConfig):  # the other values of the grid would fail alike
+            break
+    yield from found
 
 
 def _reward(config: Config) -> Iterator[str]:

@@ -8,6 +8,7 @@ from scalefit.errors import UsageError
 from scalefit.runner.config import NANO_POSITIONS, Config, RunSpec
 from scalefit.runner.tasks.own import OwnTask
 from scalefit.runner.tasks.task import Example, Task
+from scalefit.runner.tasks.user_code import quoted
 
 LOOKED_AT = 256
 """Draws for training and for pre-training; of the evaluation it is all problems."""
@@ -30,6 +31,9 @@ def try_tasks(config: Config) -> None:
 
 def _try(spec: RunSpec) -> Task:
     task = spec.make_task()
+    if spec.task.reward:
+        first = task.draw("train", 0)
+        task.score(first.answer, first)
     if spec.config.policy.kind != "nano":
         for split in ("train", "eval"):
             task.draw(split, 0)
@@ -40,7 +44,7 @@ def _try(spec: RunSpec) -> Task:
     if isinstance(task, OwnTask) and not any(task.score(one.worked or one.answer, one).reward for one in some):
         first = some[0]
         raise UsageError(
-            f"{_named(task)}: nano models are taught to answer {first.prompt!r:.60} with {first.worked or first.answer!r:.60}, and score "
+            f"{_named(task)}: nano models are taught to answer {quoted(first.prompt)} with {quoted(first.worked or first.answer)}, and score "
             "gives 0 for that; an answer is kept as text, so compare with text."
         )
     return task
@@ -61,14 +65,14 @@ def _require_readable(task: Task, example: Example, new_tokens: int) -> None:
         if strange := next((one for one in text if one not in (task.alphabet or "")), None):
             add = "add it to the alphabet of your class" if own else f"use [policy] kind = 'hf'{remedy}"
             raise UsageError(
-                f"{_named(task)}: the {what} {text!r:.80}{source} has {strange!r}, which is not in the alphabet of nano models for this "
-                f"task ({task.alphabet!r:.100}); {add}."
+                f"{_named(task)}: the {what} {quoted(text)}{source} has {strange!r}, which is not in the alphabet of nano models for this "
+                f"task ({quoted(task.alphabet or '', 100)}); {add}."
             )
     for text, what in ((example.prompt, "prompt"), (example.prompt + (example.worked or example.answer), "text")):
         room = NANO_POSITIONS - (new_tokens if what == "prompt" else 1)
         if len(text) > room:
             raise UsageError(
-                f"{_named(task)}: a {what} of {len(text)} characters{source}, {text!r:.60}; nano models read {NANO_POSITIONS}, of which "
+                f"{_named(task)}: a {what} of {len(text)} characters{source}, {quoted(text)}; nano models read {NANO_POSITIONS}, of which "
                 f"[grpo] max_new_tokens = {new_tokens} are for the answer: use shorter prompts{remedy}, or [policy] kind = 'hf'."
             )
 

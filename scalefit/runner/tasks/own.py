@@ -16,7 +16,15 @@ from typing import Any
 
 from scalefit.runner.tasks.problem_files import UnfitRow, turns_of
 from scalefit.runner.tasks.task import Example, Score, Task, belongs, random_stream
-from scalefit.runner.tasks.user_code import UserCodeError, find_in, line_of, load_code, split_reference, told_as_theirs
+from scalefit.runner.tasks.user_code import (
+    UserCodeError,
+    find_in,
+    line_of,
+    load_code,
+    quoted,
+    split_reference,
+    told_as_theirs,
+)
 
 PATIENCE = 1000
 """Draws until a task without problems for a split is given up."""
@@ -111,7 +119,7 @@ class OwnTask:
         """Return a wrong answer: the user's own, or the answer to another problem."""
         own = getattr(self.mine, "corrupt", None)
         if own is not None:
-            with told_as_theirs(self.origin.place, f"corrupt for the prompt {example.prompt!r:.60}"):
+            with told_as_theirs(self.origin.place, f"corrupt for the prompt {quoted(example.prompt)}"):
                 wrong = own(example, index)
             if not isinstance(wrong, str):
                 raise UserCodeError(f"{line_of(own)}: corrupt returns {wrong!r:.40}, not text (your own code).")
@@ -159,7 +167,7 @@ def find_reward(reference: str) -> Callable[[str, Example], Any]:
 
 def score_by(function: Callable[[str, Example], Any], place: Path, response: str, example: Example) -> Score:
     """Return what a user's function of response and example says, as a score."""
-    with told_as_theirs(place, f"scoring {response!r:.60} for the prompt {example.prompt!r:.60}"):
+    with told_as_theirs(place, f"scoring {quoted(response)} for the prompt {quoted(example.prompt)}"):
         found = function(response, example)
     if isinstance(found, Score):
         reward, parsed, flexible = found.reward, found.parsed, found.flexible
@@ -169,7 +177,7 @@ def score_by(function: Callable[[str, Example], Any], place: Path, response: str
     if value is None or not 0 <= value <= 1:
         said = f"{reward!r:.60}" if value is None else f"{value:g}"
         raise UserCodeError(
-            f"{line_of(function)}: the score of {response!r:.60} is {said}; return True, False or a number from 0 to 1 (your own code)."
+            f"{line_of(function)}: the score of {quoted(response)} is {said}; return True, False or a number from 0 to 1 (your own code)."
         )
     return Score(value, bool(parsed), flexible)
 

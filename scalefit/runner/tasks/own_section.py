@@ -135,7 +135,7 @@ def _is_plain(hint: Any) -> bool:
     if hint in (*_PLAIN, None, list, tuple, dict, Any, ...):
         return True
     origin = typing.get_origin(hint)
-    return origin is Literal or origin in _HOLDERS and all(map(_is_plain, typing.get_args(hint)))
+    return origin is Literal or (origin in _HOLDERS and all(map(_is_plain, typing.get_args(hint))))
 
 
 def _shown(chosen: dict[str, Any]) -> str:

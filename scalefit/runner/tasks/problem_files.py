@@ -40,6 +40,8 @@ def load(path: str) -> tuple[Example, ...]:
         If it cannot be read, lacks a column, or holds rows that are no problems; these are named.
     """
     rows = rows_of(Path(path))
+    if not rows:
+        raise UsageError(f"[task] {path}: holds no problem.")
     columns = list(dict.fromkeys(name for _, row in rows for name in row))
     prompts = next((name for name in PROMPTS if name in columns), None)
     answers = next((name for name in ANSWERS if name in columns), None)

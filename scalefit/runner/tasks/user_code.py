@@ -161,6 +161,11 @@ def _where(error: BaseException, place: Path) -> str:
     return place.name
 
 
+def quoted(text: str, most: int = 60) -> str:
+    """Return a text in quotes, cut where it is longer than may stand in a message."""
+    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
 def line_of(function: Any) -> str:
     """Return where a function of a user's is, as in `my_task.py, line 9`."""
     code = inspect.unwrap(getattr(function, "__func__", function))
