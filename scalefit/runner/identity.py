@@ -126,7 +126,7 @@ def require_files(config: Config) -> None:
             if not (folder / model).exists() and (hint := _elsewhere(model, folder)):
                 missing.append(f"[[policy.sizes]] model {model!r} is not there{hint}")
     if missing:
-        raise UsageError("\n  ".join(missing) + ".")
+        raise UsageError("\n  ".join(dict.fromkeys(missing)) + ".")
 
 
 def _elsewhere(name: str, folder: Path) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from scalefit.errors import UsageError
 from scalefit.runner.config import NANO_POSITIONS, Config, RunSpec
 from scalefit.runner.tasks.own import OwnTask
-from scalefit.runner.tasks.task import Example, Task
+from scalefit.runner.tasks.task import Example, Task, distinct
 from scalefit.runner.tasks.user_code import quoted
 
-LOOKED_AT = 256
-"""Draws for training and for pre-training; of the evaluation it is all problems."""
+LOOKED_AT = 512
+"""Problems for training, and draws for pre-training, that are looked at; of the evaluation it is all."""
 
 
 def try_tasks(config: Config) -> None:
@@ -20,40 +18,35 @@ def try_tasks(config: Config) -> None:
     Raises
     ------
     ScalefitError
-        If one cannot be made, has no problem for a split, or gives what nano models cannot read.
+        If one cannot be made, has too few problems, or gives what nano models cannot read.
     """
-    tried = {}
+    tried = set()
     for spec in config.runs():
         key = repr(spec.swept)
         if key not in tried:
-            tried[key] = _try(spec)
+            tried.add(key)
+            _try(spec)
 
 
-def _try(spec: RunSpec) -> Task:
-    task = spec.make_task()
+def _try(spec: RunSpec) -> None:
+    task, grpo = spec.make_task(), spec.config.grpo
+    unique = grpo.steps * grpo.prompts // max(spec.config.sweep.reuse)
+    examples = distinct(task, "eval", spec.config.eval.problems) + distinct(task, "train", min(unique, LOOKED_AT))
     if spec.task.reward:
-        first = task.draw("train", 0)
-        task.score(first.answer, first)
+        task.score(examples[0].answer, examples[0])
     if spec.config.policy.kind != "nano":
-        for split in ("train", "eval"):
-            task.draw(split, 0)
-        return task
-    for example in _some(task, spec):
-        _require_readable(task, example, spec.config.grpo.max_new_tokens)
-    some = [task.draw("pretrain", index) for index in range(16)]
-    if isinstance(task, OwnTask) and not any(task.score(one.worked or one.answer, one).reward for one in some):
-        first = some[0]
+        return
+    pretrained = [task.draw("pretrain", index) for index in range(LOOKED_AT)]
+    for example in (*examples, *pretrained):
+        _require_readable(task, example, grpo.max_new_tokens)
+    if isinstance(task, OwnTask) and not any(
+        task.score(one.worked or one.answer, one).reward for one in pretrained[:16]
+    ):
+        first = pretrained[0]
         raise UsageError(
-            f"{_named(task)}: nano models are taught to answer {quoted(first.prompt)} with {quoted(first.worked or first.answer)}, and score "
-            "gives 0 for that; an answer is kept as text, so compare with text."
+            f"{_named(task)}: nano models are taught to answer {quoted(first.prompt)} with {quoted(first.worked or first.answer)}, "
+            "and score gives 0 for that; an answer is kept as text, so compare with text."
         )
-    return task
-
-
-def _some(task: Task, spec: RunSpec) -> Iterator[Example]:
-    for split, count in (("eval", spec.config.eval.problems), ("train", LOOKED_AT), ("pretrain", LOOKED_AT)):
-        for index in range(count):
-            yield task.draw(split, index)
 
 
 def _require_readable(task: Task, example: Example, new_tokens: int) -> None:
