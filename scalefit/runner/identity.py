@@ -18,10 +18,11 @@ from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.named import installed, owner
+from scalefit.runner.advantage import ADVANTAGES
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.tasks.own_section import OwnConfig
 from scalefit.runner.tasks.problem_rows import data_files
-from scalefit.runner.tasks.registry import GROUP, TASKS
+from scalefit.runner.tasks.registry import TASKS
 from scalefit.runner.tasks.user_code import code_files, split_reference
 
 WHOLE = 64 << 20
@@ -42,9 +43,11 @@ def marks(config: Config) -> dict[str, str]:
         place = Path(config.folder, model)
         if place.exists():
             found[model] = _mark(_model_files(place))
-    point = None if config.task.file or config.task.name in TASKS else installed(GROUP).get(config.task.name)
-    if point is not None:
-        found[f"package {owner(point).partition(' ')[0]}"] = owner(point)
+    task = "" if config.task.file else config.task.name
+    for group, name, ours in (("tasks", task, TASKS), ("advantages", config.grpo.advantage, ADVANTAGES)):
+        point = None if name in ours else installed(f"scalefit.{group}").get(name)
+        if point is not None:
+            found[f"package {owner(point).partition(' ')[0]}"] = owner(point)
     return found
 
 
@@ -117,29 +120,27 @@ def _hashed(path: str, size: int, changed: int) -> str:
 
 def require_files(config: Config) -> None:
     """Refuse an experiment whose files are not there, before any run is begun; raises UsageError with each."""
-    folder, missing = Path(config.folder), []
-    for name in data_names(config):
-        if not (folder / name).exists():
-            missing.append(f"[task] {name}: no such file{_elsewhere(name, folder)}")
+    folder = Path(config.folder)
+    missing = [
+        f"[task] {name}: no such file in {folder}{_hint(name, folder)}"
+        for name in data_names(config)
+        if not (folder / name).exists()
+    ]
     for size in config.policy.sizes:
         for model in filter(None, (size.model, size.instruct_model)):
-            if not (folder / model).exists() and (hint := _elsewhere(model, folder)):
-                missing.append(f"[[policy.sizes]] model {model!r} is not there{hint}")
+            if not (folder / model).exists() and (hint := _hint(model, folder)):
+                missing.append(f"[[policy.sizes]] model {model!r} is not in {folder}{hint}")
     if missing:
         raise UsageError("\n  ".join(dict.fromkeys(missing)) + ".")
 
 
-def _elsewhere(name: str, folder: Path) -> str:
-    """Say that a file lies in the current folder and not in the experiment's, and how to name it."""
-    if not Path(name).exists() or not config_folder_differs(folder):
-        return f" in {folder}" if str(folder) != "." else ""
-    right = os.path.relpath(name, folder)
-    return f" in {folder}, where the experiment file is; one lies in the current folder: write {right!r}"
-
-
-def config_folder_differs(folder: Path) -> bool:
-    """Say whether an experiment's folder is another one than the current."""
-    return os.path.realpath(folder) != os.path.realpath(".")
+def _hint(name: str, folder: Path) -> str:
+    """Return how to name what lies in the current folder and not in the experiment's; an empty text without."""
+    if not Path(name).exists():
+        return ""
+    return (
+        f", where the experiment file is; there is one in the current folder: write {os.path.relpath(name, folder)!r}"
+    )
 
 
 def changed(kept: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

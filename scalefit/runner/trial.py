@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalefit.errors import UsageError
+from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.config import NANO_POSITIONS, Config, RunSpec
 from scalefit.runner.tasks.own import OwnTask
 from scalefit.runner.tasks.task import Example, Task, distinct
@@ -25,7 +25,10 @@ def try_tasks(config: Config) -> None:
         key = repr(spec.swept)
         if key not in tried:
             tried.add(key)
-            _try(spec)
+            try:
+                _try(spec)
+            except UsageError as fault:  # of a file or of code, which each run would have failed by
+                raise ScalefitError(str(fault)) from None
 
 
 def _try(spec: RunSpec) -> None:

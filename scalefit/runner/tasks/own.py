@@ -56,15 +56,13 @@ class OwnTask:
     origin : Origin
         Where its class is from.
     name : str
-        What the evaluation is called where the class gives no name.
+        What the evaluation is called.
     chosen : dict
         Its parameters.
     """
 
     def __init__(self, mine: Any, origin: Origin, name: str, chosen: dict[str, Any]) -> None:
-        self.mine, self.origin, self.chosen = mine, origin, chosen
-        own = getattr(mine, "name", None)
-        self.name = own if isinstance(own, str) and own else name
+        self.mine, self.origin, self.name, self.chosen = mine, origin, name, chosen
         self._alphabet: str | None = None
 
     def __repr__(self) -> str:

@@ -40,7 +40,8 @@ class OwnConfig(TaskConfig):
         place = self.origin.place
         with told_as_theirs(place, f"making {self.kind.__name__}({_shown(self.chosen())})"):
             mine = self.kind(**self.chosen())
-        return OwnTask(mine, self.origin, self.name, self.chosen())
+        own = getattr(mine, "name", "") if self.name == type(self).name else ""
+        return OwnTask(mine, self.origin, own if isinstance(own, str) and own else self.name, self.chosen())
 
     def faults(self) -> list[str]:
         """Return what one draw of each split and its right answer's score say against the class."""

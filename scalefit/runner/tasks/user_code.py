@@ -90,8 +90,7 @@ def load_code(path: str | Path) -> ModuleType:
 @lru_cache(maxsize=64)
 def _load(place: Path, mark: str) -> ModuleType:
     folder = str(place.parent)
-    for name in code_files(place):  # of another folder, or as they were before an edit
-        sys.modules.pop(name.removesuffix(ENDING).replace(os.sep, ".").removesuffix(".__init__"), None)
+    _forget_others()
     name = f"{place.stem} {mark}"  # no name that an import could mean
     spec = importlib.util.spec_from_file_location(name, place)
     assert spec is not None
@@ -103,6 +102,7 @@ def _load(place: Path, mark: str) -> ModuleType:
     try:
         with told_as_theirs(place, "importing it", UsageError):
             spec.loader.exec_module(module)
+        _BESIDE.update(place.parent / file for file in code_files(place))
     except ScalefitError:
         del sys.modules[name]
         raise
@@ -111,6 +111,16 @@ def _load(place: Path, mark: str) -> ModuleType:
         if folder not in sys.path:
             sys.path.append(folder)  # for what it imports later
     return module
+
+
+_BESIDE: set[Path] = set()
+"""Files that a user's file imported from beside it, or could: of another folder, or as they were before an edit."""
+
+
+def _forget_others() -> None:
+    for name, module in list(sys.modules.items()):
+        if " " not in name and (file := getattr(module, "__file__", None)) and Path(file) in _BESIDE:
+            del sys.modules[name]
 
 
 def find_in(module: ModuleType, name: str, fits: Callable[[Any], bool], what: str) -> Any:
@@ -135,9 +145,13 @@ def what_lacks(found: Any) -> str:
 
 @contextlib.contextmanager
 def told_as_theirs(place: str | Path, doing: str, kind: type[ScalefitError] = UserCodeError) -> Iterator[None]:
-    """Tell whatever a user's code raises in one line: what, in which line of it, and what it was asked for."""
+    """Tell whatever a user's code raises in one line: what, in which line of it, and what it was asked for.
+
+    What it prints goes to stderr: stdout is for the result.
+    """
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     except UserCodeError:
         raise
     except (Exception, SystemExit) as error:
