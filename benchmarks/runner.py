@@ -65,10 +65,11 @@ def ours(size: str, tokens: int, steps: int, uniform: float = 0.0, seeds: int = 
     """Time our steps, of so many seeds' prompts; `uniform` is the share of prompts whose rollouts all earn the same."""
     import torch
 
-    from scalefit.runner.config import Config, EvalConfig, GrpoConfig, PolicyConfig, RunSpec, SizeConfig
+    from scalefit.runner.config import Config, RunSpec
     from scalefit.runner.policies.nano import NanoShape
     from scalefit.runner.policies.nano_policy import NanoPolicy
     from scalefit.runner.policies.nano_sample import sample_nano
+    from scalefit.runner.sections import EvalConfig, GrpoConfig, PolicyConfig, SizeConfig
     from scalefit.runner.tasks.task import Example, Score
     from scalefit.runner.train import Run
     from scalefit.runner.worker import keep_memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from scalefit.cli.options import MAKE, Json, add_command, parse_where, print_jso
 from scalefit.cli.run import require_engine
 
 if TYPE_CHECKING:
+    from scalefit.runner.config import Config
     from scalefit.runner.made import MadeRun
     from scalefit.runner.run_folder import Row
 
@@ -116,10 +118,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate the models of runs, on their own task or another; every run's last weights by default."""
-    from scalefit.runner.config_file import other_task
     from scalefit.runner.made import made_runs
 
-    changed = None if task is None and not parameters else other_task(task, parse_where(parameters, "--set"))
     several = made_runs(made) if run is None else [_one(made, run)]
     require_engine(several[0].spec.config)
     from scalefit.runner.look import evaluate_run, with_evaluation
@@ -129,14 +129,14 @@ def evaluate(
     rows = []
     for one in several:
         asked = with_evaluation(
-            one,
-            changed,
+            one.spec,
+            _other(one, task, parse_where(parameters, "--set")),
             temperature=temperature,
             samples=samples,
             problems=problems,
             max_new_tokens=max_new_tokens,
         )
-        rows.append(evaluate_run(asked, step))
+        rows.append(evaluate_run(one, step, asked))
         print(f"{one.spec.run_id}: step {rows[-1]['step']}, loss {rows[-1]['loss']:.4f}", file=sys.stderr)
     if out is not None:
         _write(rows, out)
@@ -144,6 +144,15 @@ def evaluate(
         print_json(rows)
     else:
         _print_rows(rows)
+
+
+def _other(made: MadeRun, task: str | None, parameters: Mapping[str, str]) -> Config | None:
+    """Return a configuration with the task that is asked for; None for the run's own."""
+    from scalefit.runner.config_file import other_task, task_with
+
+    if task is not None:
+        return other_task(task, parameters)
+    return task_with(made.spec, parameters) if parameters else None
 
 
 def _one(made: Path, run: str | None) -> MadeRun:

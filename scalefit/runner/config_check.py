@@ -15,7 +15,7 @@ from scalefit.errors import UsageError
 from scalefit.named import find_named
 from scalefit.names import faults_of_names
 from scalefit.runner.advantage import find_advantage
-from scalefit.runner.config import Config, RunSpec, SizeConfig
+from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.device import device_name
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
@@ -23,6 +23,9 @@ from scalefit.runner.kept import steps_kept
 from scalefit.runner.memory import ModelShape, free_memory, nano_shape, run_memory, shape_of
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
+from scalefit.runner.sections import SizeConfig
+from scalefit.runner.tasks.own import find_reward
+from scalefit.runner.tasks.own_section import OwnConfig
 from scalefit.runner.tasks.task import TaskConfig
 from scalefit.runner.trackers import TRACKERS
 
@@ -114,14 +117,27 @@ def _pass_at(config: Config) -> Iterator[str]:
 
 
 def _tasks(config: Config) -> list[TaskConfig]:
-    return [dataclasses.replace(config.task, **swept) for swept in config.task_grid()]
+    return [dataclasses.replace(config.task, **swept).located(config.folder) for swept in config.task_grid()]
 
 
 def _task(config: Config) -> Iterator[str]:
     if config.policy.kind == "nano" and not config.task.pretrainable:
         name = config.task.name
         yield f"[task] name = {name!r}: nano models are not pre-trained on {name}; use [policy] kind = 'hf'"
-    yield from dict.fromkeys(fault for task in _tasks(config) for fault in task.faults())
+    found: dict[str, None] = {}
+    for task in _tasks(config):
+        found |= dict.fromkeys(task.faults())
+        if found and isinstance(task, OwnConfig):  # the other values of the grid would fail alike
+            break
+    yield from found
+
+
+def _reward(config: Config) -> Iterator[str]:
+    try:
+        if config.task.reward:
+            find_reward(config.task.located(config.folder).reward)
+    except UsageError as error:
+        yield f"[task] reward = {config.task.reward!r}: {error}".removesuffix(".")
 
 
 def _answers_fit(config: Config) -> Iterator[str]:
@@ -264,6 +280,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[
     (("keep.weights",), _keep),
     (("eval",), _pass_at),
     (("task", "policy.kind"), _task),
+    (("task.reward",), _reward),
     (("task", "policy.kind", "grpo.max_new_tokens"), _answers_fit),
     (("trl", "engine", "grpo.advantage", "eval.end_samples", "policy.sampler"), _trl),
     (("trl.processes", "trl.nodes", "trl.device_batch", "grpo.mini_batch"), _processes),

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from scalefit.numerics.proportions import COLUMN, RATES, binomial_interval, pass_at_k
-from scalefit.runner.config import EvalConfig, RunSpec
+from scalefit.runner.config import RunSpec
 from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.run_folder import Row
 from scalefit.runner.scoring import flexible_loss, score_groups
+from scalefit.runner.sections import EvalConfig
 from scalefit.runner.tasks.task import Example, Score, Task
 
 CHUNK = 64

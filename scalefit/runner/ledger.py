@@ -109,9 +109,10 @@ class Ledger:
         self.under_way[spec.run_id] = ""
         folder = self.folder / spec.run_id
         make_folder(folder)
-        order = {"config": dataclasses.asdict(spec.config), "run": spec.run_id}
-        write_text(folder / ORDER, json.dumps(order, indent=1))
-        return spec, json.dumps({**order, "folder": str(folder.resolve())})
+        kept = {**spec.config.settings(), **spec.config.seen_from(folder)}
+        write_text(folder / ORDER, json.dumps({"run": spec.run_id, **kept}, indent=1))
+        order = {"config": dataclasses.asdict(spec.config), "run": spec.run_id, "folder": str(folder.resolve())}
+        return spec, json.dumps(order)
 
     def hear(self, said: dict[str, Any]) -> bool:
         """Take in what a worker says; return whether its run has ended."""

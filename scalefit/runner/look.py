@@ -12,6 +12,7 @@ import torch
 
 from scalefit.errors import ScalefitError
 from scalefit.output import make_folder
+from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.data import evaluation_examples
 from scalefit.runner.device import threads_of
 from scalefit.runner.evaluate import evaluate, row_of
@@ -22,7 +23,6 @@ from scalefit.runner.policies.policy import Policy
 from scalefit.runner.run_folder import Row, read_rows
 from scalefit.runner.samplers.own import OwnSampler
 from scalefit.runner.scoring import score_groups
-from scalefit.runner.tasks.task import TaskConfig
 from scalefit.runner.train import COUNTERS, generator_for
 
 PROBLEMS_SHOWN = 8
@@ -40,7 +40,7 @@ def load_policy(made: MadeRun, step: int | None = None) -> tuple[Policy, int]:
     except ScalefitError:
         if step != 0:
             raise
-        return make_policy(made.spec, made.spec.task.make()), 0
+        return make_policy(made.spec, made.spec.make_task()), 0
     return kept_policy(made.spec, kept.folder), kept.step
 
 
@@ -81,7 +81,7 @@ def ask_run(
     """
     policy, _ = load_policy(made, step)
     config = made.spec.config
-    task = made.spec.task.make()
+    task = made.spec.make_task()
     examples = [] if prompts else evaluation_examples(task, min(PROBLEMS_SHOWN, config.eval.problems))
     rollouts = policy.sample(
         prompts or [example.shown for example in examples],
@@ -108,41 +108,39 @@ def ask_run(
 
 
 def with_evaluation(
-    made: MadeRun,
-    task: TaskConfig | None,
+    spec: RunSpec,
+    other: Config | None = None,
     *,
     temperature: float | None = None,
     samples: int | None = None,
     problems: int | None = None,
     max_new_tokens: int | None = None,
-) -> MadeRun:
-    """Return a run as if it had been evaluated otherwise; what is None stays as it was."""
-    spec = made.spec
-    if task is not None:
-        spec = dataclasses.replace(spec, swept={})
+) -> RunSpec:
+    """Return a run as if it had been evaluated otherwise, on another configuration's task; what is None stays as it was."""
     config = spec.config
+    if other is not None:
+        spec = dataclasses.replace(spec, swept={})
+        config = dataclasses.replace(config, task=other.task, folder=other.folder)
     told = {"temperature": temperature, "samples": samples, "problems": problems}
     changed: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     if samples is not None:
         changed |= {"end_samples": 0, "pass_at": tuple(k for k in config.eval.pass_at if k <= samples)}
     config = dataclasses.replace(
         config,
-        task=task or config.task,
         eval=dataclasses.replace(config.eval, **changed),
         grpo=dataclasses.replace(config.grpo, max_new_tokens=max_new_tokens or config.grpo.max_new_tokens),
     )
-    return dataclasses.replace(made, spec=dataclasses.replace(spec, config=config))
+    return dataclasses.replace(spec, config=config)
 
 
-def evaluate_run(made: MadeRun, step: int | None = None) -> Row:
-    """Return a row for a run's policy after a step, as the run itself makes one.
+def evaluate_run(made: MadeRun, step: int | None = None, spec: RunSpec | None = None) -> Row:
+    """Return a row for a run's policy after a step, as the run itself makes one, with the evaluation of `spec`.
 
-    `made.spec` may have another task, evaluation or length of answers than the run had; with its own, the row is that of
-    the run but for what only training knows.
+    Without `spec` the row is the run's own, but for what only training knows.
     """
     policy, step = load_policy(made, step)
-    spec = made.spec
-    task, settings = spec.task.make(), spec.config.eval
+    spec = spec or made.spec
+    task, settings = spec.make_task(), spec.config.eval
     found = evaluate(
         policy,
         OwnSampler(policy),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scalefit.errors import ScalefitError, UsageError, nearest
 from scalefit.runner.config import RunSpec
-from scalefit.runner.config_file import find_run, plain_config, run_of
+from scalefit.runner.config_file import find_run, from_beside, plain_config, run_of
 from scalefit.runner.run_folder import CONFIGURATION, ORDER, ROWS, parts_of
 
 
@@ -54,7 +54,8 @@ def _spec_of(folder: Path) -> RunSpec:
     if not order.exists():  # a run made by hand on a cluster
         return find_run(folder.parent / CONFIGURATION, folder.name)
     try:
-        said = json.loads(order.read_text(encoding="utf-8"))
-        return run_of(plain_config(said["config"], str(order)), said["run"], str(order))
+        said = from_beside(json.loads(order.read_text(encoding="utf-8")), order)
+        run = said.pop("run")
+        return run_of(plain_config(said, str(order)), run, str(order))
     except (ValueError, KeyError) as error:
         raise ScalefitError(f"{order}: cannot be read ({type(error).__name__}); run scalefit run again.") from None

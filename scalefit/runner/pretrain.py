@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from scalefit.locks import locked
 from scalefit.output import make_folder, write_file
-from scalefit.runner.config import PretrainConfig, SizeConfig
 from scalefit.runner.policies.nano import END, NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
+from scalefit.runner.sections import PretrainConfig, SizeConfig
 from scalefit.runner.tasks.task import Task, random_stream
 
 FORMAT = 2

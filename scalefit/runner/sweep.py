@@ -22,9 +22,11 @@ from scalefit.places import check_writable
 from scalefit.provenance import versions
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.device import device_name
+from scalefit.runner.identity import refuse_changed, require_files
 from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
 from scalefit.runner.pool import work_locally
 from scalefit.runner.run_folder import CONFIGURATION, ROWS, parts_of, read_done, read_rows
+from scalefit.runner.trial import try_tasks
 from scalefit.table.io import as_runs, write_runs
 
 CONVENTIONS = {
@@ -64,11 +66,12 @@ def run_sweep(
     if cluster is None:
         device_name(config.policy.device)
     folder = parts_of(out)
+    require_files(config)
     _refuse_other(config, out, folder)
     _refuse_other_runs(config, folder)
     with _alone(out):
         make_folder(folder)
-        settings = {"digest": config.digest(), **dataclasses.asdict(config)}
+        settings = {"digest": config.digest(), **config.settings(), **config.seen_from(folder)}
         write_text(folder / CONFIGURATION, json.dumps(settings, indent=1))
         outcome = Outcome()
         waiting = []
@@ -78,6 +81,8 @@ def run_sweep(
                 waiting.append(spec)
             else:
                 outcome.skipped.append(spec.run_id)
+        if waiting:
+            try_tasks(config)
         try:
             ledger = Ledger(waiting, folder, outcome, report, lambda: _assemble(config, out, folder))
             if cluster is None:
@@ -96,12 +101,14 @@ def _refuse_other(config: Config, out: Path, folder: Path) -> None:
     if (folder / CONFIGURATION).exists():
         with contextlib.suppress(json.JSONDecodeError):
             theirs = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+            anew = f"Give another --out, or delete {out.name} and {folder.name}."
+            refuse_changed(theirs, config, folder, anew)
             grpo = theirs["grpo"]
             as_long = config.lasting(grpo["steps"], grpo.get("horizon", 0))
             if theirs["digest"] not in (config.digest(), as_long.digest()):
                 raise UsageError(
-                    f"{folder} holds runs of another configuration ({theirs['digest']}, this one is {config.digest()}). Give another "
-                    f"--out, or delete {out.name} and {folder.name}. Only the grid, the sizes and the steps may change between calls."
+                    f"{folder} holds runs of another configuration ({theirs['digest']}, this one is {config.digest()}). {anew} "
+                    "Only the grid, the sizes and the steps may change between calls."
                 )
     elif out.exists():
         raise UsageError(f"{out} exists and was not made by this configuration; give another --out.")
@@ -168,7 +175,7 @@ def _assemble(config: Config, out: Path, folder: Path) -> int:
         "origin": "scalefit run",
         "configuration": config.digest(),
         "runs": status,
-        "settings": dataclasses.asdict(config),
+        "settings": config.settings(),
         "made_with": versions("torch", "transformers"),
     }
     write_runs(as_runs(pd.DataFrame(rows), metadata, str(out)), out)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from scalefit.runner.advantage import Dynamics, find_advantage
-from scalefit.runner.config import GrpoConfig, RunSpec
+from scalefit.runner.config import RunSpec
 from scalefit.runner.data import Lengths, evaluation_examples, training_examples
 from scalefit.runner.evaluate import evaluate, row_of
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
@@ -29,6 +29,7 @@ from scalefit.runner.rollouts import ALL, Rollouts
 from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups
+from scalefit.runner.sections import GrpoConfig
 from scalefit.runner.tasks.task import Example, Task
 
 COUNTERS = ("samples", "tokens", "flops", "flops_generation", "flops_reference", "flops_training")

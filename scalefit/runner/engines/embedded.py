@@ -11,6 +11,7 @@ import torch
 from scalefit.runner.checkpoint import load_checkpoint, save_checkpoint
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.watch import Say, Watch
+from scalefit.runner.identity import require_same
 from scalefit.runner.kept import Keeper
 from scalefit.runner.policies import make_policy
 from scalefit.runner.run_folder import CHECKPOINT, append_row, finish, reopen, write_rows
@@ -24,7 +25,8 @@ UNSHIELDED = "answers were judged in processes that could reach the network, sin
 def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     """Make one run in its folder."""
     alive = Watch(spec, say)
-    task = spec.task.make()
+    require_same(spec)
+    task = spec.make_task()
     judges().widen(torch.get_num_threads())
     run = Run(spec, task, make_policy(spec, task, alive))
 

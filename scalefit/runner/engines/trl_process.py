@@ -33,6 +33,7 @@ from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
 from scalefit.runner.evaluate import Evaluation, row_of
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.gpus import show_one_gpu
+from scalefit.runner.identity import require_same
 from scalefit.runner.policies.policy import chat_turns
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
@@ -278,7 +279,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
-    trainer = Trainer(spec, spec.task.make(), folder, source, chat)
+    require_same(spec)
+    trainer = Trainer(spec, spec.make_task(), folder, source, chat)
     first = trainer.is_world_process_zero()
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0

@@ -32,7 +32,7 @@ def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
 
 def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
     report(f"loading {spec.size.name}")
-    return _hf_from(spec, spec.size.instruct_model if spec.series == "instruct" else spec.size.model)
+    return _hf_from(spec, spec.model)
 
 
 def _hf_from(spec: RunSpec, source: str) -> Policy:

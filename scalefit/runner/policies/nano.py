@@ -19,13 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scalefit.runner.config import NANO_POSITIONS
 from scalefit.runner.policies.attention import Layout, attend, make_layout
 
 EPS = 1e-6
 ROTARY_BASE = 10000.0
 PAD, END, ALPHABET_AT = 0, 1, 2
 """Tokens: padding, the end of an answer, and the first character of the alphabet."""
-MAX_LENGTH = 512
+MAX_LENGTH = NANO_POSITIONS
 """Longest prompt and response together [tokens]."""
 
 
