@@ -15,11 +15,12 @@ from scalefit.output import make_folder
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.data import evaluation_examples
 from scalefit.runner.device import threads_of
-from scalefit.runner.evaluate import evaluate, row_of
+from scalefit.runner.evaluate import evaluate
 from scalefit.runner.kept import ABOUT, find_kept
 from scalefit.runner.made import MadeRun
 from scalefit.runner.policies import kept_policy, make_policy
 from scalefit.runner.policies.policy import Policy
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import Row, read_rows
 from scalefit.runner.samplers.own import OwnSampler
 from scalefit.runner.scoring import score_groups

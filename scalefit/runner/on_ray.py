@@ -98,7 +98,7 @@ def _serve(ray: Any, ledger: Ledger, cluster: Cluster) -> None:
                 except ray.exceptions.RayError as error:
                     ledger.died(spec, f"was lost with its Ray worker ({type(error).__name__})")
                     continue
-                if said is None or not ledger.hear(said):
+                if not any([ledger.hear(event) for event in said]):
                     ledger.died(spec, how_it_ended(code))
             for spec in tasks.values():
                 steps = spec.config.grpo.steps
@@ -113,8 +113,8 @@ def _serve(ray: Any, ledger: Ledger, cluster: Cluster) -> None:
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 
 
-def _make(order: str, environment: dict[str, str]) -> tuple[dict[str, Any] | None, int]:
-    """Start a worker for one run, in a task; return how the run ended, or None, and the process's code."""
+def _make(order: str, environment: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """Start a worker for one run, in a task; return what it said beside its progress, and the process's code."""
     process = subprocess.Popen(
         WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**environment, **os.environ}, text=True
     )
@@ -123,4 +123,4 @@ def _make(order: str, environment: dict[str, str]) -> tuple[dict[str, Any] | Non
     finally:
         process.kill()
     events = [json.loads(line) for line in said.splitlines() if line.endswith("}")]
-    return next((one for one in events if one["event"] in ("done", "failed", "killed")), None), process.returncode
+    return [event for event in events if event["event"] != "progress"], process.returncode

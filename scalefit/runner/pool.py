@@ -29,6 +29,7 @@ def work_locally(ledger: Ledger, jobs: int) -> None:
 def too_many(jobs: int, threads: int) -> str:
     """Say that so many processes at a time are more than this machine has cores for; an empty text where they are not."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(threads, 1)
     sensible = max(cores // threads, 1)
     if jobs <= sensible:
         return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -91,7 +91,7 @@ class StepLog:
             self.waiting = self.waiting[self.file.write(self.waiting) :]
 
     @contextlib.contextmanager
-    def _or_told(self, name: str = "", tracker: Tracker | None = None) -> Any:
+    def _or_told(self, name: str = "", tracker: Tracker | None = None) -> Iterator[None]:
         """Let a failure of the log itself be told once, and one of a tracker with the tracker's name."""
         try:
             yield

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from scalefit.runner.advantage import Dynamics, find_advantage
 from scalefit.runner.config import RunSpec
 from scalefit.runner.data import Lengths, evaluation_examples, training_examples
-from scalefit.runner.evaluate import evaluate, row_of
+from scalefit.runner.evaluate import evaluate
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, low_variance_kl, token_weight
 from scalefit.runner.memory import telling_shortage
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import ALL, Rollouts
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups

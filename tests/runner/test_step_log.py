@@ -11,7 +11,7 @@ from scalefit.errors import UsageError
 from scalefit.runner.config_file import read_config
 from scalefit.runner.run_folder import parts_of
 from scalefit.runner.step_log import StepLog
-from tests.runner.conftest import TINY, inside, make, run
+from tests.runner.conftest import TINY, Killed, inside, make, run
 
 RUN = "7k-base-g8-r1-s0"
 KL = TINY.replace("kl = 0.0", "kl = 1e-3\nwarmup = 2")
@@ -56,6 +56,28 @@ def test_a_run_that_was_killed_tells_every_step_once(tmp_path):
         make(spec, tmp_path / "cut", killed_in=step)
         with open(tmp_path / "cut" / "log.jsonl", "a") as log:
             log.write('{"step": 99}\n{"step": 4, "lo')  # beyond the checkpoint, and cut short
+    make(spec, tmp_path / "cut")
+    whole, cut = (same_every_time(log_of(tmp_path / name)) for name in ("whole", "cut"))
+    pd.testing.assert_frame_equal(whole, cut, check_exact=True)
+
+
+@pytest.mark.parametrize("last", ["append_row", "save_checkpoint"])
+def test_a_kill_within_an_evaluation_loses_no_step(tmp_path, monkeypatch, last):
+    """Whatever was the last thing done: the row, or the checkpoint beyond which no step is made again."""
+    from scalefit.runner.engines import embedded
+
+    spec, did = spec_of(tmp_path), getattr(embedded, last)
+    make(spec, tmp_path / "whole")
+
+    def and_die(*arguments):
+        did(*arguments)
+        if sum(1 for _ in open(tmp_path / "cut" / "rows.jsonl")) == 3:
+            raise Killed
+
+    monkeypatch.setattr(embedded, last, and_die)
+    with pytest.raises(Killed):
+        make(spec, tmp_path / "cut")
+    monkeypatch.undo()
     make(spec, tmp_path / "cut")
     whole, cut = (same_every_time(log_of(tmp_path / name)) for name in ("whole", "cut"))
     pd.testing.assert_frame_equal(whole, cut, check_exact=True)

@@ -18,7 +18,7 @@ from scalefit.errors import UsageError
 from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
 from scalefit.runner.config_file import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
-from scalefit.runner.run_folder import parts_of
+from scalefit.runner.run_folder import parts_of, read_rows
 from tests.conftest import results
 from tests.runner.conftest import TINY, command, inside, run
 from tests.runner.test_sweep import wait_for
@@ -198,8 +198,13 @@ def test_passes_are_counted_where_trl_makes_them(tmp_path, monkeypatch, mini_bat
     with flop_counter.FlopCounterMode(display=False) as counter:
         trainer.train()
     measured = sum(counter.get_flop_counts()["Global"].values())
-    spent = trainer.passes.spent
+    spent = dict(trainer.passes.spent)
     assert sum(spent.values()) == pytest.approx(measured, rel=0.02)
+    del trainer.evaluate
+    trainer.evaluate()
+    (row,) = read_rows(tmp_path)
+    assert {name: row[name] for name in spent} == spent, "an evaluation is none of them"
+    assert row["flops_full"] == sum(spent.values())
     assert [name for name, flops in spent.items() if flops] == [f"flops_{kind}" for kind in kinds.split()]
 
 

@@ -30,11 +30,12 @@ from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_pa
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.engines.trl_log import NOTE
 from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
-from scalefit.runner.evaluate import Evaluation, row_of
+from scalefit.runner.evaluate import Evaluation
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.gpus import show_one_gpu
 from scalefit.runner.identity import require_same
 from scalefit.runner.policies.policy import chat_turns
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
 from scalefit.runner.step_log import StepLog

@@ -28,10 +28,10 @@ class Schedule(TrainerCallback):
             self.trainer.step_log.begin(float(state.num_input_tokens_seen), self.trainer.seconds)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
-        """Take in an update; what is logged of an evaluation and at the end has no gradient."""
-        if logs is None or logs.get("grad_norm") is None:
+        """Take in an update; what is logged of an evaluation and at the end has no `loss`."""
+        if logs is None or "loss" not in logs:
             return
-        if not math.isfinite(float(logs["grad_norm"])):
+        if not math.isfinite(float(logs.get("grad_norm") or 0.0)):
             self.diverged = control.should_training_stop = True
         else:
             self.trainer.hear(logs)
