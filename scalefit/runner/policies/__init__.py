@@ -61,6 +61,6 @@ def make_policy(spec: RunSpec, task: Task, report: Report = lambda text: None) -
 
 def kept_policy(spec: RunSpec, folder: Path) -> Policy:
     """Return the policy of a run that was exported into a folder."""
-    from scalefit.runner.policies.nano_policy import read_nano
+    from scalefit.runner.policies.exported import read_nano
 
     return read_nano(folder) if spec.config.policy.kind == "nano" else _hf_from(spec, str(folder))

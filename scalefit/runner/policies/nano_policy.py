@@ -12,7 +12,7 @@ from torch import Tensor
 from scalefit.errors import UsageError
 from scalefit.runner.draw import heat, log_prob_of
 from scalefit.runner.loss import entropy_of
-from scalefit.runner.policies.export import export_llama, llama_weights, read_llama
+from scalefit.runner.policies.export import export_llama, llama_weights
 from scalefit.runner.policies.nano import ALPHABET_AT, END, MAX_LENGTH, PAD, Nano, NanoShape
 from scalefit.runner.policies.nano_sample import sample_nano
 from scalefit.runner.policies.policy import Scored, before_stop, plain_text
@@ -141,11 +141,3 @@ class NanoPolicy:
     def _wide(self, head_sizes: Sequence[int]) -> int:
         own = self.model.head_channels
         return min((size for size in head_sizes if size >= own), default=own)
-
-
-def read_nano(folder: Path) -> NanoPolicy:
-    """Return the policy that was exported into a folder; raises ScalefitError where there is none."""
-    shape, alphabet, weights = read_llama(folder)
-    policy = NanoPolicy(shape, alphabet, torch.Generator())
-    policy.model.load_state_dict(weights)
-    return policy
