@@ -102,7 +102,9 @@ def _horizon(config: Config) -> Iterator[str]:
 
 
 def _keep(config: Config) -> Iterator[str]:
-    if steps_kept(config.keep.weights) is None:
+    if config.engine == "trl" and config.keep.weights not in ("last", "none"):
+        yield f"[keep] weights = {config.keep.weights!r}: of a run that TRL makes, last or none are kept"
+    elif steps_kept(config.keep.weights) is None:
         yield f"[keep] weights = {config.keep.weights!r}: write last, best, none, or every and a number of steps, as in 'every 50'"
 
 
@@ -277,7 +279,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[
     (("grpo.advantage",), _group_size),
     (("grpo.prompts", "grpo.steps", "grpo.horizon"), _reuse),
     (("grpo.steps", "grpo.horizon", "grpo.schedule", "engine"), _horizon),
-    (("keep.weights",), _keep),
+    (("keep.weights", "engine"), _keep),
     (("eval",), _pass_at),
     (("task", "policy.kind"), _task),
     (("task.reward",), _reward),

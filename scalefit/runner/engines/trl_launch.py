@@ -23,7 +23,7 @@ from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.trl_log import killing_signal, last_error, notes
 from scalefit.runner.engines.watch import Killed, Say, Watch
 from scalefit.runner.ledger import how_it_ended
-from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows
+from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows, reopen
 from scalefit.runner.sections import TrlConfig
 
 PROCESS = "scalefit.runner.engines.trl_process"
@@ -245,6 +245,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     alive = Watch(spec, say)
     if spec.config.policy.kind == "nano" or start_model(spec).endswith(".gguf"):
         _export_start(spec, folder, alive)
+    reopen(folder)
     before = _size(folder / LOG)
     code = _train(spec, folder, alive)
     with open(folder / LOG, "rb") as log:
