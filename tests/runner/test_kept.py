@@ -102,7 +102,7 @@ def test_another_task_and_temperature(made, tmp_path):
     table = str(made / "runs.parquet")
     for words, said in (
         (["--task", "arithmetik"], "did you mean 'arithmetic'"),
-        (["--task", "logic"], "is not in the policy's alphabet"),
+        (["--task", "logic"], "is not in the task's alphabet"),
         (["--set", "depth=3"], "unknown key 'depth'"),
         (["--step", "4"], "no weights after step 4; there are those of 3, 6, 8, and step 0"),
         (["--run", "7k-base-g8-r1-s3"], "did you mean"),
@@ -126,7 +126,7 @@ def test_samples_are_shown_and_those_of_problems_scored(made, tmp_path):
     assert {reward for one in scored for reward in one["rewards"]} == {0.0, 1.0}
     shown = scalefit("sample", folder, "3+4+5=", "--samples", "2", cwd=tmp_path)
     assert shown.stdout.splitlines()[0] == "3+4+5="
-    for words, said in ((["ë"], "is not in the policy's alphabet"), (["--run", "x"], "has no run 'x'")):
+    for words, said in ((["ë"], "is not in the task's alphabet"), (["--run", "x"], "has no run 'x'")):
         wrong = scalefit(
             "sample", made / "runs.parquet", *words, *(["--run", ID] if "--run" not in words else []), cwd=tmp_path
         )
