@@ -306,7 +306,8 @@ COMMANDS = sorted(
         if line.startswith("scalefit ")
     }
 )
-TRAINING = [line for line in COMMANDS if line.startswith("scalefit run")]
+LAB = ("run", "sample", "export", "evaluate")
+TRAINING = sorted((line for line in COMMANDS if line.split()[1] in LAB), key=lambda line: LAB.index(line.split()[1]))
 ELSEWHERE = [line for line in COMMANDS if line.split()[1] == "paper"]
 """Run by tests/test_paper.py, in a copy of the repository."""
 
@@ -329,7 +330,7 @@ def test_training_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert TRAINING
     for line in TRAINING:
-        found = scalefit_process(*line.split()[1:], cwd=tmp_path, timeout=2400)
+        found = scalefit_process(*line.split("#")[0].split()[1:], cwd=tmp_path, timeout=2400)
         assert found.returncode == 0, f"{line}\n{found.stderr}"
     runs = sf.read_runs(tmp_path / "runs.parquet").frame
     assert set(runs["status"]) == {"finished"}

@@ -49,16 +49,21 @@ def test_folder_is_what_its_script_writes(script, tmp_path):
 
 
 def test_qwen25_follows_the_paper():
-    """Batch 512, mini-batch 128, G 8, learning rate 1e-6, KL 1e-3, clip .2, 4096 tokens, temperature 1.0 and .7."""
+    """Batch 512, mini-batch 128, G 8, learning rate 1e-6, KL 1e-3, clip .2, 4096 tokens, temperature 1.0 and .7.
+
+    Weight decay .1 and prompts of 2048 tokens as in the authors' script.
+    """
     for path in (ROOT / "experiments" / "qwen25").glob("*B.toml"):
         config = read_config(path)
         grpo = config.grpo
         assert (grpo.prompts, grpo.mini_batch, config.sweep.group_size) == (512, 128, (8,))
         assert (grpo.learning_rate, grpo.kl, grpo.clip_low, grpo.clip_high) == (1e-6, 1e-3, 0.2, 0.2)
         assert (grpo.max_new_tokens, grpo.temperature, config.eval.temperature) == (4096, 1.0, 0.7)
+        assert (grpo.weight_decay, grpo.max_prompt_tokens, grpo.gradient_clip) == (0.1, 2048, 1.0)
 
 
-def test_verl_knows_every_key():
+@pytest.fixture
+def verl_config(monkeypatch):
     """The file for verl, merged into the configuration that verl itself generates: an unknown key is an error there."""
     omegaconf = pytest.importorskip("omegaconf")
     found = find_spec("verl")
@@ -71,10 +76,35 @@ def test_verl_knows_every_key():
     mine = omegaconf.OmegaConf.load(ROOT / "experiments" / "qwen25" / "verl.yaml")
     for word in ("hydra", "defaults"):
         mine.pop(word)
-    merged = omegaconf.OmegaConf.merge(theirs, mine)
-    assert (merged.data.train_batch_size, merged.actor_rollout_ref.rollout.n) == (512, 8)
+    monkeypatch.setenv("PWD", str(ROOT))
     with pytest.raises(omegaconf.errors.ConfigKeyError):
         omegaconf.OmegaConf.merge(theirs, {"data": {"train_batch": 1}})
+    return omegaconf.OmegaConf.merge(theirs, mine)
+
+
+def test_verl_is_told_the_protocol(verl_config):
+    data, actor = verl_config.data, verl_config.actor_rollout_ref.actor
+    assert (data.train_batch_size, verl_config.actor_rollout_ref.rollout.n) == (512, 8)
+    assert (data.max_prompt_length, data.max_response_length) == (2048, 4096)
+    assert (data.filter_overlong_prompts, data.truncation, data.shuffle) == (True, "right", False)
+    assert (actor.optim.weight_decay, actor.optim.lr, actor.grad_clip) == (0.1, 1e-6, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "score"),
+    [
+        (r"so it is \boxed{\frac{1}{2}}", "0.5", 1.0),
+        (r"so it is \boxed{\frac{1}{3}}", "0.5", 0.0),
+        (r"\boxed{x^2 + 2x + 1}", ["(x+1)^2"], 1.0),
+        ("I do not know", "7", 0.0),
+    ],
+)
+def test_verl_loads_our_reward(verl_config, answer, truth, score):
+    """By the loader of verl's own that its trainer calls, with the words that its reward managers give."""
+    loader = pytest.importorskip("verl.utils.import_utils")
+    chosen = verl_config.reward.custom_reward_function
+    compute = loader.load_extern_object(module_path=chosen.path, object_name=chosen.name)
+    assert compute(data_source="math__merged", solution_str=answer, ground_truth=truth, extra_info={}) == score
 
 
 def test_tables_are_those_of_the_manifest():

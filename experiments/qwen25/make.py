@@ -24,7 +24,7 @@ from scalefit.table.io import read_runs  # noqa: E402
 GPU, MFU = "h100", 0.35
 USABLE = 0.9
 """Share of a GPU's memory that can be planned with."""
-PROMPT, RESPONSE = 512, 4096
+PROMPT, RESPONSE = 2048, 4096
 A_NODE = 8
 
 TEMPLATE = """\
@@ -56,6 +56,8 @@ learning_rate = 1e-6
 kl = 1e-3
 clip_low = 0.2
 clip_high = 0.2
+weight_decay = 0.1
+max_prompt_tokens = {prompt}
 
 [eval]
 every = 5
@@ -121,6 +123,7 @@ def main() -> None:
             HERE / f"{size['name']}.toml",
             TEMPLATE.format(
                 name=size["name"],
+                prompt=PROMPT,
                 response=RESPONSE,
                 nodes=max(1, gpus // A_NODE),
                 processes=min(gpus, A_NODE),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +45,7 @@ def run(
     from scalefit.errors import Interrupted
     from scalefit.runner.config_check import check
     from scalefit.runner.config_file import read_config
+    from scalefit.runner.engines.trl_launch import trl_differences
     from scalefit.runner.run_folder import parts_of
     from scalefit.runner.sweep import run_sweep
 
@@ -53,10 +56,15 @@ def run(
     cluster = _cluster(on, jobs, cpus=cpus, gpus=gpus, memory=memory)
     if dry_run:
         _print_dry_run(settings, config, parts_of(out), as_json)
+        _tell_unused(settings, jobs, cluster)
         return
-    _require_engine(settings)
+    require_engine(settings)
+    if settings.engine == "trl":
+        for text in trl_differences(settings.runs()[0]):
+            print(f"TRL: {text}", file=sys.stderr)
+    _tell_unused(settings, jobs, cluster)
     try:
-        outcome = run_sweep(settings, out, jobs, _Bar(), cluster)
+        outcome = run_sweep(settings, out, jobs, Bar(sys.stderr.isatty()), cluster)
     except (KeyboardInterrupt, Interrupted):
         print(
             f"\nscalefit: stopped; what was made is in {out} and {parts_of(out).name}. The same command goes on from there.",
@@ -69,6 +77,13 @@ def run(
         _print_outcome(outcome, out)
     if outcome.failed:
         sys.exit(1)
+
+
+def _tell_unused(settings: Config, jobs: int, cluster: Cluster | None) -> None:
+    from scalefit.runner.gpus import unused_gpus
+
+    if cluster is None and (idle := unused_gpus(settings, jobs)):
+        print(idle, file=sys.stderr)
 
 
 def _cluster(on: str, jobs: int, *, cpus: float, gpus: float, memory: str | None) -> Cluster | None:
@@ -109,10 +124,13 @@ _NEEDS = {
     "trl": ("engine = 'trl' needs TRL", "scalefit-rl[runner,trl]"),
     "vllm": ("sampler = 'vllm' needs vLLM", "scalefit-rl[runner,vllm]"),
     "transformers": ("policies of kind 'hf' need transformers", "scalefit-rl[runner,hf]"),
+    "tensorboard": ("[log] to = 'tensorboard' needs it", "scalefit-rl[runner,tensorboard]"),
+    "wandb": ("[log] to = 'wandb' needs it", "scalefit-rl[runner,wandb]"),
+    "trackio": ("[log] to = 'trackio' needs it", "scalefit-rl[runner,trackio]"),
 }
 
 
-def _require_engine(settings: Config) -> None:
+def require_engine(settings: Config) -> None:
     """Say which extra to install before a worker finds out."""
     import importlib.util
 
@@ -123,9 +141,10 @@ def _require_engine(settings: Config) -> None:
         "trl": settings.engine == "trl",
         "vllm": settings.policy.sampler == "vllm",
         "transformers": settings.policy.kind == "hf",
+        **dict.fromkeys(settings.log.to, True),
     }
     for module, (what, extra) in _NEEDS.items():
-        if used[module] and importlib.util.find_spec(module) is None:
+        if used.get(module) and importlib.util.find_spec(module) is None:
             raise ScalefitError(f"{what}; install it with: pip install '{extra}'.")
 
 
@@ -147,25 +166,38 @@ def _print_dry_run(settings: Config, config: Path, folder: Path, as_json: bool) 
                 print(one[word])
         for name, value in one.get("arguments", {}).items():
             print(f"#   {name} = {value}")
+        for text in one.get("differences", []):
+            print(f"#   TRL: {text}")
 
 
-class _Bar:
-    """Progress on stderr: one line that changes on a terminal, else a line a note."""
+NEWS_EVERY = 30.0
+"""Seconds between lines of progress where there is no terminal."""
 
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+
+class Bar:
+    """Progress on stderr: one line that changes on a terminal, else a line a note and one now and then."""
+
+    def __init__(self, live: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self.live, self.clock, self.shown = live, clock, clock()
 
     def __call__(self, progress: Progress) -> None:
         """Show it."""
         if progress.note:
             print(("\r\x1b[K" if self.live else "") + progress.note, file=sys.stderr, flush=True)
-        if not self.live:
-            return
-        left = ""
-        if progress.ended:
-            seconds = progress.seconds / progress.ended * (progress.total - progress.ended)
-            left = f", about {seconds / 60:.0f} min left"
-        filled = round(20 * progress.ended / max(progress.total, 1))
+        left = "" if progress.left is None else f", {_duration(progress.left)} left"
         words = "; ".join(f"{name}: {text}" for name, text in progress.under_way.items())
-        line = f"[{'#' * filled}{'.' * (20 - filled)}] {progress.ended}/{progress.total}{left}  {words}"
-        print(f"\r\x1b[K{line[:150]}", end="", file=sys.stderr, flush=True)
+        counts = f"{progress.ended}/{progress.total}"
+        if self.live:
+            filled = round(20 * progress.ended / max(progress.total, 1))
+            line = f"[{'#' * filled}{'.' * (20 - filled)}] {counts}{left}  {words}"
+            print(f"\r\x1b[K{line[:150]}", end="", file=sys.stderr, flush=True)
+        elif progress.under_way and self.clock() - self.shown >= NEWS_EVERY:
+            self.shown = self.clock()
+            print(f"{counts} runs ended{left}; {words}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time to wait as one says it."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

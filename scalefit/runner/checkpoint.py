@@ -31,6 +31,7 @@ def save_checkpoint(run: Run, folder: Path) -> None:
     """Write the whole state beside the old one, then replace it."""
     content: dict[str, Any] = {
         "spec": run.spec.digest(),
+        "asked": run.config.steps,
         "state": dataclasses.asdict(run.state),
         "diagnostics": run.diagnostics,
         "model": trained_weights(run.policy.model),
@@ -59,7 +60,7 @@ def load_checkpoint(run: Run, folder: Path) -> str | None:
         return None
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        if content["spec"] != run.spec.digest():
+        if not run.spec.continues(content.get("asked", run.config.steps), content["spec"]):
             return "belongs to another configuration"
         model, optimiser = content["model"], content["optimiser"]
         state = RunState(**{**content["state"], "dynamics": Dynamics(**content["state"]["dynamics"])})

@@ -15,14 +15,19 @@ from scalefit.errors import UsageError
 from scalefit.named import find_named
 from scalefit.names import faults_of_names
 from scalefit.runner.advantage import find_advantage
-from scalefit.runner.config import Config, RunSpec, SizeConfig
+from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.device import device_name
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
+from scalefit.runner.kept import steps_kept
 from scalefit.runner.memory import ModelShape, free_memory, nano_shape, run_memory, shape_of
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
+from scalefit.runner.sections import SizeConfig
+from scalefit.runner.tasks.own import find_reward
+from scalefit.runner.tasks.own_section import OwnConfig
 from scalefit.runner.tasks.task import TaskConfig
+from scalefit.runner.trackers import TRACKERS
 
 _MOST = 10_000
 """Prompts a mini-batch up to which divisors are offered."""
@@ -55,6 +60,7 @@ def _registered(config: Config) -> Iterator[str]:
         ("[policy] kind", config.policy.kind, lambda name: find_named(name, POLICIES)),
         ("[policy] sampler", config.policy.sampler, lambda name: find_named(name, SAMPLERS)),
         ("[grpo] advantage", config.grpo.advantage, find_advantage),
+        *(("[log] to", name, lambda name: find_named(name, TRACKERS)) for name in config.log.to),
     ]
     for key, name, find in found:
         try:
@@ -76,10 +82,30 @@ def _group_size(config: Config) -> Iterator[str]:
 
 
 def _reuse(config: Config) -> Iterator[str]:
-    samples = config.grpo.prompts * config.grpo.steps
+    grpo = config.grpo
+    samples = grpo.prompts * (grpo.horizon or grpo.steps)
     for reuse in config.sweep.reuse:
         if samples % reuse:
-            yield f"[sweep] reuse = {reuse} does not divide the {samples} samples of a run"
+            yield f"[sweep] reuse = {reuse} does not divide the {samples} samples of a {'horizon' if grpo.horizon else 'run'}"
+
+
+def _horizon(config: Config) -> Iterator[str]:
+    grpo = config.grpo
+    if grpo.horizon and grpo.schedule != "constant":
+        if grpo.steps > grpo.horizon:
+            yield (
+                f"[grpo] steps = {grpo.steps} go beyond horizon = {grpo.horizon}, where the {grpo.schedule} learning rate "
+                "has come to its end; use schedule = 'constant', or a horizon as long"
+            )
+        if config.engine == "trl" and grpo.steps != grpo.horizon:
+            yield f"[grpo] horizon: TRL's {grpo.schedule} schedule ends with the run; use schedule = 'constant' with engine = 'trl'"
+
+
+def _keep(config: Config) -> Iterator[str]:
+    if config.engine == "trl" and config.keep.weights not in ("last", "none"):
+        yield f"[keep] weights = {config.keep.weights!r}: of a run that TRL makes, last or none are kept"
+    elif steps_kept(config.keep.weights) is None:
+        yield f"[keep] weights = {config.keep.weights!r}: write last, best, none, or every and a number of steps, as in 'every 50'"
 
 
 def _pass_at(config: Config) -> Iterator[str]:
@@ -93,14 +119,27 @@ def _pass_at(config: Config) -> Iterator[str]:
 
 
 def _tasks(config: Config) -> list[TaskConfig]:
-    return [dataclasses.replace(config.task, **swept) for swept in config.task_grid()]
+    return [dataclasses.replace(config.task, **swept).located(config.folder) for swept in config.task_grid()]
 
 
 def _task(config: Config) -> Iterator[str]:
     if config.policy.kind == "nano" and not config.task.pretrainable:
         name = config.task.name
         yield f"[task] name = {name!r}: nano models are not pre-trained on {name}; use [policy] kind = 'hf'"
-    yield from dict.fromkeys(fault for task in _tasks(config) for fault in task.faults())
+    found: dict[str, None] = {}
+    for task in _tasks(config):
+        found |= dict.fromkeys(task.faults())
+        if found and isinstance(task, OwnConfig):  # the other values of the grid would fail alike
+            break
+    yield from found
+
+
+def _reward(config: Config) -> Iterator[str]:
+    try:
+        if config.task.reward:
+            find_reward(config.task.located(config.folder).reward)
+    except UsageError as error:
+        yield f"[task] reward = {config.task.reward!r}: {error}".removesuffix(".")
 
 
 def _answers_fit(config: Config) -> Iterator[str]:
@@ -130,6 +169,10 @@ def _trl(config: Config) -> Iterator[str]:
         )
     if trl.vllm == "server" and not trl.server.rpartition(":")[0]:
         yield f"[trl] vllm = 'server' needs server = 'host:port', not {trl.server!r}"
+    if trl.importance_max and trl.importance_min >= trl.importance_max:
+        yield f"[trl] importance_min = {trl.importance_min:g} must be less than importance_max = {trl.importance_max:g}"
+    if trl.importance.endswith("truncate") and not (trl.importance_min or trl.importance_max):
+        yield f"[trl] importance = {trl.importance!r} needs importance_min or importance_max"
 
 
 def _processes(config: Config) -> Iterator[str]:
@@ -234,9 +277,12 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[
     ((), _registered),
     (("grpo.prompts", "grpo.mini_batch"), _mini_batch),
     (("grpo.advantage",), _group_size),
-    (("grpo.prompts", "grpo.steps"), _reuse),
+    (("grpo.prompts", "grpo.steps", "grpo.horizon"), _reuse),
+    (("grpo.steps", "grpo.horizon", "grpo.schedule", "engine"), _horizon),
+    (("keep.weights", "engine"), _keep),
     (("eval",), _pass_at),
     (("task", "policy.kind"), _task),
+    (("task.reward",), _reward),
     (("task", "policy.kind", "grpo.max_new_tokens"), _answers_fit),
     (("trl", "engine", "grpo.advantage", "eval.end_samples", "policy.sampler"), _trl),
     (("trl.processes", "trl.nodes", "trl.device_batch", "grpo.mini_batch"), _processes),

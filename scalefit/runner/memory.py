@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
-from scalefit.runner.config import LoraConfig, RunSpec, SizeConfig
+from scalefit.runner.config import RunSpec
 from scalefit.runner.device import device_name
+from scalefit.runner.sections import LoraConfig, SizeConfig
 
 SAMPLE_BYTES = 1 << 30
 """What sampling from an `hf` policy takes at a time on a processor, where a single sequence is not larger."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.config import RunSpec
-from scalefit.runner.ledger import Cluster, Ledger
+from scalefit.runner.ledger import Cluster, Ledger, how_it_ended
 from scalefit.runner.pool import WORKER
 from scalefit.runner.run_folder import last_words
 
@@ -98,12 +98,12 @@ def _serve(ray: Any, ledger: Ledger, cluster: Cluster) -> None:
                 except ray.exceptions.RayError as error:
                     ledger.died(spec, f"was lost with its Ray worker ({type(error).__name__})")
                     continue
-                if said is None or not ledger.hear(said):
-                    ledger.died(spec, f"ended with code {code}")
+                if not any([ledger.hear(event) for event in said]):
+                    ledger.died(spec, how_it_ended(code))
             for spec in tasks.values():
-                ledger.under_way[spec.run_id] = last_words(
-                    ledger.folder / spec.run_id, spec.config.grpo.steps, "begins or waits for its resources"
-                )
+                steps = spec.config.grpo.steps
+                step, words = last_words(ledger.folder / spec.run_id, steps, "begins or waits for its resources")
+                ledger.hear({"event": "progress", "run": spec.run_id, "text": words, "share": step / steps})
             ledger.tell()
     finally:
         for task in tasks:
@@ -113,8 +113,8 @@ def _serve(ray: Any, ledger: Ledger, cluster: Cluster) -> None:
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 
 
-def _make(order: str, environment: dict[str, str]) -> tuple[dict[str, Any] | None, int]:
-    """Start a worker for one run, in a task; return how the run ended, or None, and the process's code."""
+def _make(order: str, environment: dict[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """Start a worker for one run, in a task; return what it said beside its progress, and the process's code."""
     process = subprocess.Popen(
         WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**environment, **os.environ}, text=True
     )
@@ -123,4 +123,4 @@ def _make(order: str, environment: dict[str, str]) -> tuple[dict[str, Any] | Non
     finally:
         process.kill()
     events = [json.loads(line) for line in said.splitlines() if line.endswith("}")]
-    return next((one for one in events if one["event"] in ("done", "failed")), None), process.returncode
+    return [event for event in events if event["event"] != "progress"], process.returncode

@@ -11,14 +11,30 @@ import sys
 
 from scalefit.runner.config import RunSpec
 from scalefit.runner.device import share_of_cores
-from scalefit.runner.ledger import Ledger
+from scalefit.runner.gpus import gpus_a_run, share_of_gpus, visible_gpus
+from scalefit.runner.ledger import Ledger, how_it_ended
 
 WORKER = (sys.executable, "-m", "scalefit.runner.worker")
 
 
 def work_locally(ledger: Ledger, jobs: int) -> None:
     """Make the ledger's runs, some at a time."""
-    _Pool(ledger, min(jobs, len(ledger.waiting))).go()
+    jobs = min(jobs, len(ledger.waiting))
+    if jobs:
+        if crowded := too_many(jobs, ledger.waiting[0].config.threads or 1):
+            ledger.tell(crowded)
+        _Pool(ledger, jobs).go()
+
+
+def too_many(jobs: int, threads: int) -> str:
+    """Say that so many processes at a time are more than this machine has cores for; an empty text where they are not."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(threads, 1)
+    sensible = max(cores // threads, 1)
+    if jobs <= sensible:
+        return ""
+    of_threads = f" of {threads} threads" if threads > 1 else ""
+    return f"{jobs} runs{of_threads} at a time share {cores} core{'s' * (cores > 1)}: none is done sooner; --jobs {sensible} needs less memory"
 
 
 class _Pool:
@@ -26,6 +42,8 @@ class _Pool:
 
     def __init__(self, ledger: Ledger, jobs: int) -> None:
         self.ledger, self.jobs = ledger, jobs
+        self.gpus, self.each = visible_gpus(), gpus_a_run(ledger.waiting[0].config)
+        self.slots: dict[int, int] = {}  # of each worker
         self.selector = selectors.DefaultSelector()
         self.workers: dict[int, tuple[subprocess.Popen[bytes], RunSpec | None, bytes]] = {}
 
@@ -45,11 +63,13 @@ class _Pool:
             self.selector.close()
 
     def _start(self) -> None:
+        slot = min(set(range(self.jobs)) - set(self.slots.values()))
         environment = {"OMP_WAIT_POLICY": "passive", **share_of_cores(self.jobs), **os.environ}
+        environment |= share_of_gpus(self.gpus, slot, self.jobs, self.each)
         process = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdout is not None
         fd = process.stdout.fileno()
-        self.workers[fd] = (process, None, b"")
+        self.workers[fd], self.slots[fd] = (process, None, b""), slot
         self.selector.register(fd, selectors.EVENT_READ)
         self._give(fd)
 
@@ -60,7 +80,7 @@ class _Pool:
         taken = self.ledger.take()
         if taken is None:
             self.selector.unregister(fd)
-            del self.workers[fd]
+            del self.workers[fd], self.slots[fd]
             process.stdin.close()
             process.wait()
             return
@@ -86,9 +106,10 @@ class _Pool:
 
     def _died(self, fd: int) -> None:
         process, spec, _ = self.workers.pop(fd)
+        del self.slots[fd]
         self.selector.unregister(fd)
         code = process.wait()
         if spec is not None:
-            self.ledger.died(spec, f"ended with code {code}")
+            self.ledger.died(spec, how_it_ended(code))
         if self.ledger.waiting:
             self._start()

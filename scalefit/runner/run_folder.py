@@ -1,20 +1,25 @@
 """The folder of a run: what its files are called, its rows as they come, and how it ended. No torch here.
 
-Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds
-`rows.jsonl` (one line an evaluation, synced to disk), while it lasts a checkpoint, and at the end `done.json`.
+Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds what the run
+is (`run.json`), `rows.jsonl` (one line an evaluation, synced to disk), `log.jsonl` (one line a step), its last checkpoint,
+at the end `done.json`, and the weights that are kept (`weights/`, see `scalefit.runner.kept`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from scalefit.output import append_text, write_text
+from scalefit.runner.config import RunSpec
 
 Row = dict[str, Any]
-ROWS, CHECKPOINT, DONE = "rows.jsonl", "checkpoint.pt", "done.json"
+ROWS, STEP_LOG, CHECKPOINT, DONE, ORDER = "rows.jsonl", "log.jsonl", "checkpoint.pt", "done.json", "run.json"
 CONFIGURATION = "configuration.json"
+MOST_A_LINE = 1 << 18
+"""Bytes of the longest line that the last step is read from."""
 
 
 def parts_of(out: Path) -> Path:
@@ -46,19 +51,38 @@ def _whole_lines(folder: Path) -> list[str]:
     return [line for line in lines if line.endswith("\n")]
 
 
-def last_words(folder: Path, steps: int, before: str) -> str:
-    """Return where a run of so many steps is, from what it has written; before its first row, what is given."""
-    lines = _whole_lines(folder)
-    if not lines:
-        return before
-    row = json.loads(lines[-1])
-    return f"step {row['step']}/{steps}, loss {row['loss']:.3f}"
+def last_words(folder: Path, steps: int, before: str) -> tuple[int, str]:
+    """Return the step of a run of so many, and where it is, by its last line; before the first, what is given."""
+    logged, rows = _last_line(folder / STEP_LOG), _last_line(folder / ROWS)
+    if not rows:
+        return 0, before
+    step = max(logged.get("step", 0), rows["step"])
+    return step, f"step {step}/{steps}, loss {rows['loss']:.3f}"
 
 
-def finish(folder: Path, *, status: str, steps: int, digest: str, **more: Any) -> None:
-    """Mark a run as ended and drop its checkpoint."""
-    write_text(folder / DONE, json.dumps({"status": status, "steps": steps, "digest": digest, **more}))
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+def _last_line(path: Path) -> Row:
+    """Return the last whole line of a file, read from its end; nothing where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - MOST_A_LINE, 0))
+            *lines, _ = file.read().split(b"\n")
+        found: Row = json.loads(lines[-1])
+    except (FileNotFoundError, IndexError, ValueError):
+        return {}
+    return found
+
+
+def finish(folder: Path, spec: RunSpec, *, status: str, steps: int, **more: Any) -> None:
+    """Mark a run as ended after so many steps; its checkpoint stays where a longer run may want it."""
+    end = {"status": status, "steps": steps, "asked": spec.config.grpo.steps, "digest": spec.digest()}
+    write_text(folder / DONE, json.dumps({**end, **more}))
+    if not spec.config.keep.checkpoint:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def reopen(folder: Path) -> None:
+    """Let a run that had ended go on."""
+    (folder / DONE).unlink(missing_ok=True)
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

@@ -18,18 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from scalefit.runner.advantage import Dynamics, find_advantage
-from scalefit.runner.config import GrpoConfig, RunSpec
-from scalefit.runner.data import evaluation_examples, training_examples
-from scalefit.runner.evaluate import evaluate, row_of
+from scalefit.runner.config import RunSpec
+from scalefit.runner.data import Lengths, evaluation_examples, training_examples
+from scalefit.runner.evaluate import evaluate
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, low_variance_kl, token_weight
 from scalefit.runner.memory import telling_shortage
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import ALL, Rollouts
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups
-from scalefit.runner.tasks.task import Task
+from scalefit.runner.sections import GrpoConfig
+from scalefit.runner.tasks.task import Example, Task
 
 COUNTERS = ("samples", "tokens", "flops", "flops_generation", "flops_reference", "flops_training")
 
@@ -67,7 +69,7 @@ def learning_rate_at(step: int, base: float, config: GrpoConfig) -> float:
     """Return the learning rate of update `step`, counted from 0."""
     if step < config.warmup:
         return base * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    done = (step - config.warmup) / max((config.horizon or config.steps) - config.warmup, 1)
     if config.schedule == "linear":
         return base * (1 - done)
     if config.schedule == "cosine":
@@ -80,7 +82,8 @@ class Run:
 
     def __init__(self, spec: RunSpec, task: Task, policy: Policy) -> None:
         self.spec, self.task, self.policy, self.config = spec, task, policy, spec.config.grpo
-        self.examples = training_examples(task, spec)
+        self.lengths = Lengths(spec, lambda example: prompt_tokens(policy, example))
+        self.examples = training_examples(task, spec, self.lengths)
         self.held_out = evaluation_examples(task, spec.config.eval.problems)
         self.weights = [weight for weight in policy.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -96,7 +99,8 @@ class Run:
         self.sampler = make_sampler(spec, policy)
         self.state = RunState()
         self.diagnostics: Row = {}
-        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train"), 0.0)
+        self.last_step: Row = {}
+        self.seconds: dict[str, float] = dict.fromkeys(("generate", "score", "train", "evaluate"), 0.0)
 
     def go(self, after_row: Callable[[Run], None], after_step: Callable[[Run], None] = lambda run: None) -> str:
         """Run to the end from wherever the state is; return finished or diverged."""
@@ -117,6 +121,17 @@ class Run:
                 after_row(self)
             after_step(self)
         return "finished"
+
+    def reopen(self) -> None:
+        """Where the run went on to be longer, make what was its last row the one of a run that passes there."""
+        rows, step, settings = self.state.rows, self.state.step, self.spec.config.eval
+        if not rows or step == self.config.steps:
+            return
+        if step and step % settings.every:
+            rows.pop()
+        elif rows[-1]["eval_samples"] != self.spec.eval_samples(step):
+            rows.pop()
+            self.evaluate()
 
     def advance(self) -> None:
         """Make one step: rollouts for a batch of prompts, then one update a mini-batch."""
@@ -160,6 +175,11 @@ class Run:
             "mass_failure": float(-advantage_PG.clamp(max=0).mean()),
             "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
+        }
+        self.last_step = {
+            **self.diagnostics,
+            **step_numbers(rollouts),
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
         }
 
     def _train(self, rollouts: Rollouts, advantage_PG: Tensor) -> list[Row]:
@@ -274,6 +294,7 @@ class Run:
 
     def evaluate(self) -> None:
         """Evaluate and add a row."""
+        begin = time.perf_counter()
         spec, settings, state = self.spec, self.spec.config.eval, self.state
         with telling_shortage("sampling answers to the evaluation", "lower [eval] samples or [grpo] max_new_tokens"):
             found = evaluate(
@@ -297,3 +318,20 @@ class Run:
                 diagnostics=self.diagnostics,
             )
         )
+        self.seconds["evaluate"] += time.perf_counter() - begin
+
+
+def prompt_tokens(policy: Policy, example: Example) -> int:
+    """Return the tokens of a problem's prompt as the policy sees it."""
+    tokens, pad = policy.pack([example.shown])
+    return tokens.shape[1] - int(pad[0])
+
+
+def step_numbers(rollouts: Rollouts) -> Row:
+    """Return what the log says of a step's rollouts beside a row's diagnostics."""
+    lengths = rollouts.lengths_PG.float()
+    return {
+        "response_length": float(lengths.mean()),
+        "response_length_max": float(lengths.max()),
+        "truncated": float((~rollouts.ended_PG).float().mean()),
+    }

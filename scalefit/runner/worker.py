@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,15 @@ from typing import Any
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
 from scalefit.named import find_named
+from scalefit.output import write_text
 from scalefit.runner.config_file import plain_config, run_of
 from scalefit.runner.device import threads_of
+from scalefit.runner.engines.watch import Killed
 from scalefit.runner.run_folder import ROWS
+
+TRACEBACK = "error.log"
+LONGEST = 300
+"""Characters of an error's message that are repeated."""
 
 
 def speak() -> Callable[..., None]:
@@ -44,27 +51,58 @@ def keep_memory() -> None:
         pass
 
 
+def make_ordered(order: dict[str, Any], say: Callable[..., None]) -> None:
+    """Make the run that was ordered; whatever goes wrong is said in a line, and a traceback left in the run's folder."""
+    folder = Path(order["folder"])
+    try:
+        import torch
+
+        from scalefit.runner.engines import ENGINES
+
+        spec = run_of(plain_config(order["config"]), order["run"])
+        if spec.config.offline:
+            os.environ["HF_HUB_OFFLINE"] = "1"  # read when a hub's library is first imported
+        torch.set_num_threads(threads_of(spec.config))
+        # Where a worker was lost with its starter, it may still be ending its step.
+        with locked(folder / ROWS):
+            find_named(spec.config.engine, ENGINES)(spec, folder, say)
+    except Killed as error:
+        say("killed", run=order["run"], text=str(error))
+    except ScalefitError as error:
+        say("failed", run=order["run"], text=f"{error}{offline_hint(str(error))}")
+    except Exception as error:
+        say("failed", run=order["run"], text=in_a_line(error, folder))
+
+
+def in_a_line(error: Exception, folder: Path) -> str:
+    """Say an error that nobody foresaw: its type, message and place, and the file that has its traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    message = " ".join(str(error).split())
+    said = f"{type(error).__name__}{': ' if message else ''}{message:.{LONGEST}}"
+    said += f" ({last.filename}, line {last.lineno})"
+    try:
+        write_text(folder / TRACEBACK, "".join(traceback.format_exception(error)))
+    except OSError:  # such as a full disk, which may be what is told
+        return said + offline_hint(message)
+    return f"{said}; all of it in {folder / TRACEBACK}{offline_hint(message)}"
+
+
+def offline_hint(message: str) -> str:
+    """Say that the network was left alone, where a message is about what could have come from there."""
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("1", "ON", "YES", "TRUE"):
+        return ""
+    if not any(word in message.lower() for word in ("offline mode", "couldn't connect", "cached files", "locally")):
+        return ""
+    return " (nothing was asked of the network: `offline = true` in the experiment file, or HF_HUB_OFFLINE in the environment)"
+
+
 def main() -> None:
     """Serve the sweep that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep decides when to stop
     keep_memory()
     say = speak()
-    import torch
-
-    from scalefit.runner.engines import ENGINES
-
-    say("ready")
     for line in sys.stdin:
-        order = json.loads(line)
-        folder = Path(order["folder"])
-        try:
-            spec = run_of(plain_config(order["config"]), order["run"])
-            torch.set_num_threads(threads_of(spec.config))
-            # Where a worker was lost with its starter, it may still be ending its step.
-            with locked(folder / ROWS):
-                find_named(spec.config.engine, ENGINES)(spec, folder, say)
-        except (ScalefitError, OSError, MemoryError) as error:
-            say("failed", run=order["run"], text=f"{type(error).__name__ if not str(error) else error}")
+        make_ordered(json.loads(line), say)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,13 @@ import torch
 
 from scalefit.errors import UsageError
 from scalefit.runner import device as placement
-from scalefit.runner.config import (
-    Config,
-    EvalConfig,
-    GrpoConfig,
-    HfConfig,
-    LoraConfig,
-    PolicyConfig,
-    RunSpec,
-    SizeConfig,
-)
+from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.config_file import read_config
 from scalefit.runner.policies import attention
 from scalefit.runner.policies.hf import HfPolicy
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
+from scalefit.runner.sections import EvalConfig, GrpoConfig, HfConfig, LoraConfig, PolicyConfig, SizeConfig
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.train import Run, generator_for
 from tests.runner import fake_device

@@ -7,11 +7,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner import memory
 from scalefit.runner.checkpoint import load_checkpoint, save_checkpoint
-from scalefit.runner.config import HfConfig, LoraConfig
 from scalefit.runner.draw import draw_at
 from scalefit.runner.flops import attention_flops, forward_flops
 from scalefit.runner.policies import head, hf
 from scalefit.runner.policies.hf import HfPolicy, has_plain_head
+from scalefit.runner.sections import HfConfig, LoraConfig
 from scalefit.runner.train import generator_for
 from tests.runner.test_devices import a_run
 from tests.runner.test_hf import make_llama

@@ -214,6 +214,7 @@ def test_divergence_is_marked_and_the_sweep_goes_on(tiny, tmp_path):
         ('order = "shuffled"', 'name = "arithmetics"', "did you mean 'arithmetic'"),
         ("steps = 8", 'steps = "8"', "must be of type int"),
         ("mini_batch = 4", "mini_batch = 3", "not divisible by mini_batch"),
+        ("mini_batch = 4", "mini_batch = 0", "mini_batch = 0: must be at least 1"),
         ("seeds = [0]", "group_size = [1]", "compares the rollouts of a group"),
         ("seeds = [0]", "reuse = [3]", "does not divide the 64 samples"),
         ("d_model = 16", "d_model = 18", "multiple of twice heads"),

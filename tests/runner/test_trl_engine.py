@@ -18,8 +18,9 @@ from scalefit.errors import UsageError
 from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
 from scalefit.runner.config_file import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
-from scalefit.runner.run_folder import parts_of
-from tests.conftest import results
+from scalefit.runner.kept import kept_of
+from scalefit.runner.run_folder import parts_of, read_rows
+from tests.conftest import results, scalefit
 from tests.runner.conftest import TINY, command, inside, run
 from tests.runner.test_sweep import wait_for
 
@@ -70,6 +71,38 @@ def test_trl_takes_the_arguments(tmp_path):
     assert (found.loss_type, found.scale_rewards) == ("dapo", "group")
 
 
+@pytest.mark.parametrize(
+    ("change", "argument", "value", "said"),
+    [
+        ("", "loss_type", "dapo", "the tokens of the step / 2 updates"),
+        ("[trl]\ndenominator = 'pass'", "loss_type", "bnpo", "by the tokens of its pass"),
+        ("[trl]\ndenominator = 'pass'\ndevice_batch = 32", "loss_type", "bnpo", ""),
+        ("[trl]\nkl_correction = true", "use_bias_correction_kl", True, "the KL term is multiplied by the ratio"),
+        ("[trl]\nvllm = 'colocate'", "vllm_importance_sampling_mode", "sequence_mask", "(sequence_mask, 0 to 3)"),
+        (
+            "[trl]\nvllm = 'colocate'\nimportance = 'token_truncate'\nimportance_max = 2.0",
+            "vllm_importance_sampling_clip_max",
+            2.0,
+            "(token_truncate, 0 to 2)",
+        ),
+        ("[trl]\nvllm = 'colocate'\nimportance = 'off'", "vllm_importance_sampling_correction", False, ""),
+    ],
+)
+def test_what_trl_does_otherwise_can_be_chosen_and_is_told(tmp_path, change, argument, value, said):
+    """As TRL's own configuration takes it, and in the words of --dry-run; nothing is told that does not differ."""
+    trl = pytest.importorskip("trl")
+    text = GREEDY.replace("kl = 0.0", "kl = 1e-3").replace("weight_decay = 0.1", "")
+    spec = spec_of(tmp_path, text + change)
+    arguments = trl_arguments(spec, tmp_path)
+    assert arguments[argument] == value
+    assert getattr(trl.GRPOConfig(**arguments, use_cpu=True), argument) == value
+    told = "\n".join(dry_run(spec, tmp_path / "x.toml", tmp_path)["differences"])
+    assert said in told
+    words = {"loss_type": "a token counts", "use_bias_correction_kl": "KL term"}.get(argument, "answers are weighed")
+    assert (words in told) == bool(said)
+    assert ("KL term" in told) == (argument == "use_bias_correction_kl")
+
+
 def test_rloo_is_carried_by_the_rewards(tmp_path):
     spec = spec_of(tmp_path, GREEDY.replace("kl = 0.0", "kl = 0.0\nadvantage = 'rloo'"))
     reward = torch.tensor([[1.0, 0, 0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1]])
@@ -84,6 +117,11 @@ def test_rloo_is_carried_by_the_rewards(tmp_path):
         ("engine = 'trl'\n[trl]\nprocesses = 3", "3 processes cannot share the 32 completions"),
         ("engine = 'trl'\n[trl]\nvllm = 'server'", "host:port"),
         ("engine = 'trl'\n[trl]\nstrategy = 'fsdp'", "did you mean 'fsdp2'"),
+        (
+            "engine = 'trl'\n[trl]\nimportance = 'token_mask'\nimportance_min = 4.0",
+            "must be less than importance_max = 3",
+        ),
+        ("engine = 'trl'\n[trl]\nimportance = 'token_truncate'\nimportance_max = 0.0", "needs importance_min or"),
         ("[trl]\nprocesses = 2", 'add engine = "trl"'),
     ],
 )
@@ -133,6 +171,60 @@ def test_accelerate_knows_the_launch_options(tmp_path):
         assert given.training_script_args[0] == "x.toml" or given.training_script == "x.toml" or given.module
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+@pytest.mark.parametrize(
+    ("mini_batch", "kl", "kinds"),
+    [
+        (8, 0.0, "generation training"),
+        (4, 0.0, "generation old_log_prob training"),
+        (4, 0.1, "generation old_log_prob reference training"),
+    ],
+)
+def test_passes_are_counted_where_trl_makes_them(tmp_path, monkeypatch, mini_batch, kl, kinds):
+    """Held against torch's own count of matrix products; norms, which are no products, and the last token are the rest."""
+    flop_counter = pytest.importorskip("torch.utils.flop_counter")
+    from scalefit.runner.policies import make_policy
+
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    from scalefit.runner.engines.trl_process import Trainer
+
+    text = GREEDY.replace("mini_batch = 4", f"mini_batch = {mini_batch}").replace("kl = 0.0", f"kl = {kl}")
+    spec = spec_of(tmp_path, text.replace("steps = 8", "steps = 3").replace("d_model = 16", "d_model = 48"))
+    task = spec.task.make()
+    (tmp_path / "start").mkdir()
+    make_policy(spec, task).export(tmp_path / "start")
+    trainer = Trainer(spec, task, tmp_path, str(tmp_path / "start"), False)
+    trainer.evaluate = lambda *arguments, **options: {}
+    with flop_counter.FlopCounterMode(display=False) as counter:
+        trainer.train()
+    measured = sum(counter.get_flop_counts()["Global"].values())
+    spent = dict(trainer.passes.spent)
+    assert sum(spent.values()) == pytest.approx(measured, rel=0.02)
+    del trainer.evaluate
+    trainer.evaluate()
+    (row,) = read_rows(tmp_path)
+    assert {name: row[name] for name in spent} == spent, "an evaluation is none of them"
+    assert row["flops_full"] == sum(spent.values())
+    assert [name for name, flops in spent.items() if flops] == [f"flops_{kind}" for kind in kinds.split()]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+@pytest.mark.parametrize(("offline", "said"), [("offline = true\n", True), ("", False)])
+def test_the_network_is_left_alone_where_the_user_wants_it(tmp_path, monkeypatch, offline, said):
+    """A model that is not here: told with the reason that the network was not asked, where that is so."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    text = GREEDY.replace("d_model = 16\nlayers = 2\nheads = 2\npretrain_learning_rate = 0.01", 'model = "org/model"')
+    (tmp_path / "x.toml").write_text(offline + text.replace("[task]", '[policy]\nkind = "hf"\n[task]', 1))
+    found = run("x.toml", cwd=tmp_path)
+    assert found.returncode == 1
+    (line,) = [line for line in found.stderr.splitlines() if "TRL's trainer ended with code 1: OSError" in line]
+    assert ("nothing was asked of the network: `offline = true`" in line) == said
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """The same experiment by scalefit's own loop."""
@@ -180,27 +272,65 @@ def test_it_learns(tmp_path):
     assert reward.iloc[-1] > reward.iloc[1] + 0.1
 
 
+LONG = GREEDY.replace("steps = 8", "steps = 14") + "reuse = [8]\n"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A run that nothing disturbed: its rows, and the steps of its log."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "x.toml").write_text(LONG)
+    assert run("x.toml", cwd=folder).returncode == 0
+    return pd.read_parquet(folder / "runs.parquet"), log_of(folder / "runs.parquet")
+
+
+def log_of(out):
+    """The log of a run without what depends on the time."""
+    frame = pd.read_json(parts_of(out) / "7k-base-g8-r8-s0" / "log.jsonl", lines=True)
+    return frame[[name for name in frame if "second" not in name]]
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("trl")
 @pytest.mark.parametrize("victim", ["trainer", "worker"])
-def test_killed_goes_on_from_its_checkpoint(tmp_path, victim):
-    (tmp_path / "x.toml").write_text(GREEDY.replace("steps = 8", "steps = 14") + "reuse = [8]\n")
+def test_killed_goes_on_from_its_checkpoint(tmp_path, victim, undisturbed):
+    """Once, by itself, to the rows and the log of a run that nothing disturbed."""
+    (tmp_path / "x.toml").write_text(LONG)
     process = subprocess.Popen(command("x.toml"), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     folder = parts_of(tmp_path / "runs.parquet") / "7k-base-g8-r8-s0"
     wait_for(folder / "rows.jsonl", 4)
     os.kill(process_of(folder, victim), signal.SIGKILL)
     _, said = process.communicate(timeout=300)
     assert "Traceback" not in said
-    if victim == "trainer":
-        assert process.returncode == 1
-        assert "trl.log" in said
-        assert run("x.toml", cwd=tmp_path).returncode == 0
-    else:
-        assert process.returncode == 0, said
+    assert process.returncode == 0, said
+    assert "its process was killed by SIGKILL; it goes on from its last checkpoint" in said
+    rows, log = undisturbed
     found = pd.read_parquet(tmp_path / "runs.parquet")
     assert list(found["step"]) == list(range(0, 16, 2))
-    assert found["tokens"].is_monotonic_increasing
-    assert not (folder / "trl").exists()
+    pd.testing.assert_frame_equal(found, rows, check_exact=True)
+    assert list(log["step"]) == list(range(15))
+    pd.testing.assert_frame_equal(log_of(tmp_path / "runs.parquet"), log, check_exact=True)
+    assert [kept.step for kept in kept_of(folder)] == [14]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+def test_a_longer_run_is_the_undisturbed_one_and_its_weights_are_kept(tmp_path):
+    """It goes on from an end that is no evaluation of the longer run; what it keeps answers as its last row says."""
+    text = GREEDY.replace('"shuffled"', '"drawn"')
+    short, long = (tmp_path / name for name in ("short", "long"))
+    for folder, lengths in ((short, (3, 6)), (long, (6,))):
+        folder.mkdir()
+        for steps in lengths:
+            (folder / "x.toml").write_text(text.replace("steps = 8", f"steps = {steps}"))
+            made = run("x.toml", cwd=folder)
+            assert made.returncode == 0, made.stderr
+    rows = pd.read_parquet(long / "runs.parquet")
+    assert list(rows["step"]) == [0, 2, 4, 6]
+    pd.testing.assert_frame_equal(pd.read_parquet(short / "runs.parquet"), rows, check_exact=True)
+    again = results(scalefit("evaluate", "runs.parquet", "--json", cwd=short))[0]
+    assert again["step"] == 6
+    assert again["loss"] == pytest.approx(rows["loss"].iloc[-1], abs=0.05), "greedy answers, but for rounding"
 
 
 def process_of(folder, victim):

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from scalefit.errors import ScalefitError
-from scalefit.runner.config import VllmConfig
 from scalefit.runner.policies.hf import HfPolicy
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.run_folder import parts_of
+from scalefit.runner.sections import VllmConfig
 from scalefit.runner.train import generator_for
 from tests.runner.conftest import TINY, command, run
 from tests.runner.test_hf import CHARACTERS, make_llama

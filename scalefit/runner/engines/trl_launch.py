@@ -1,7 +1,6 @@
 """`trl`: a run made by TRL's GRPOTrainer in processes of its own; its arguments, its command, and waiting for it.
 
-Left to TRL: sharding, devices, generation. What differs from scalefit's own loop: prompts are not shared by their
-rollouts, uniform groups are not skipped, and FLOPs of passes are 2 N tokens forward and 6 N tokens in training.
+Left to TRL: sharding, devices, generation. What differs from scalefit's own loop is said by `trl_differences`.
 """
 
 from __future__ import annotations
@@ -20,9 +19,12 @@ from scalefit.errors import ScalefitError
 from scalefit.locks import locked
 from scalefit.output import make_folder
 from scalefit.places import require
-from scalefit.runner.config import RunSpec, TrlConfig
-from scalefit.runner.engines.watch import Say, Watch
-from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows
+from scalefit.runner.config import RunSpec
+from scalefit.runner.engines.trl_log import killing_signal, last_error, notes
+from scalefit.runner.engines.watch import Killed, Say, Watch
+from scalefit.runner.ledger import how_it_ended
+from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows, reopen
+from scalefit.runner.sections import TrlConfig
 
 PROCESS = "scalefit.runner.engines.trl_process"
 START = "start"
@@ -56,8 +58,9 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
     updates = grpo.prompts // grpo.mini_batch
     world, rows = trl.processes * trl.nodes, device_batch(spec)
     accumulated = grpo.mini_batch * spec.group_size // (world * rows)
+    loss = "bnpo" if (grpo.normalisation, trl.denominator) == ("token", "pass") else NORMALISATION[grpo.normalisation]
     schedule = "constant_with_warmup" if (grpo.schedule, bool(grpo.warmup)) == ("constant", True) else grpo.schedule
-    arguments: dict[str, Any] = {
+    arguments = {
         "output_dir": str(folder / "trl"),
         "max_steps": grpo.steps * updates,
         "num_generations": spec.group_size,
@@ -71,7 +74,7 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "max_completion_length": grpo.max_new_tokens,
         "temperature": grpo.temperature,
         "top_k": 0,
-        "loss_type": NORMALISATION[grpo.normalisation],
+        "loss_type": loss,
         "scale_rewards": SCALE[grpo.advantage],
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": schedule,
@@ -79,6 +82,7 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "epsilon": grpo.clip_low,
         "epsilon_high": grpo.clip_high,
         "beta": grpo.kl,
+        "use_bias_correction_kl": trl.kl_correction,
         "entropy_coef": grpo.entropy,
         "max_grad_norm": grpo.gradient_clip,
         "weight_decay": grpo.weight_decay,
@@ -94,16 +98,67 @@ def trl_arguments(spec: RunSpec, folder: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "seed": spec.seed,
     }
-    if trl.vllm != "off":
-        arguments |= {
-            "use_vllm": True,
-            "vllm_mode": trl.vllm,
-            "vllm_gpu_memory_utilization": trl.gpu_share,
-            "vllm_tensor_parallel_size": trl.tensor_parallel,
-        }
+    return arguments | _vllm_arguments(trl)
+
+
+def _vllm_arguments(trl: TrlConfig) -> dict[str, Any]:
+    if trl.vllm == "off":
+        return {}
+    found: dict[str, Any] = {
+        "use_vllm": True,
+        "vllm_mode": trl.vllm,
+        "vllm_gpu_memory_utilization": trl.gpu_share,
+        "vllm_tensor_parallel_size": trl.tensor_parallel,
+        "vllm_importance_sampling_correction": trl.importance != "off",
+        "vllm_importance_sampling_clip_min": trl.importance_min or None,
+        "vllm_importance_sampling_clip_max": trl.importance_max or None,
+    }
+    if trl.importance != "off":
+        found["vllm_importance_sampling_mode"] = trl.importance
     if trl.vllm == "server":
-        arguments["vllm_server_base_url"] = f"http://{trl.server}"
-    return arguments
+        found["vllm_server_base_url"] = f"http://{trl.server}"
+    return found
+
+
+def trl_differences(spec: RunSpec) -> list[str]:
+    """Return where TRL's objective or accounting is another than that of scalefit's own loop, as far as a run shows it."""
+    grpo, trl = spec.config.grpo, spec.config.trl
+    updates = grpo.prompts // grpo.mini_batch
+    found = []
+    passes = grpo.mini_batch * spec.group_size // device_batch(spec)
+    if grpo.normalisation == "token" and trl.denominator == "pass" and passes > 1:
+        found.append(
+            "a token counts by the tokens of its pass (TRL's bnpo), in the own loop by those of its mini-batch; "
+            'denominator = "step" is nearer to it'
+        )
+    if grpo.normalisation == "token" and trl.denominator == "step" and updates > 1:
+        found.append(
+            f"a token counts by the tokens of the step / {updates} updates (TRL's dapo), in the own loop by those of its "
+            'own mini-batch; denominator = "pass" takes those of each pass'
+        )
+    if trl.vllm != "off" and trl.importance != "off":
+        bounds = f"{trl.importance_min:g} to {trl.importance_max or float('inf'):g}"
+        found.append(
+            f"answers are weighed with the ratio of the trainer's probabilities to vLLM's ({trl.importance}, {bounds}), and "
+            'those that sampled are computed in a pass of their own; the own loop has neither; importance = "off" leaves it out'
+        )
+    if grpo.kl and trl.kl_correction:
+        found.append(
+            "the KL term is multiplied by the ratio; in the own loop it is not; kl_correction = false leaves it out"
+        )
+    if grpo.entropy:
+        found.append(
+            "the entropy bonus is the mean over the tokens of a pass, in the own loop it is weighed as the loss is"
+        )
+    if grpo.weight_decay:
+        found.append("weight_decay spares biases and norms, in the own loop it does not")
+    if grpo.warmup or grpo.schedule != "constant":
+        found.append(
+            f"the learning rate moves with every update ({updates} a step) and warms up from 0, in the own loop with every step"
+        )
+    if grpo.skip_uniform and not (grpo.kl or grpo.entropy):
+        found.append("groups of equal rewards are computed and add nothing, the own loop skips them")
+    return found
 
 
 def launch_command(spec: RunSpec, config: Path, folder: Path, python: str = sys.executable) -> list[str]:
@@ -134,8 +189,8 @@ def _accelerate(trl: TrlConfig) -> list[str]:
 
 
 def start_model(spec: RunSpec) -> str:
-    """Return the checkpoint that the size names for the run's series."""
-    return spec.size.instruct_model if spec.series == "instruct" else spec.size.model
+    """Return the checkpoint that the size names for the run's series, where it is."""
+    return spec.model
 
 
 def server_command(spec: RunSpec) -> list[str]:
@@ -166,6 +221,7 @@ def dry_run(spec: RunSpec, config: Path, folder: Path) -> dict[str, Any]:
     found["command"] = " ".join(word if word.startswith("$") else shlex.quote(word) for word in words)
     return {
         **found,
+        "differences": trl_differences(spec),
         "processes": spec.config.trl.processes * spec.config.trl.nodes,
         "arguments": trl_arguments(spec, folder),
     }
@@ -178,6 +234,8 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     ------
     ScalefitError
         If it needs more machines than this one, or ends without having finished.
+    Killed
+        If the trainer or one of its processes was killed.
     """
     if spec.config.trl.nodes > 1:
         raise ScalefitError(
@@ -187,13 +245,27 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     alive = Watch(spec, say)
     if spec.config.policy.kind == "nano" or start_model(spec).endswith(".gguf"):
         _export_start(spec, folder, alive)
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    reopen(folder)
+    before = _size(folder / LOG)
+    code = _train(spec, folder, alive)
+    with open(folder / LOG, "rb") as log:
+        log.seek(before)
+        said = log.read().decode("utf-8", errors="replace")
+    for text in notes(said):
+        say("note", run=spec.run_id, text=text)
+    done = read_done(folder)
+    if code or done is None:
+        if signalled := killing_signal(code, said):
+            raise Killed(how_it_ended(-signalled))
+        raise ScalefitError(f"TRL's trainer ended with code {code}: {last_error(said)} (all of it in {folder / LOG})")
+    say("done", run=spec.run_id, status=done["status"], step=done["steps"], loss=read_rows(folder)[-1]["loss"])
+
+
+def _train(spec: RunSpec, folder: Path, alive: Watch) -> int:
+    """Start the trainer, wait for it, and return its code."""
     import torch
 
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
     # The child keeps the lock while it lives, so a trainer whose starter was killed is never joined by another.
@@ -207,20 +279,21 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
             pass_fds=(lock,),
             preexec_fn=_die_with_parent,
         )
+        steps = spec.config.grpo.steps
         try:
             while process.poll() is None:
-                alive(last_words(folder, spec.config.grpo.steps, "TRL loads"))
+                step, words = last_words(folder, steps, "TRL loads")
+                alive(words, step / steps)
                 time.sleep(0.2)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-    done = read_done(folder)
-    if process.returncode or done is None:
-        raise ScalefitError(
-            f"TRL's trainer ended with code {process.returncode}: {_reason(folder / LOG)} (all of it in {folder / LOG})"
-        )
-    say("done", run=spec.run_id, status=done["status"], step=done["steps"], loss=read_rows(folder)[-1]["loss"])
+    return process.returncode
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
@@ -231,21 +304,12 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     if (start / "whole").exists():
         return
     make_folder(start)
-    make_policy(spec, spec.task.make(), alive).export(start)
+    make_policy(spec, spec.make_task(), alive).export(start)
     (start / "whole").touch()
 
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
-
-
-def _reason(log: Path) -> str:
-    """Return the last line of a log that names an error."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    named = [
-        line for line in lines if "Error" in line and "torch.distributed" not in line and "ChildFailedError" not in line
-    ]
-    return (named or lines or ["it said nothing"])[-1].strip()
 
 
 def reward_factor(spec: RunSpec) -> float:

@@ -1,7 +1,7 @@
 """A process of TRL's trainer: scalefit's problems as its data, scalefit's scores as its rewards, scalefit's rows out.
 
 Started once for each device by `trl_launch`, or by hand on a cluster with the command that `--dry-run` prints. TRL
-counts the prompt once a rollout in `num_tokens`, as scalefit does, and writes 0 for FLOPs, which are computed here.
+counts the prompt once a rollout in `num_tokens`, as scalefit does, and writes 0 for FLOPs; see `trl_flops`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import math
+import hashlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,48 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import make_folder
 from scalefit.runner.config import RunSpec
 from scalefit.runner.config_file import find_run
-from scalefit.runner.data import evaluation_examples, training_examples
+from scalefit.runner.data import Lengths, evaluation_examples, training_examples
+from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_params
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
-from scalefit.runner.evaluate import Evaluation, row_of
+from scalefit.runner.engines.trl_log import NOTE
+from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
+from scalefit.runner.evaluate import Evaluation
 from scalefit.runner.flops import paper_flops
+from scalefit.runner.gpus import show_one_gpu
+from scalefit.runner.identity import require_same
+from scalefit.runner.kept import Keeper
 from scalefit.runner.policies.policy import chat_turns
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
+from scalefit.runner.step_log import StepLog
 from scalefit.runner.tasks.task import Example, Score, Task
 
 TRAIN, EVAL = "train", "eval"
 Answer = tuple[int, Score, int, bool]
 """An answer of an evaluation: place of the problem, score, tokens, and whether it was cut."""
-WHOLE = "whole"
-DIAGNOSTICS = {"entropy": "entropy", "kl": "kl", "grad_norm": "gradient_norm", "frac_reward_zero_std": "uniform_groups"}
-"""What TRL logs, and the column it becomes."""
+DIAGNOSTICS = ("entropy", "kl", "gradient_norm", "clipped", "uniform_groups")
+"""What a row of the table has of its last step."""
+LOGGED = {
+    "entropy": "entropy",
+    "kl": "kl",
+    "grad_norm": "gradient_norm",
+    "clip_ratio/region_mean": "clipped",
+    "frac_reward_zero_std": "uniform_groups",
+    "reward": "reward",
+    "completions/mean_length": "response_length",
+    "completions/max_length": "response_length_max",
+    "completions/clipped_ratio": "truncated",
+    "learning_rate": "learning_rate",
+}
+"""What TRL logs of an update, and what we call it."""
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -49,20 +70,28 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def __init__(self, spec: RunSpec, task: Task, folder: Path, source: str, chat: bool) -> None:
         self.spec, self.task, self.folder, self.chat = spec, task, folder, chat
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        self.lengths = Lengths(spec, lambda example: self._tokens(tokenizer, example))
         self.examples = {
-            TRAIN: training_examples(task, spec),
+            TRAIN: training_examples(task, spec, self.lengths),
             EVAL: evaluation_examples(task, spec.config.eval.problems),
         }
         self.answers: list[Answer] = []
         self.reward_sum, self.reward_count = 0.0, 0
-        self.logged: dict[str, float] = {}
-        self.non_embedding = count_params(source)
+        self.updates: list[dict[str, float]] = []
+        self.last_step: dict[str, float] = {}
+        self.seconds = dict.fromkeys(("generate", "score", "train", "evaluate"), 0.0)
+        self.begun = 0.0
+        self.step_log: StepLog | None = None
+        self.earlier = dict.fromkeys(PASSES, 0.0)
+        params, head = count_params(source)
+        # Without gradient checkpointing a forward pass and a backward one; with it the layers are computed once more.
+        self.passes = Passes(params, head, 1 + BACKWARD + spec.config.trl.gradient_checkpointing)
         arguments = GRPOConfig(**trl_arguments(spec, folder), use_cpu=not torch.cuda.is_available())
         expected = spec.config.trl.processes * spec.config.trl.nodes
         if arguments.world_size != expected:
             raise ScalefitError(f"{arguments.world_size} processes were started, [trl] asks for {expected}.")
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         super().__init__(
             model=source,
             reward_funcs=self.reward,
@@ -81,6 +110,13 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             ]
         )
 
+    def _tokens(self, tokenizer: Any, example: Example) -> int:
+        """Return how many tokens TRL makes of a problem's prompt."""
+        prompt = self._prompt(example)
+        if isinstance(prompt, str):
+            return len(tokenizer(prompt)["input_ids"])
+        return len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False))
+
     def _prompt(self, example: Example) -> str | list[dict[str, str]]:
         instruction = self.spec.config.policy.instruction
         if self.chat:
@@ -91,6 +127,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         self, completions: list[Any], completion_ids: list[list[int]], at: list[int], split: list[str], **rest: Any
     ) -> list[float]:
         """Score completions; those of the evaluation are kept."""
+        begin = time.perf_counter()
         factor, found = reward_factor(self.spec), []
         texts = [[one if isinstance(one, str) else one[0]["content"]] for one in completions]
         asked = [self.examples[where][index] for index, where in zip(at, split, strict=True)]
@@ -102,7 +139,31 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             else:
                 self.reward_sum += score.reward
                 self.reward_count += 1
+        if TRAIN in split:
+            self.seconds["score"] += time.perf_counter() - begin
         return found
+
+    def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **options: Any) -> Any:
+        """Generate, and count what it costs."""
+        begin = time.perf_counter()
+        answers, log_prob = super()._generate_single_turn(prompt_ids, *arguments, **options)
+        if self.model.training:
+            self.seconds["generate"] += time.perf_counter() - begin
+            self.passes.add_generation(prompt_ids, answers, padded=not self.use_vllm)
+        return answers, log_prob
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, *arguments: Any, **options: Any
+    ) -> Any:
+        """Make one of TRL's passes, and count it as what it is."""
+        if self.model.training:
+            kind = "training" if torch.is_grad_enabled() else "old_log_prob" if model is self.model else "reference"
+            # On a GPU only tokens of answers are scored, elsewhere all but the last of each row.
+            scored = attention_mask[:, -logits_to_keep:].sum() if input_ids.is_cuda else input_ids[:, 1:].numel()
+            self.passes.add_log_prob(f"flops_{kind}", input_ids.numel(), int(scored))
+        return super()._get_per_token_logps_and_entropies(
+            model, input_ids, attention_mask, logits_to_keep, *arguments, **options
+        )
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
@@ -113,15 +174,45 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Answer the held-out problems and add a row."""
+        begin = time.perf_counter()
         self.answers.clear()
-        with self._at_temperature(self.spec.config.eval.temperature):
+        with self._at_temperature(self.spec.config.eval.temperature), own_draws(self.spec, self.state.global_step):
             metrics: dict[str, float] = super().evaluate(*arguments, **options)
         answers = gather_object(self.answers)
         sums = gather_object([(self.reward_sum, self.reward_count)])
+        spent = gather_object([self.passes.spent])
         self.reward_sum, self.reward_count = 0.0, 0
         if self.is_world_process_zero():
-            append_row(self.folder, self._row(answers, sums))
+            row = self._row(answers, sums, spent)
+            self.seconds["evaluate"] += time.perf_counter() - begin
+            self.write_log(row["step"], {"loss": row["loss"]})
+            append_row(self.folder, row)
         return metrics
+
+    def hear(self, logs: dict[str, float]) -> None:
+        """Take in what TRL says of an update; after the last one of a step, make it the step's."""
+        self.updates.append(
+            {ours: float(logs[theirs]) for theirs, ours in LOGGED.items() if logs.get(theirs) is not None}
+        )
+        step = whole_steps(self.state.global_step, self.spec)
+        if step is None:
+            return
+        told = {name: [one[name] for one in self.updates if name in one] for name in LOGGED.values()}
+        self.last_step = {name: sum(values) / len(values) for name, values in told.items() if values}
+        if "reward" in self.last_step:
+            self.last_step["reward"] /= reward_factor(self.spec)
+        self.updates.clear()
+        if not due(step, self.spec):  # else its evaluation follows
+            self.write_log(step)
+
+    def write_log(self, step: int, more: dict[str, float] | None = None) -> None:
+        """Write a step into the run's log, on the first process."""
+        if self.step_log is None:
+            return
+        others = sum(spent for name, spent in self.seconds.items() if name != "train")
+        self.seconds["train"] = time.perf_counter() - self.begun - others
+        tokens = float(self.state.num_input_tokens_seen)
+        self.step_log.write(step, {**self.last_step, **(more or {})}, tokens, self.seconds)
 
     @contextlib.contextmanager
     def _at_temperature(self, temperature: float) -> Iterator[None]:
@@ -144,7 +235,9 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         options.clear()
         options.update(kept)
 
-    def _row(self, answers: list[Answer], sums: list[tuple[float, int]]) -> dict[str, Any]:
+    def _row(
+        self, answers: list[Answer], sums: list[tuple[float, int]], spent: list[dict[str, float]]
+    ) -> dict[str, Any]:
         """Return a row of the runs table; problems that the ranks answered twice, to fill a batch, count once."""
         spec, samples = self.spec, self.spec.config.eval.samples
         by_problem: dict[int, list[Answer]] = {}
@@ -164,56 +257,30 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         )
         step = whole_steps(self.state.global_step, spec)
         assert step is not None, "evaluations follow whole steps"
-        tokens, size = float(self.state.num_input_tokens_seen), float(self.non_embedding)
-        forward = 2.0 * size * tokens
+        tokens, size = float(self.state.num_input_tokens_seen), float(self.passes.params)
         totals = {
             "samples": float(step * spec.config.grpo.prompts),
             "tokens": tokens,
             "flops": paper_flops(size, tokens),
-            "flops_generation": forward,
-            "flops_reference": forward if spec.config.grpo.kl else 0.0,
-            "flops_training": 3 * forward,
+            **{name: self.earlier[name] + sum(one[name] for one in spent) for name in PASSES},
         }
         rewarded = sum(count for _, count in sums)
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
-        return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics={**reward, **self.logged})
+        diagnostics = reward | {name: self.last_step[name] for name in DIAGNOSTICS if name in self.last_step}
+        return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics=diagnostics)
 
 
-class Schedule(TrainerCallback):
-    """Asks for evaluations and checkpoints where the configuration has them, and stops a run that has diverged."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.diverged = trainer, False
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
-        """Keep the diagnostics of the last update."""
-        found = {
-            ours: float(logs[theirs]) for theirs, ours in DIAGNOSTICS.items() if logs and logs.get(theirs) is not None
-        }
-        self.trainer.logged.update(found)
-        if not math.isfinite(found.get("gradient_norm", 0.0)):
-            self.diverged = control.should_training_stop = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Mark the checkpoint as whole; the one before it is still there until the next is begun."""
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Evaluate and save after the steps that are due."""
-        step = whole_steps(state.global_step, self.trainer.spec)
-        if step is not None and due(step, self.trainer.spec):
-            control.should_evaluate = control.should_save = True
+@contextlib.contextmanager
+def own_draws(spec: RunSpec, updates: int) -> Iterator[None]:
+    """Draw an evaluation by itself, so that training goes on as if there had been none."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(f"{spec.seed} {updates}".encode(), digest_size=7).digest()))
+        yield
 
 
-def count_params(source: str) -> int:
-    """Return the parameters of a checkpoint outside its embedding tables, without reading weights."""
-    config = AutoConfig.from_pretrained(source)
-    with torch.device("meta"):
-        empty: Any = AutoModelForCausalLM.from_config(config)
-    inner, head = empty.get_input_embeddings().weight, empty.get_output_embeddings().weight
-    tables = inner.numel() + (0 if config.tie_word_embeddings else head.numel())
-    return sum(weight.numel() for weight in {id(w): w for w in empty.parameters()}.values()) - tables
+def tell(text: str) -> None:
+    """Leave a line for the user in the trainer's log."""
+    print(NOTE + text, flush=True)
 
 
 def train(spec: RunSpec, folder: Path) -> None:
@@ -223,7 +290,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
-    trainer = Trainer(spec, spec.task.make(), folder, source, chat)
+    require_same(spec)
+    trainer = Trainer(spec, spec.make_task(), folder, source, chat)
     first = trainer.is_world_process_zero()
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0
@@ -231,17 +299,47 @@ def train(spec: RunSpec, folder: Path) -> None:
     # What a checkpoint has behind it; nothing without one.
     reached = whole_steps(updates, spec) if updates else None
     rows = [] if reached is None else [row for row in read_rows(folder) if row["step"] <= reached]
+    if rows:
+        trainer.earlier = {name: rows[-1][name] for name in PASSES}
+        if not due(rows[-1]["step"], spec):  # the last of a run that was shorter
+            rows.pop()
+    trainer.args.eval_on_start = not rows
     if first:
         write_rows(folder, rows)
-    trainer.args.eval_on_start = not rows
+        reached = -1 if reached is None else reached
+        trainer.step_log = StepLog(spec, folder, tell, reached=reached)
+        if trainer.lengths.said:
+            tell(trainer.lengths.said)
     schedule = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Schedule))
     trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
+    if trainer.step_log is not None:
+        trainer.step_log.close()
+    if not schedule.diverged:
+        keep_last(trainer, spec, folder)
     if first:
         status = "diverged" if schedule.diverged else "finished"
         # A run that diverged may have stopped within a step.
         step = trainer.state.global_step * spec.config.grpo.mini_batch // spec.config.grpo.prompts
-        finish(folder, status=status, steps=step, digest=spec.digest())
-        shutil.rmtree(folder / "trl", ignore_errors=True)
+        finish(folder, spec, status=status, steps=step)
+        if not spec.config.keep.checkpoint:
+            shutil.rmtree(folder / "trl", ignore_errors=True)
+
+
+def keep_last(trainer: Trainer, spec: RunSpec, folder: Path) -> None:
+    """Keep the weights of the last step where they are asked for; each process may hold a share of them."""
+    if spec.config.keep.weights != "last":
+        return
+    saved = folder / "trl" / "last"
+    trainer.save_model(str(saved))
+
+    def export(part: Path) -> None:
+        for file in saved.iterdir():
+            if file.name != "training_args.bin":
+                shutil.copy(file, part)
+
+    if trainer.is_world_process_zero():
+        Keeper(spec, folder, export)(spec.config.grpo.steps, read_rows(folder))
+        shutil.rmtree(saved)
 
 
 def main() -> None:
@@ -252,6 +350,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the run's folder, seen by all nodes")
     given = parser.parse_args()
     spec = find_run(given.config, given.run)
+    show_one_gpu(spec.config)
     make_folder(given.folder)
     train(dataclasses.replace(spec, config=dataclasses.replace(spec.config, engine="trl")), given.folder)
     if torch.distributed.is_initialized():

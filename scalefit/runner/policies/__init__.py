@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scalefit.named import find_named
@@ -30,12 +31,15 @@ def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
 
 
 def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
+    report(f"loading {spec.size.name}")
+    return _hf_from(spec, spec.model)
+
+
+def _hf_from(spec: RunSpec, source: str) -> Policy:
     from scalefit.runner.policies.hf import HfPolicy
 
     chat, settings = spec.series == "instruct", spec.config.policy
-    report(f"loading {spec.size.name}")
     return_large_blocks()
-    source = spec.size.instruct_model if chat else spec.size.model
     return HfPolicy(
         source,
         chat,
@@ -54,3 +58,10 @@ POLICIES: dict[str, Callable[[RunSpec, Task, Report], Policy]] = {"nano": _nano,
 def make_policy(spec: RunSpec, task: Task, report: Report = lambda text: None) -> Policy:
     """Return the policy that a run starts from."""
     return find_named(spec.config.policy.kind, POLICIES)(spec, task, report)
+
+
+def kept_policy(spec: RunSpec, folder: Path) -> Policy:
+    """Return the policy of a run that was exported into a folder."""
+    from scalefit.runner.policies.exported import read_nano
+
+    return read_nano(folder) if spec.config.policy.kind == "nano" else _hf_from(spec, str(folder))

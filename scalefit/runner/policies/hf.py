@@ -19,13 +19,13 @@ from torch.utils.checkpoint import checkpoint
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import write_file
-from scalefit.runner.config import HfConfig
 from scalefit.runner.memory import SAMPLE_BYTES, shape_of, telling_shortage
 from scalefit.runner.policies.head import chunk_of, score_tokens
 from scalefit.runner.policies.hf_lora import add_adapter, merged_weights, without_adapter
 from scalefit.runner.policies.hf_sample import Order, sample_hf
 from scalefit.runner.policies.policy import Scored, before_stop, chat_turns, plain_text
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.sections import HfConfig
 from scalefit.runner.tasks.task import Prompt
 
 

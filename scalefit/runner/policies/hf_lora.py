@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalefit.errors import ScalefitError, UsageError
-from scalefit.runner.config import LoraConfig
+from scalefit.runner.sections import LoraConfig
 
 
 def add_adapter(model: Any, settings: LoraConfig, seed: int) -> None:

@@ -66,7 +66,8 @@ class NanoPolicy:
             return [self._token[character] for character in text]
         except KeyError as error:
             raise UsageError(
-                f"character {error.args[0]!r} of {text!r} is not in the policy's alphabet {self.alphabet!r}."
+                f"{error.args[0]!r} in the text {text!r:.80} is not in the task's alphabet ({self.alphabet!r:.100}); add it there where the "
+                "task is your own, or use [policy] kind = 'hf'."
             ) from None
 
     def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scalefit.runner.draw import draw
-from scalefit.runner.policies.attention import MASKED, Layout, make_layout, to_heads
+from scalefit.runner.policies.attention import MASKED, Layout, make_layout, softmax, to_heads
 from scalefit.runner.policies.nano import Nano
 from scalefit.runner.rollouts import Rollouts
 
@@ -108,7 +108,7 @@ def _one_more(model: Nano, token: Tensor, cache: _Cache, layout: Layout, t: int)
         score = torch.baddbmm(cache.mask_gW[:, :end], q.flatten(0, 1), seen_k.transpose(1, 2))
         if cache.padding is not None:
             score.view(B, H * g, end)[..., :S] += cache.padding
-        mixed = torch.bmm(score.softmax(-1), seen_v)
+        mixed = torch.bmm(softmax(score), seen_v)
         x = x + F.linear(mixed.view(B, H, g, K).transpose(1, 2).reshape(rows, H * K), block.out)
         x = model.feed(x, block)
     return x
@@ -123,7 +123,7 @@ def _prefill(model: Nano, prompt_PS: Tensor, layout: Layout, copies: int) -> tup
     for layer, block in enumerate(model.each()):
         q, k, v = to_heads(model.qkv(x, block), layout, P, 0)
         keys[layer, ..., :S, :], values[layer, ..., :S, :] = k[:, None], v[:, None]
-        mixed = (q @ k.transpose(-1, -2)).add_(layout.causal_SS).softmax(-1) @ v
+        mixed = softmax((q @ k.transpose(-1, -2)).add_(layout.causal_SS)) @ v
         x = x + F.linear(mixed.transpose(1, 2).reshape(P * S, H * K), block.out)
         x = model.feed(x, block)
     device = keys.device

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from scalefit.errors import ScalefitError
-from scalefit.runner.config import VllmConfig
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.sections import VllmConfig
 from scalefit.runner.tasks.task import Prompt
 
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256)
