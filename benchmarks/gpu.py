@@ -145,10 +145,10 @@ def a_run(name: str, device: torch.device, quick: bool) -> tuple[Run, float]:
     else:
         raw["hf"] = HF[name]
     spec = plain_config(raw).runs()[0]
-    made = make_policy(spec, spec.task.make())
+    made = make_policy(spec, spec.make_task())
     shape = nano_shape(spec.size) if name in NANO else shape_of(made.model.config)
     told = run_memory(spec, shape, 12, on_gpu=device.type == "cuda").peak
-    return Run(spec, spec.task.make(), made), told
+    return Run(spec, spec.make_task(), made), told
 
 
 def measure(name: str, device: torch.device, rate: float, quick: bool) -> dict[str, float]:
