@@ -78,10 +78,8 @@ class _Pool:
         assert process.stdin is not None
         taken = self.ledger.take()
         if taken is None:
-            self.selector.unregister(fd)
-            del self.workers[fd], self.slots[fd]
             process.stdin.close()
-            process.wait()
+            self._end(fd)
             return
         spec, order = taken
         self.workers[fd] = (process, spec, rest)
@@ -98,17 +96,31 @@ class _Pool:
         *lines, rest = (rest + block).split(b"\n")
         self.workers[fd] = (process, spec, rest)
         for line in lines:
-            if self.ledger.hear(json.loads(line)):
+            said = json.loads(line)
+            if self.ledger.hear(said):
+                if said.get("spoilt"):
+                    process.kill()
+                    self._end(fd)
+                    self._start_another()
+                    return
                 process, _, rest = self.workers[fd]
                 self.workers[fd] = (process, None, rest)
                 self._give(fd)
 
     def _died(self, fd: int) -> None:
-        process, spec, _ = self.workers.pop(fd)
-        del self.slots[fd]
-        self.selector.unregister(fd)
-        code = process.wait()
+        _, spec, _ = self.workers[fd]
+        code = self._end(fd)
         if spec is not None:
             self.ledger.died(spec, how_it_ended(code))
+        self._start_another()
+
+    def _end(self, fd: int) -> int:
+        """Take leave of a worker; return its code."""
+        process, _, _ = self.workers.pop(fd)
+        del self.slots[fd]
+        self.selector.unregister(fd)
+        return process.wait()
+
+    def _start_another(self) -> None:
         if self.ledger.waiting:
             self._start()
