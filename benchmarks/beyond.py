@@ -26,7 +26,7 @@ def advantages() -> dict[str, object]:
     import torch
 
     from scalefit.runner.advantage import ADVANTAGES, Dynamics
-    from scalefit.runner.config import AdvantageConfig
+    from scalefit.runner.sections import AdvantageConfig
 
     step = runner.ours(SIZE, TOKENS, STEPS)["step_s"]
     reward = (torch.rand(runner.PROMPTS, runner.GROUP, generator=torch.Generator().manual_seed(0)) < 0.4).float()

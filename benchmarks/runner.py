@@ -1,7 +1,9 @@
 """The runner's speed: seconds a step and where they go, against TRL's GRPOTrainer and the machine's matrix products.
 
 Both sides: 64 prompts of 16 tokens, 8 rollouts each, every rollout of full length, 4 updates a step, rewards that leave
-no group without spread, one thread, the same Llama shapes. Each side is a process of its own; the two take turns.
+no group without spread, one thread, the same Llama shapes. Each side is a process of its own; the two take turns; steps
+are seconds of the processor. A step of several times the prompts bounds what several seeds as one batched model could gain,
+whose products would be smaller and more.
 """
 
 from __future__ import annotations
@@ -18,9 +20,18 @@ import tempfile
 import time
 from typing import Any
 
-SHAPES = {"0.1M": (64, 2, 4), "0.3M": (96, 3, 4), "1M": (144, 4, 4), "3M": (256, 4, 4), "10M": (384, 6, 6)}
+SHAPES = {
+    "6k": (16, 2, 2),
+    "25k": (32, 2, 2),
+    "0.1M": (64, 2, 4),
+    "0.3M": (96, 3, 4),
+    "1M": (144, 4, 4),
+    "3M": (256, 4, 4),
+    "10M": (384, 6, 6),
+}
 """Channels, layers, heads."""
 PROMPTS, GROUP, PROMPT_TOKENS, UPDATES = 64, 8, 16, 4
+SEEDS = 4
 CHARACTERS = "0123456789+-*%()="
 
 
@@ -50,14 +61,15 @@ def matrix_rate(seconds: float = 1.0) -> float:
     return 2 * 1024**3 / statistics.median(times)
 
 
-def ours(size: str, tokens: int, steps: int, uniform: float = 0.0) -> dict[str, float]:
-    """Time our steps; `uniform` is the share of prompts whose rollouts all earn the same."""
+def ours(size: str, tokens: int, steps: int, uniform: float = 0.0, seeds: int = 1) -> dict[str, float]:
+    """Time our steps, of so many seeds' prompts; `uniform` is the share of prompts whose rollouts all earn the same."""
     import torch
 
-    from scalefit.runner.config import Config, EvalConfig, GrpoConfig, PolicyConfig, RunSpec, SizeConfig
+    from scalefit.runner.config import Config, RunSpec
     from scalefit.runner.policies.nano import NanoShape
     from scalefit.runner.policies.nano_policy import NanoPolicy
     from scalefit.runner.policies.nano_sample import sample_nano
+    from scalefit.runner.sections import EvalConfig, GrpoConfig, PolicyConfig, SizeConfig
     from scalefit.runner.tasks.task import Example, Score
     from scalefit.runner.train import Run
     from scalefit.runner.worker import keep_memory
@@ -93,8 +105,8 @@ def ours(size: str, tokens: int, steps: int, uniform: float = 0.0) -> dict[str, 
     one = SizeConfig(size, d_model, layers, heads)
     grpo = GrpoConfig(
         steps=steps + 2,
-        prompts=PROMPTS,
-        mini_batch=PROMPTS // UPDATES,
+        prompts=PROMPTS * seeds,
+        mini_batch=PROMPTS * seeds // UPDATES,
         max_new_tokens=tokens,
         kl=0.0,
         learning_rate=1e-5,
@@ -107,9 +119,9 @@ def ours(size: str, tokens: int, steps: int, uniform: float = 0.0) -> dict[str, 
     for _ in range(steps):
         before = dict(run.seconds)
         flops = run.state.totals["flops_training"]
-        begin = time.perf_counter()
+        begin = time.process_time()
         run.advance()
-        whole.append(time.perf_counter() - begin)
+        whole.append(time.process_time() - begin)
         split.append({name: run.seconds[name] - before[name] for name in before if name != "evaluate"})
     step = statistics.median(whole)
     parts = {name: statistics.median(row[name] for row in split) for name in split[0]}
@@ -119,7 +131,7 @@ def ours(size: str, tokens: int, steps: int, uniform: float = 0.0) -> dict[str, 
         "step_s": step,
         **{f"{name}_s": value for name, value in parts.items()},
         "training_rate": trained / parts["train"],
-        "sampled_tokens_s": PROMPTS * GROUP * tokens / parts["generate"],
+        "sampled_tokens_s": PROMPTS * seeds * GROUP * tokens / parts["generate"],
         "uniform_groups": run.diagnostics["uniform_groups"],
         "peak_GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "matrix_rate": matrix_rate(),
@@ -160,7 +172,7 @@ def trl(size: str, tokens: int, steps: int, rows: int) -> dict[str, float]:
 
     class Clock(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            times.append(time.perf_counter())
+            times.append(time.process_time())
 
     mini = PROMPTS * GROUP // UPDATES
     with tempfile.TemporaryDirectory() as folder:
@@ -231,6 +243,7 @@ def measure(
                 theirs.append(apart("trl", size, tokens, max(steps // 2, 2), rows))
             best = {name: statistics.median(row[name] for row in mine) for name in mine[0]}
             skipped = apart("ours", size, tokens, steps, 0.5)
+            together = apart("ours", size, tokens, max(steps // 2, 2), 0.0, SEEDS)
             other = min(theirs, key=lambda row: row["step_s"])
             found = {
                 **best,
@@ -241,13 +254,15 @@ def measure(
                 "with uniform groups, share": skipped["uniform_groups"],
                 "with uniform groups, step / step": skipped["step_s"] / best["step_s"],
                 "trl_peak_GiB": other["peak_GiB"],
+                f"{SEEDS} seeds as one, gain at most": SEEDS * best["step_s"] / together["step_s"],
             }
             results[f"{size}, {tokens} new tokens"] = found
             print(
                 f"{size:>5} {tokens:3d} tokens: {found['steps_min']:6.1f} steps/min (generate {best['generate_s']:.2f} s, score "
                 f"{best['score_s']:.3f}, train {best['train_s']:.2f}), {found['trl / ours']:.2f} x TRL, training "
                 f"{found['training / matrix rate']:.0%} of the matrix rate, {best['sampled_tokens_s']:,.0f} tokens/s, "
-                f"{best['peak_GiB']:.2f} GiB; half of the groups uniform: {found['with uniform groups, step / step']:.2f} of the time",
+                f"{best['peak_GiB']:.2f} GiB; half of the groups uniform: {found['with uniform groups, step / step']:.2f} of the time; "
+                f"{SEEDS} seeds as one at most {SEEDS * best['step_s'] / together['step_s']:.2f} x as fast",
                 flush=True,
             )
     return results
@@ -258,11 +273,7 @@ if __name__ == "__main__":
         kind, size, *rest = sys.argv[1:]
         numbers = [float(word) for word in rest]
         side = ours if kind == "ours" else trl
-        print(
-            json.dumps(
-                side(size, int(numbers[0]), int(numbers[1]), *(int(n) if kind == "trl" else n for n in numbers[2:]))
-            )
-        )  # type: ignore[operator]
+        print(json.dumps(side(size, *(int(number) if number == int(number) else number for number in numbers))))  # type: ignore[operator]
     else:
         parser = argparse.ArgumentParser(description=__doc__)
         parser.add_argument("--size", action="append", choices=list(SHAPES))

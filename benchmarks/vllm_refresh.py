@@ -21,10 +21,10 @@ from benchmarks.run import processor
 from benchmarks.runner import CHARACTERS, SHAPES, prompt
 from scalefit.output import write_json
 from scalefit.provenance import versions
-from scalefit.runner.config import VllmConfig
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.samplers.vllm import VllmSampler
+from scalefit.runner.sections import VllmConfig
 from scalefit.runner.train import generator_for
 
 PROMPTS, GROUP, TOKENS, STEPS = 64, 8, 32, 7

@@ -14,6 +14,7 @@ import pytest
 import scalefit as sf
 from scalefit.cli.main import app
 from tests.conftest import OUTPUT, PAPER, ROOT, RUNS, results, scalefit, scalefit_process
+from tests.runner.conftest import TINY
 
 STUDY = ROOT / "data" / "study"
 COMMANDS = {command.name: command for command in app.registered_commands}
@@ -37,6 +38,10 @@ def desk(tmp_path):
         shutil.copy(STUDY / "e04_rloo_token.parquet", tmp_path / "b.parquet")
         shutil.copy(PAPER / "systems.csv", tmp_path / "scores.csv")
         shutil.copy(ROOT / "experiments" / "demo" / "config.toml", tmp_path / "experiment.toml")
+        if name in ("export", "sample", "evaluate"):
+            (tmp_path / "runs.parquet").unlink()
+            (tmp_path / "tiny.toml").write_text(TINY)
+            scalefit_process("run", "tiny.toml", cwd=tmp_path)
         if name == "predict":
             scalefit("fit", "runs.parquet", cwd=tmp_path)
         if name == "systems":
@@ -50,7 +55,7 @@ def desk(tmp_path):
     return lay
 
 
-OF_FILES = {"figures", "report", "import", "run"}
+OF_FILES = {"figures", "report", "import", "run", "export"}
 """Commands that make something; of the others the example is run below, with --json."""
 
 
@@ -73,7 +78,7 @@ def test_json_has_one_form(name, desk):
     content = json.loads(found.stdout)
     assert content["command"] == name
     assert entries
-    plain = name in ("check", "laws", "advantages", "crossval", "compare", "import-systems")
+    plain = name in ("check", "laws", "advantages", "crossval", "compare", "import-systems", "sample", "evaluate")
     assert (content["verdict"] is None) == plain
     assert plain or name == "systems" or entries[0]["headline"] in content["verdict"]
 

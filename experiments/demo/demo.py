@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 from scalefit.output import make_folder
@@ -40,26 +41,45 @@ def run(*command: str) -> None:
         raise SystemExit(code)
 
 
-def main() -> None:
-    """Run everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("demo"))
-    out = parser.parse_args().out
-    make_folder(out)
-    say("The paper's curves: Qwen2.5 0.5B to 72B, fitted, predicted for 100B, every size held out in turn")
+def show_paper(out: Path) -> None:
+    """Fit the paper's curves, and predict a size that nobody has trained."""
+    say("The paper's curves: Qwen2.5 0.5B to 72B, drawn, fitted, predicted for 100B, every size held out in turn")
+    scalefit("figures", PAPER, "--where", "series=base", "--out", out / "paper")
     scalefit("check", PAPER)
     scalefit("fit", PAPER, "--where", "series=base", "--out", out / "paper.json")
     scalefit("predict", out / "paper.json", "--params", "100B")
     scalefit("crossval", PAPER, "--mode", "zero-shot", "--where", "series=base")
-    scalefit("figures", PAPER, "--where", "series=base", "--out", out / "paper")
+
+
+def show_own(out: Path) -> None:
+    """Train models of five sizes, and predict the largest from the others."""
+    config = Path(__file__).parent / "config.toml"
+    *smaller, largest = [size["name"] for size in tomllib.loads(config.read_text())["policy"]["sizes"]]
     say("Your own: five small models, GRPO on arithmetic, two seeds each")
-    scalefit("run", ROOT / "experiments" / "demo" / "config.toml", "--out", out / "runs.parquet", "--jobs", "2")
-    say("What they say")
-    scalefit("check", out / "runs.parquet")
-    scalefit("fit", out / "runs.parquet", "--out", out / "fit.json")
-    scalefit("crossval", out / "runs.parquet", "--mode", "zero-shot")
+    scalefit("run", config, "--out", out / "runs.parquet", "--jobs", "2")
+    scalefit("sample", out / "runs.parquet", "--run", f"{largest}-base-g8-r1-s0", "--samples", "6")
+    say(f"What they say: {largest} from the smaller ones, without looking at it, and what it did")
     scalefit("figures", out / "runs.parquet", "--out", out / "own")
-    say(f"Done: {out}/paper and {out}/own hold the pictures; law_base_samples.png shows a size predicted unseen")
+    where = [word for name in smaller for word in ("--where", f"size={name}")]
+    scalefit("fit", out / "runs.parquet", *where, "--out", out / "fit.json")
+    scalefit("predict", out / "fit.json", "--params", largest)
+    scalefit("crossval", out / "runs.parquet", "--mode", "zero-shot")
+
+
+def main() -> None:
+    """Show one part, or both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("paper", "own", "both"), nargs="?", default="both")
+    parser.add_argument("--out", type=Path, default=Path("demo"))
+    given = parser.parse_args()
+    make_folder(given.out)
+    if given.part != "own":
+        show_paper(given.out)
+    if given.part != "paper":
+        show_own(given.out)
+        say(
+            f"Done: {given.out}/paper and {given.out}/own hold the pictures; law_base_samples.png shows a size predicted unseen"
+        )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def advantages(
     import numpy as np
 
     from scalefit.runner.advantage import ADVANTAGES, Dynamics
-    from scalefit.runner.config import AdvantageConfig
+    from scalefit.runner.sections import AdvantageConfig
 
     rates = np.array([0.1, 0.25, 0.5, 0.75, 0.9])
     seen = Dynamics(success_rate, 1.0, 1.0)

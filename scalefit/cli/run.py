@@ -58,7 +58,7 @@ def run(
         _print_dry_run(settings, config, parts_of(out), as_json)
         _tell_unused(settings, jobs, cluster)
         return
-    _require_engine(settings)
+    require_engine(settings)
     if settings.engine == "trl":
         for text in trl_differences(settings.runs()[0]):
             print(f"TRL: {text}", file=sys.stderr)
@@ -130,7 +130,7 @@ _NEEDS = {
 }
 
 
-def _require_engine(settings: Config) -> None:
+def require_engine(settings: Config) -> None:
     """Say which extra to install before a worker finds out."""
     import importlib.util
 

@@ -3,7 +3,8 @@
 `reward_PG` is prompts x group, rewards in [0, 1]; the result has the same shape. Each says which gradient mass it gives
 to successes and failures (Decugis et al. 2026, arXiv:2607.01490): of a group of which a share p is right, m_S is p times
 the weight of a right rollout, m_F is 1 - p times that of a wrong one without its sign. To add one, write its two functions
-and a block in `ADVANTAGES`; one outside of scalefit is an `Advantage` that is named `module:NAME`.
+and a block in `ADVANTAGES`; one outside of scalefit is an `Advantage` that is named `module:NAME`, or that a package
+offers as an entry point of the group `scalefit.advantages`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scalefit.named import find_named
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scalefit.runner.config import AdvantageConfig
+    from scalefit.runner.sections import AdvantageConfig
 
 Array = NDArray[np.float64]
 Masses = tuple[Array, Array]
@@ -221,5 +222,5 @@ ADVANTAGES: dict[str, Advantage] = {
 
 
 def find_advantage(name: str) -> Advantage:
-    """Return the advantage that is called so, one of ours or `module:NAME`; raises UsageError with a hint."""
-    return find_named(name, ADVANTAGES, Advantage)
+    """Return the advantage that is called so, ours, a package's or `module:NAME`; raises UsageError with a hint."""
+    return find_named(name, ADVANTAGES, Advantage, "scalefit.advantages")

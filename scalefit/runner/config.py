@@ -1,6 +1,6 @@
-"""The experiment file: what a TOML may say, with the paper's protocol scaled down as defaults.
+"""A whole experiment and each run of its grid: what they are called, and what decides their rows.
 
-Every section is a frozen dataclass with the ranges on its fields; [task] is the task's own (`scalefit.runner.tasks`).
+Its parts are in `scalefit.runner.sections`; [task] is the task's own (`scalefit.runner.tasks`).
 """
 
 from __future__ import annotations
@@ -9,15 +9,30 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field
-
-from scalefit.runner.fields import Amount, Count, Grid, Positive, Scalar, Share, Whole, section
+from scalefit.runner.fields import Whole, section
+from scalefit.runner.sections import (
+    AdvantageConfig,
+    EvalConfig,
+    GrpoConfig,
+    HfConfig,
+    KeepConfig,
+    LogConfig,
+    PolicyConfig,
+    PretrainConfig,
+    SizeConfig,
+    SweepConfig,
+    TrlConfig,
+    VllmConfig,
+)
 from scalefit.runner.tasks.arithmetic import ArithmeticConfig
-from scalefit.runner.tasks.task import TaskConfig
+from scalefit.runner.tasks.own import with_reward
+from scalefit.runner.tasks.task import Task, TaskConfig
 
 FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
@@ -25,191 +40,21 @@ FREE_TEXT_FORMAT = 2
 """The same where answers are read from free text: by some tasks, and from `hf` policies."""
 TRL_FORMAT = 3
 """The same where TRL trains."""
-Normalisation = Literal["token", "sequence", "dr-grpo"]
+NANO_POSITIONS = 512
+"""Characters that a nano model reads, prompt and answer together."""
 
-
-@section
-class SizeConfig:
-    """One model: a nano shape, or for `hf` where it is; its own learning rate where it needs one.
-
-    `model` (series base) and `instruct_model` (series instruct) are a directory, a GGUF file or a hub name.
-    """
-
-    name: str
-    d_model: int = 0
-    layers: int = 0
-    heads: int = 0
-    model: str = ""
-    instruct_model: str = ""
-    learning_rate: float | None = None
-    pretrain_learning_rate: float | None = None
-
-
-@section
-class PolicyConfig:
-    """The family of policies, one run a size; `instruction` follows every prompt of an `hf` policy.
-
-    `sampler` generates rollouts and answers to the evaluation: `torch`, in the policy's own process, or `vllm`.
-    """
-
-    kind: str = "nano"
-    instruction: str = ""
-    sizes: tuple[SizeConfig, ...] = ()
-    sampler: str = "torch"
-
-
-@section
-class PretrainConfig:
-    """Supervised making of nano base models, in stages of so many tokens, the same for every size.
-
-    `tokens` of right answers teach the skill; `base_tokens` of text in which a share `base_noise` of answers is wrong
-    make the base model; from there `instruct_tokens` with `instruct_noise` make the instruct model. With `each_seed`
-    every seed of the sweep has base models of its own, so that what pre-training happens to leave is averaged too.
-    """
-
-    tokens: Count = 1_000_000
-    base_tokens: Whole = 200_000
-    base_noise: Share = 0.6
-    instruct_tokens: Whole = 200_000
-    instruct_noise: Share = 0.3
-    batch: Count = 64
-    learning_rate: Positive = 5e-3
-    seed: int = 0
-    each_seed: bool = False
-
-
-@section
-class GrpoConfig:
-    """The update. Defaults are Tan et al. 2025 (arXiv:2509.25300), section 3, with a smaller batch and answer.
-
-    `prompts` a step, `mini_batch` prompts an update, `micro_batch` prompts a pass (0: as many as make some 2000 tokens).
-    `count_attention` adds the scores and mixtures of attention to the FLOPs of passes. Training leaves out problems whose
-    prompt has more than `max_prompt_tokens` (0: none is too long); the evaluation keeps them all.
-    """
-
-    steps: Count = 100
-    prompts: Count = 64
-    mini_batch: Count = 16
-    micro_batch: Whole = 0
-    max_new_tokens: Count = 8
-    temperature: Positive = 1.0
-    advantage: str = "grpo"
-    normalisation: Normalisation = "token"
-    learning_rate: Positive = 3e-4
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: Whole = 0
-    clip_low: Amount = 0.2
-    clip_high: Amount = 0.2
-    kl: Amount = 1e-3
-    entropy: Amount = 0.0
-    max_prompt_tokens: Whole = 0
-    gradient_clip: Positive = 1.0
-    weight_decay: Amount = 0.0
-    skip_uniform: bool = True
-    count_attention: bool = False
-
-
-@section
-class AdvantageConfig:
-    """What some advantages take: exponents of `asymmetric` and `power`, and the rate of the running means that `fade` reads.
-
-    Defaults: Gu et al. 2026 (arXiv:2604.04894), a focus on hard problems within FADE's range, and FADE's rate (arXiv:2607.01490).
-    """
-
-    positive: Amount = 0.9
-    negative: Amount = 0.4
-    power: Annotated[float, Field(ge=1)] = 2.0
-    rate: Share = 0.02
-
-
-@section
-class EvalConfig:
-    """Evaluation on a fixed held-out set, at the paper's temperature, pass@1 averaged over `samples`.
-
-    `keep_problems` adds a column `pass_rates` with every problem's pass rate, by which recipes are compared in pairs.
-    `pass_at` adds a column `pass_at_k` for each k, estimated without bias from the samples; `end_samples` are those of the
-    first and the last evaluation (0: `samples`), so that a large k is paid for only where a run begins and ends.
-    """
-
-    every: Count = 2
-    problems: Count = 512
-    samples: Count = 4
-    temperature: Amount = 0.7
-    keep_problems: bool = False
-    pass_at: tuple[Count, ...] = ()
-    end_samples: Whole = 0
-
-
-@section
-class VllmConfig:
-    """vLLM as the sampler of scalefit's own engine.
-
-    `max_length` prompt and response tokens (0: as many as the model has positions); `cache_gib` of keys and values on a
-    CPU [GiB], `gpu_share` of a GPU's memory. The run stops where log-probabilities of torch and vLLM differ by more
-    than `tolerance` a token.
-    """
-
-    max_length: Whole = 0
-    cache_gib: Count = 1
-    gpu_share: Share = 0.4
-    tolerance: Positive = 1e-5
-
-
-@section
-class TrlConfig:
-    """TRL's GRPOTrainer as the engine: `processes` on each of `nodes` machines, sharing the model by `strategy`.
-
-    `vllm` generates within the training processes (`colocate`), as a server at `server` (host:port), or not at all
-    (`off`). `device_batch` completions a pass on each device (0: the most of at most 16 that divide a mini-batch).
-
-    Where TRL's objective is another than that of scalefit's own loop it can be chosen. `importance` is what TRL does where
-    vLLM's probabilities differ from the trainer's: ratios of whole answers or of tokens outside `importance_min` to
-    `importance_max` (0: no bound) are masked or cut. `denominator` of the token-level loss: the tokens of a whole `step`
-    shared evenly by its updates, or those of each `pass`. `kl_correction` multiplies the KL term with the ratio.
-    """
-
-    processes: Count = 1
-    nodes: Count = 1
-    strategy: Literal["ddp", "fsdp2", "zero2", "zero3"] = "ddp"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    vllm: Literal["off", "colocate", "server"] = "off"
-    server: str = ""
-    tensor_parallel: Count = 1
-    gpu_share: Share = 0.3
-    device_batch: Whole = 0
-    gradient_checkpointing: bool = False
-    importance: Literal["sequence_mask", "sequence_truncate", "token_mask", "token_truncate", "off"] = "sequence_mask"
-    importance_min: Amount = 0.0
-    importance_max: Amount = 3.0
-    denominator: Literal["step", "pass"] = "step"
-    kl_correction: bool = False
-
-
-@section
-class LogConfig:
-    """Where the numbers of every step go beside a run's `log.jsonl`; it decides no row.
-
-    `to` names trackers: tensorboard, wandb, trackio, or your own as module:NAME; `project` is what they call the sweep.
-    """
-
-    to: tuple[str, ...] = ()
-    project: str = "scalefit"
-
-
-@section
-class SweepConfig:
-    """The grid: one run for each combination, times the sizes; `task` holds values of the task's own parameters."""
-
-    series: Grid[Literal["base", "instruct"]] = ("base",)
-    seeds: Grid[Whole] = (0,)
-    group_size: Grid[Count] = (8,)
-    reuse: Grid[Count] = (1,)
-    task: dict[str, Grid[Scalar]] = field(default_factory=dict)
+KEPT = ("folder", "files")
+"""What is known of an experiment beside its file's own keys."""
 
 
 @section
 class Config:
-    """A whole experiment; with `offline` models are taken from this machine alone, and no tracker sends anything."""
+    """A whole experiment; `threads` of each run (0: one for `nano`, for `hf` its share of this machine's cores).
+
+    With `offline` models are taken from this machine alone, and no tracker sends anything. `folder` is where its file lies,
+    from which it names others; `files` says what stands for the content of each of them (`scalefit.runner.identity`). Both
+    are found, not written; the folder is no part of what the experiment is.
+    """
 
     task: TaskConfig = field(default_factory=ArithmeticConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -217,13 +62,17 @@ class Config:
     grpo: GrpoConfig = field(default_factory=GrpoConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    hf: HfConfig = HfConfig()
     vllm: VllmConfig = VllmConfig()
     trl: TrlConfig = TrlConfig()
     advantage: AdvantageConfig = AdvantageConfig()
+    keep: KeepConfig = KeepConfig()
     log: LogConfig = LogConfig()
     engine: str = "scalefit"
     offline: bool = False
-    threads: Count = 1
+    threads: Whole = 0
+    folder: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
@@ -231,8 +80,31 @@ class Config:
 
     def without_grid(self) -> Config:
         """Return what all runs of a sweep share and their rows rest on."""
+        shared = {name: mark for name, mark in self.files.items() if name not in self._files_of_runs()}
         policy = dataclasses.replace(self.policy, sizes=())
-        return dataclasses.replace(self, sweep=SweepConfig(), policy=policy, log=LogConfig(), offline=False)
+        rows = dataclasses.replace(self, sweep=SweepConfig(), policy=policy, folder="", files=shared)
+        return dataclasses.replace(rows, keep=KeepConfig(), log=LogConfig(), offline=False)
+
+    def lasting(self, steps: int, horizon: int) -> Config:
+        """Return the same with another length and horizon."""
+        horizon = 0 if horizon == steps else horizon
+        return dataclasses.replace(self, grpo=dataclasses.replace(self.grpo, steps=steps, horizon=horizon))
+
+    def _files_of_runs(self) -> set[str]:
+        """Return the names of files that are not every run's: models, and data that the grid goes through."""
+        models = {name for size in self.policy.sizes for name in (size.model, size.instruct_model)}
+        swept = {value for name in self.task.data for value in self.sweep.task.get(name, ())}
+        return (models | swept) - {getattr(self.task, name) for name in self.task.data}
+
+    def settings(self) -> dict[str, Any]:
+        """Return all keys as they are written in the experiment file, and `files`."""
+        found = dataclasses.asdict(self)
+        del found["folder"]
+        return found
+
+    def seen_from(self, place: Path) -> dict[str, str]:
+        """Return where the experiment file is, seen from a folder that is moved with it; nothing where there is no file."""
+        return {"folder": os.path.relpath(self.folder, place)} if self.folder else {}
 
     def task_grid(self) -> list[dict[str, Any]]:
         """Return each combination of the task's swept parameters."""
@@ -274,8 +146,23 @@ class RunSpec:
 
     @property
     def task(self) -> TaskConfig:
-        """The task with the run's own parameters."""
+        """The section of the task with the run's own parameters, as written; `make_task` makes the task."""
         return dataclasses.replace(self.config.task, **self.swept)
+
+    def make_task(self) -> Task:
+        """Return the run's task, scored by the user's reward where there is one; raises UsageError."""
+        return make_task(self.task, self.config.folder)
+
+    @property
+    def model_name(self) -> str:
+        """The model that the run starts from, as written; empty for nano shapes."""
+        return self.size.instruct_model if self.series == "instruct" else self.size.model
+
+    @property
+    def model(self) -> str:
+        """Where that model is: a place beside the experiment file, or else its name for transformers."""
+        beside = os.path.join(self.config.folder, self.model_name)
+        return beside if self.model_name and os.path.exists(beside) else self.model_name
 
     @property
     def task_columns(self) -> dict[str, Any]:
@@ -294,14 +181,39 @@ class RunSpec:
         settings = self.config.eval
         return settings.end_samples or settings.samples if step in (0, self.config.grpo.steps) else settings.samples
 
+    def shortened(self, steps: int) -> RunSpec:
+        """Return the run of so many steps that this one begins with; what its first steps see decides its horizon."""
+        grpo = self.config.grpo
+        # Where neither rate nor problems know how long the run is, its length is no part of its beginning.
+        endless = grpo.schedule == "constant" and self.config.task.order == "drawn" and self.reuse == 1
+        horizon = 0 if endless else grpo.horizon or grpo.steps
+        return dataclasses.replace(self, config=self.config.lasting(steps, horizon))
+
+    def continues(self, steps: int, digest: str) -> bool:
+        """Say whether a run of so many steps and this digest is the beginning of this one."""
+        return steps <= self.config.grpo.steps and digest in (self.digest(), self.shortened(steps).digest())
+
     def digest(self) -> str:
         """Return a hash of all that decides the run's rows."""
-        return _digest(dataclasses.replace(self, config=self.config.without_grid()))
+        own = {self.model_name, *(value for value in self.swept.values() if isinstance(value, str))}
+        files = {name: mark for name, mark in self.config.files.items() if name in own}
+        mine = self.shortened(self.config.grpo.steps)
+        shared = mine.config.without_grid()
+        return _digest(dataclasses.replace(mine, config=dataclasses.replace(shared, files={**shared.files, **files})))
+
+
+def make_task(task: TaskConfig, folder: str) -> Task:
+    """Return the task of a section whose files are seen from a folder; raises UsageError."""
+    located = task.located(folder)
+    made = located.make()
+    return with_reward(made, located.reward) if located.reward else made
 
 
 def _digest(settings: Config | RunSpec) -> str:
     config = settings.config if isinstance(settings, RunSpec) else settings
     chosen = _chosen(settings)
+    if config.threads == 1:  # what 0 meant for every policy once
+        del (chosen["config"] if isinstance(settings, RunSpec) else chosen)["threads"]
     swept = chosen.pop("swept", {})  # as if a run had a field for each
     version = FREE_TEXT_FORMAT if config.task.free_text or config.policy.kind == "hf" else FORMAT
     version = TRL_FORMAT if config.engine == "trl" else version

@@ -6,18 +6,26 @@ To add a rule, write what it says of a configuration and a line in `RULES` with 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 
 from scalefit.errors import UsageError
 from scalefit.named import find_named
 from scalefit.names import faults_of_names
 from scalefit.runner.advantage import find_advantage
-from scalefit.runner.config import Config, SizeConfig
+from scalefit.runner.config import Config, RunSpec
+from scalefit.runner.device import device_name
 from scalefit.runner.engines import ENGINES
 from scalefit.runner.engines.trl_launch import SCALE
-from scalefit.runner.memory import shortage, training_memory
+from scalefit.runner.kept import steps_kept
+from scalefit.runner.memory import ModelShape, free_memory, nano_shape, run_memory, shape_of
 from scalefit.runner.policies import POLICIES
 from scalefit.runner.samplers import SAMPLERS
+from scalefit.runner.sections import SizeConfig
+from scalefit.runner.tasks.own import find_reward
+from scalefit.runner.tasks.own_section import OwnConfig
 from scalefit.runner.tasks.task import TaskConfig
 from scalefit.runner.trackers import TRACKERS
 
@@ -74,10 +82,30 @@ def _group_size(config: Config) -> Iterator[str]:
 
 
 def _reuse(config: Config) -> Iterator[str]:
-    samples = config.grpo.prompts * config.grpo.steps
+    grpo = config.grpo
+    samples = grpo.prompts * (grpo.horizon or grpo.steps)
     for reuse in config.sweep.reuse:
         if samples % reuse:
-            yield f"[sweep] reuse = {reuse} does not divide the {samples} samples of a run"
+            yield f"[sweep] reuse = {reuse} does not divide the {samples} samples of a {'horizon' if grpo.horizon else 'run'}"
+
+
+def _horizon(config: Config) -> Iterator[str]:
+    grpo = config.grpo
+    if grpo.horizon and grpo.schedule != "constant":
+        if grpo.steps > grpo.horizon:
+            yield (
+                f"[grpo] steps = {grpo.steps} go beyond horizon = {grpo.horizon}, where the {grpo.schedule} learning rate "
+                "has come to its end; use schedule = 'constant', or a horizon as long"
+            )
+        if config.engine == "trl" and grpo.steps != grpo.horizon:
+            yield f"[grpo] horizon: TRL's {grpo.schedule} schedule ends with the run; use schedule = 'constant' with engine = 'trl'"
+
+
+def _keep(config: Config) -> Iterator[str]:
+    if config.engine == "trl" and config.keep.weights not in ("last", "none"):
+        yield f"[keep] weights = {config.keep.weights!r}: of a run that TRL makes, last or none are kept"
+    elif steps_kept(config.keep.weights) is None:
+        yield f"[keep] weights = {config.keep.weights!r}: write last, best, none, or every and a number of steps, as in 'every 50'"
 
 
 def _pass_at(config: Config) -> Iterator[str]:
@@ -91,14 +119,27 @@ def _pass_at(config: Config) -> Iterator[str]:
 
 
 def _tasks(config: Config) -> list[TaskConfig]:
-    return [dataclasses.replace(config.task, **swept) for swept in config.task_grid()]
+    return [dataclasses.replace(config.task, **swept).located(config.folder) for swept in config.task_grid()]
 
 
 def _task(config: Config) -> Iterator[str]:
     if config.policy.kind == "nano" and not config.task.pretrainable:
         name = config.task.name
         yield f"[task] name = {name!r}: nano models are not pre-trained on {name}; use [policy] kind = 'hf'"
-    yield from dict.fromkeys(fault for task in _tasks(config) for fault in task.faults())
+    found: dict[str, None] = {}
+    for task in _tasks(config):
+        found |= dict.fromkeys(task.faults())
+        if found and isinstance(task, OwnConfig):  # the other values of the grid would fail alike
+            break
+    yield from found
+
+
+def _reward(config: Config) -> Iterator[str]:
+    try:
+        if config.task.reward:
+            find_reward(config.task.located(config.folder).reward)
+    except UsageError as error:
+        yield f"[task] reward = {config.task.reward!r}: {error}".removesuffix(".")
 
 
 def _answers_fit(config: Config) -> Iterator[str]:
@@ -183,20 +224,70 @@ def _nano_size(size: SizeConfig, series: tuple[str, ...]) -> Iterator[str]:
         yield f"{where}: give d_model, layers and heads, each at least 1"
     elif size.d_model % (2 * size.heads):
         yield f"{where}: d_model = {size.d_model} must be a multiple of twice heads = {size.heads} (rotary pairs)"
-    elif short := shortage(training_memory(size.d_model, size.layers)):
-        yield f"{where}: {short}; lower d_model or layers"
+
+
+def _memory(config: Config) -> Iterator[str]:
+    """Tell what cannot fit on this machine, a model at a time; of `hf` where its config.json lies in a directory."""
+    if config.engine != "scalefit" or not all(getattr(config.policy, name) in known for name, known in _KINDS):
+        return
+    try:
+        on_gpu = device_name(config.policy.device) == "cuda"
+    except UsageError:
+        return
+    told = set()
+    for spec in config.runs():
+        shape = _shape(spec)
+        if shape is None or spec.size.name in told:
+            continue
+        short = run_memory(spec, shape, on_gpu=on_gpu).shortage(free_memory(on_gpu))
+        if short:
+            told.add(spec.size.name)
+            yield f"[[policy.sizes]] {spec.size.name!r}: {short}"
+
+
+def _shape(spec: RunSpec) -> ModelShape | None:
+    size = spec.size
+    if spec.config.policy.kind == "nano":
+        return nano_shape(size) if min(size.d_model, size.layers, size.heads) > 0 else None
+    path = Path(size.instruct_model if spec.series == "instruct" else size.model) / "config.json"
+    try:
+        return shape_of(SimpleNamespace(**json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None  # what cannot be read is told by whoever loads it
+
+
+_KINDS = (("kind", POLICIES), ("sampler", SAMPLERS))
+
+
+def _device(config: Config) -> Iterator[str]:
+    policy, hf = config.policy, config.hf
+    if policy.kind != "hf" and hf != type(hf)():
+        yield "[hf] is set, but the policy is not of that kind; add [policy] kind = 'hf'"
+    elif config.engine == "trl" and hf != type(hf)():
+        yield "[hf] is for scalefit's own engine; with engine = 'trl' use [trl] precision and gradient_checkpointing"
+    if config.engine == "trl" and policy.device != "auto":
+        yield f"[policy] device = {policy.device!r}: TRL takes what CUDA_VISIBLE_DEVICES leaves it; leave device out"
+    if config.engine == "trl" and policy.stop:
+        yield "[policy] stop: TRL's generation ends at the end token alone; use engine = 'scalefit'"
+    if hf.lora != type(hf.lora)() and not hf.lora.rank:
+        yield "[hf.lora] is set without a rank; give rank = 16, say"
 
 
 RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[str]]], ...] = (
     ((), _registered),
     (("grpo.prompts", "grpo.mini_batch"), _mini_batch),
     (("grpo.advantage",), _group_size),
-    (("grpo.prompts", "grpo.steps"), _reuse),
+    (("grpo.prompts", "grpo.steps", "grpo.horizon"), _reuse),
+    (("grpo.steps", "grpo.horizon", "grpo.schedule", "engine"), _horizon),
+    (("keep.weights", "engine"), _keep),
     (("eval",), _pass_at),
     (("task", "policy.kind"), _task),
+    (("task.reward",), _reward),
     (("task", "policy.kind", "grpo.max_new_tokens"), _answers_fit),
     (("trl", "engine", "grpo.advantage", "eval.end_samples", "policy.sampler"), _trl),
     (("trl.processes", "trl.nodes", "trl.device_batch", "grpo.mini_batch"), _processes),
     (("policy.sizes",), _sizes),
     (("policy.sizes",), _names),
+    (("policy", "hf", "engine"), _device),
+    (("policy", "hf", "grpo", "eval", "sweep"), _memory),
 )

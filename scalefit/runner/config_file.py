@@ -5,19 +5,22 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import tomllib
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from scalefit.errors import UsageError, nearest
-from scalefit.runner.config import Config, RunSpec
+from scalefit.runner.config import KEPT, Config, RunSpec
 from scalefit.runner.config_check import check, check_names
+from scalefit.runner.identity import marks
 from scalefit.runner.run_folder import CONFIGURATION
 from scalefit.runner.tasks.registry import find_task
-from scalefit.runner.tasks.task import TaskConfig
+from scalefit.runner.tasks.task import SHARED, TaskConfig
 
 Place = tuple[str | int, ...]
 _TYPES = {"int": "int", "float": "float", "string": "str", "bool": "bool"}
@@ -37,28 +40,79 @@ def read_config(path: str | Path) -> Config:
         If it cannot be read, holds an unknown key or a value of the wrong type or range.
     """
     path = Path(path)
+    raw = _toml(path)
+    reading = _Reading(os.path.abspath(path.parent))
+    for name in KEPT:
+        if raw.pop(name, None) is not None:
+            reading.tell(f"unknown key {name!r}", name)
+    config = reading.config(raw)
+    check(config, str(path), reading.faults, reading.spoilt)
+    return dataclasses.replace(config, files=marks(config))
+
+
+def _toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(
             f"{path}: {'a directory' if path.is_dir() else 'no such file'}; name an experiment file (TOML)."
         )
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML ({str(error)[:200]}).") from error
-    reading = _Reading()
-    config = reading.config(raw)
-    check(config, str(path), reading.faults, reading.spoilt)
-    return config
 
 
 def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
-    """Return a configuration from `dataclasses.asdict`; raises UsageError."""
-    reading = _Reading()
+    """Return a configuration from `dataclasses.asdict`, with the marks of its files as they were; raises UsageError."""
+    reading = _Reading(raw.get("folder", ""))
     config = reading.config(raw)
     if reading.faults:
         raise UsageError(f"{where}: {reading.faults[0]}.")
     check_names(config, where)
     return config
+
+
+def other_task(task: str, parameters: Mapping[str, str]) -> Config:
+    """Return a configuration with a task by its name, or as the [task] of an experiment file has it, and nothing else.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values of the task's own parameters as TOML writes them, over the file's.
+
+    Raises
+    ------
+    UsageError
+        If there is no such task, or it has no such parameter.
+    """
+    own: dict[str, Any] = {"name": task}
+    folder = ""
+    if task.endswith(".toml"):
+        own, folder = _toml(Path(task)).get("task", {}), os.path.abspath(Path(task).parent)
+    return plain_config({"task": {**own, **_values(parameters)}, "folder": folder}, f"--task {task}")
+
+
+def task_with(spec: RunSpec, parameters: Mapping[str, str]) -> Config:
+    """Return a run's configuration with other values of its task's parameters, as TOML writes them; raises UsageError."""
+    task = {**dataclasses.asdict(spec.task), **_values(parameters)}
+    return plain_config({"task": task, "folder": spec.config.folder}, "--set")
+
+
+def _values(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Read values as TOML does; what is none is text."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
+
+
+def from_beside(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return what a file of plain values says of an experiment, whose folder is seen from where the file lies."""
+    if folder := raw.get("folder"):
+        raw = {**raw, "folder": os.path.normpath(path.absolute().parent / folder)}
+    return raw
 
 
 def find_run(path: Path, run_id: str) -> RunSpec:
@@ -70,7 +124,7 @@ def find_run(path: Path, run_id: str) -> RunSpec:
         If the grid has no such run.
     """
     if path.name == CONFIGURATION:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = from_beside(json.loads(path.read_text(encoding="utf-8")), path)
         config = plain_config({name: value for name, value in raw.items() if name != "digest"}, str(path))
     else:
         config = read_config(path)
@@ -88,7 +142,8 @@ def run_of(config: Config, run_id: str, where: str = "configuration") -> RunSpec
 class _Reading:
     """What did not fit so far, in words, and the keys that it is about; defaults stand in its place."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
         self.faults: list[str] = []
         self.spoilt: set[str] = set()
 
@@ -97,25 +152,30 @@ class _Reading:
         raw = copy.deepcopy(raw)
         own = raw.pop("task", {})
         kind = self._kind(own)
+        named = kind is not TaskConfig and isinstance(own, dict) and own.get("file")
         sweep = raw.get("sweep")
         if isinstance(sweep, dict):
             for name in [name for name in sweep if name in kind.parameters()]:
-                self._tell(f"[sweep]: unknown key {name!r}; a task's own are swept as task.{name} = [...]", "sweep")
+                self.tell(f"[sweep]: unknown key {name!r}; a task's own are swept as task.{name} = [...]", "sweep")
                 del sweep[name]
-        task = self.take(kind, {"name": "arithmetic", **own} if isinstance(own, dict) else own, ("task",))
-        config = dataclasses.replace(self.take(Config, raw), task=task)
+        default = {"name": Path(own["file"].rpartition(":")[0]).stem} if named else {"name": "arithmetic"}
+        task = self.take(kind, {**default, **own} if isinstance(own, dict) else own, ("task",))
+        config = dataclasses.replace(self.take(Config, raw), task=task, folder=self.folder)
         swept = {name: self._swept(task, name, values) for name, values in config.sweep.task.items()}
         return dataclasses.replace(
             config, sweep=dataclasses.replace(config.sweep, task={name: some for name, some in swept.items() if some})
         )
 
     def _kind(self, own: Any) -> type[TaskConfig]:
-        name = own.get("name", "arithmetic") if isinstance(own, dict) else "arithmetic"
+        found = own if isinstance(own, dict) else {}
+        name, file = found.get("name", "arithmetic"), found.get("file", "")
+        file = file if isinstance(file, str) else ""
         try:
-            return find_task(name if isinstance(name, str) else "arithmetic")
+            return find_task(name if isinstance(name, str) else "arithmetic", file, self.folder)
         except UsageError as error:
-            self._tell(f"[task] name = {name!r}: {error}", "task")
-            for other in [key for key in own if key not in ("name", "order")]:
+            key, value = ("file", file) if file else ("name", name)
+            self.tell(f"[task] {key} = {value!r}: {error}", "task")
+            for other in [key for key in own if key not in SHARED]:
                 del own[other]
             return TaskConfig
 
@@ -124,12 +184,12 @@ class _Reading:
         if name not in task.parameters():
             if type(task) is not TaskConfig:
                 known = nearest(name, task.parameters())
-                self._tell(f"[sweep] task: {task.name!r} has no parameter {name!r}; {known}", "sweep.task")
+                self.tell(f"[sweep] task: {task.name!r} has no parameter {name!r}; {known}", "sweep.task")
             return ()
         good = []
         for value in values:
             before = len(self.faults)
-            built = self.take(type(task), {"name": task.name, name: value}, ("sweep", "task"))
+            built = self.take(type(task), {**dataclasses.asdict(task), name: value}, ("sweep", "task"))
             if len(self.faults) == before:
                 good.append(getattr(built, name))
         return tuple(good)
@@ -147,11 +207,11 @@ class _Reading:
             for one in found:
                 hollow = one["type"] == "too_short" and one["input"]  # its values are what was wrong
                 if not (told or hollow):
-                    self._tell(_in_words(kind, one, at), ".".join(str(part) for part in (*at, *one["loc"])))
+                    self.tell(_in_words(kind, one, at), ".".join(str(part) for part in (*at, *one["loc"])))
             told = True  # whatever is missing by now was told as what it was
             raw = _without(raw, {one["loc"][:-1] if one["type"] == "missing" else one["loc"] for one in found})
 
-    def _tell(self, fault: str, key: str) -> None:
+    def tell(self, fault: str, key: str) -> None:
         self.faults.append(fault)
         self.spoilt.add(key)
 
@@ -178,7 +238,7 @@ def _in_words(kind: type[Any], error: Any, at: Place) -> str:
     key = f"{head} {'.'.join(names[2 if head.startswith('[[') else 1 :])}" if len(names) > 1 else "".join(names)
     if what == "unexpected_keyword_argument":
         inside = " ".join(f"[{name}]" for name in names[:-1])
-        known = [entry.name for entry in dataclasses.fields(_kind_at(kind, loc[:-1]))]
+        known = [entry.name for entry in dataclasses.fields(_kind_at(kind, loc[:-1])) if entry.name not in KEPT]
         return f"{inside + ': ' if inside else ''}unknown key {loc[-1]!r}; {nearest(str(loc[-1]), known)}"
     if what == "missing":
         return f"{' '.join(f'[{name}]' for name in names[:-1])}: missing {loc[-1]}"

@@ -37,19 +37,26 @@ def training_examples(
 ) -> list[Example]:
     """Return the run's problems in order of use, one for each sample.
 
-    A run of D samples with reuse tau has D/tau distinct problems and goes through all of them tau times.
-    Under `curriculum` each pass goes from easy to hard; under `shuffled` each pass has an order of its own.
+    A horizon of D samples with reuse tau has D/tau distinct problems, and goes through all of them tau times; beyond it
+    others follow in the same way. Under `curriculum` each pass goes from easy to hard; under `shuffled` each has an order
+    of its own; as `drawn` it has that of the task.
     """
-    grpo = spec.config.grpo
+    grpo, order = spec.config.grpo, spec.config.task.order
     samples = grpo.steps * grpo.prompts
-    unique = distinct(task, "train", samples // spec.reuse, first=spec.seed * SEED_STRIDE, keep=keep)
+    horizon = (grpo.horizon or grpo.steps) * grpo.prompts
+    passes, each = -(-samples // horizon) * spec.reuse, horizon // spec.reuse
+    count = passes // spec.reuse * each
+    unique = distinct(task, "train", count, first=spec.seed * SEED_STRIDE, keep=keep)
     found: list[Example] = []
-    for turn in range(spec.reuse):
-        order = _shuffled(unique, spec.seed, turn)
-        if spec.config.task.order == "curriculum":
-            order.sort(key=lambda example: example.difficulty)
-        found += order
-    return found
+    for turn in range(passes):
+        first = turn // spec.reuse * each
+        mine = unique[first : first + each]
+        if order != "drawn":
+            mine = _shuffled(mine, spec.seed, turn)
+        if order == "curriculum":
+            mine.sort(key=lambda example: example.difficulty)
+        found += mine
+    return found[:samples]
 
 
 def evaluation_examples(task: Task, count: int) -> list[Example]:

@@ -51,6 +51,7 @@ Whole = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
 Scalar = Annotated[Any, AfterValidator(_scalar)]
 Grid = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_distinct)]
 """Values of a sweep: at least one, each once."""

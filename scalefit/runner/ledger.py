@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scalefit.output import make_folder
+from scalefit.output import make_folder, write_text
 from scalefit.runner.config import RunSpec
+from scalefit.runner.run_folder import ORDER
 
 ATTEMPTS = 2
 """How often a run whose process died is started."""
@@ -108,6 +109,8 @@ class Ledger:
         self.under_way[spec.run_id] = ""
         folder = self.folder / spec.run_id
         make_folder(folder)
+        kept = {**spec.config.settings(), **spec.config.seen_from(folder)}
+        write_text(folder / ORDER, json.dumps({"run": spec.run_id, **kept}, indent=1))
         order = {"config": dataclasses.asdict(spec.config), "run": spec.run_id, "folder": str(folder.resolve())}
         return spec, json.dumps(order)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from scalefit.runner.config import RunSpec
+from scalefit.runner.device import share_of_cores
 from scalefit.runner.gpus import gpus_a_run, share_of_gpus, visible_gpus
 from scalefit.runner.ledger import Ledger, how_it_ended
 
@@ -20,7 +21,7 @@ def work_locally(ledger: Ledger, jobs: int) -> None:
     """Make the ledger's runs, some at a time."""
     jobs = min(jobs, len(ledger.waiting))
     if jobs:
-        if crowded := too_many(jobs, ledger.waiting[0].config.threads):
+        if crowded := too_many(jobs, ledger.waiting[0].config.threads or 1):
             ledger.tell(crowded)
         _Pool(ledger, jobs).go()
 
@@ -63,7 +64,7 @@ class _Pool:
 
     def _start(self) -> None:
         slot = min(set(range(self.jobs)) - set(self.slots.values()))
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+        environment = {"OMP_WAIT_POLICY": "passive", **share_of_cores(self.jobs), **os.environ}
         environment |= share_of_gpus(self.gpus, slot, self.jobs, self.each)
         process = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdout is not None

@@ -21,12 +21,12 @@ from torch.nn import functional as F
 
 from scalefit.locks import locked
 from scalefit.output import make_folder, write_file
-from scalefit.runner.config import PretrainConfig, SizeConfig
 from scalefit.runner.policies.nano import END, NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
+from scalefit.runner.sections import PretrainConfig, SizeConfig
 from scalefit.runner.tasks.task import Task, random_stream
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same settings would make another model."""
 
 
@@ -39,47 +39,6 @@ def cache_folder() -> Path:
     return Path(root) / "nano"
 
 
-def base_policy(
-    size: SizeConfig, series: str, task: Task, config: PretrainConfig, report: Callable[[str], None] = lambda text: None
-) -> NanoPolicy:
-    """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
-    assert task.alphabet is not None
-    shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
-    policy = NanoPolicy(shape, task.alphabet, torch.Generator().manual_seed(config.seed))
-    rate = size.pretrain_learning_rate or config.learning_rate
-    key = json.dumps(
-        [
-            FORMAT,
-            series,
-            (shape.d_model, shape.layers, shape.heads, rate),
-            dataclasses.asdict(config),
-            repr(task),
-            torch.__version__,
-            torch.get_num_threads(),
-        ]
-    )
-    path = cache_folder() / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.pt"
-    make_folder(path.parent)
-    with locked(path):
-        if path.exists():
-            with contextlib.suppress(Exception):  # a damaged cache entry is made again
-                policy.model.load_state_dict(torch.load(path, weights_only=True))
-                return policy
-        before = {"skill": None, "base": "skill", "instruct": "base"}[series]
-        if before:
-            policy = base_policy(size, before, task, config, report)
-        number, stage = {
-            "skill": (0, _Stage(config.tokens, 0.0, rate)),
-            "base": (1, _Stage(config.base_tokens, config.base_noise, 0.3 * rate)),
-            "instruct": (2, _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate)),
-        }[series]
-        if stage.tokens:
-            first = (3 * config.seed + number) << 40  # no stage and no seed sees another's stretch of text
-            _train(policy, task, stage, config.batch, first, report)
-        write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
-    return policy
-
-
 @dataclass(frozen=True)
 class _Stage:
     """So many tokens of text in which a share of the answers is wrong, and the highest learning rate."""
@@ -87,6 +46,70 @@ class _Stage:
     tokens: int
     noise: float
     learning_rate: float
+
+
+def base_policy(
+    size: SizeConfig,
+    series: str,
+    task: Task,
+    config: PretrainConfig,
+    report: Callable[[str], None] = lambda text: None,
+    device: torch.device | str = "cpu",
+) -> NanoPolicy:
+    """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
+    rate = size.pretrain_learning_rate or config.learning_rate
+    stages = {
+        "skill": _Stage(config.tokens, 0.0, rate),
+        "base": _Stage(config.base_tokens, config.base_noise, 0.3 * rate),
+        "instruct": _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate),
+    }
+    shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
+    making = _Making(shape, task, config, report, torch.device(device))
+    return making.after(list(stages.values())[: list(stages).index(series) + 1])
+
+
+@dataclass(frozen=True)
+class _Making:
+    """The making of a base model."""
+
+    shape: NanoShape
+    task: Task
+    config: PretrainConfig
+    report: Callable[[str], None]
+    device: torch.device
+
+    def after(self, stages: list[_Stage]) -> NanoPolicy:
+        """Return the policy after some stages; only what decides its weights is in its name in the cache."""
+        path = cache_folder() / f"{self._key(stages)}.pt"
+        make_folder(path.parent)
+        with locked(path):
+            if path.exists():
+                with contextlib.suppress(Exception):  # a damaged cache entry is made again
+                    policy = self._untrained()
+                    policy.model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+                    return policy
+            *before, stage = stages
+            policy = self.after(before) if before else self._untrained()
+            if stage.tokens:
+                first = (
+                    3 * self.config.seed + len(before)
+                ) << 40  # no stage and no seed sees another's stretch of text
+                _train(policy, self.task, stage, self.config.batch, first, self.report)
+            write_file(path, lambda target: torch.save(policy.model.state_dict(), target))
+        return policy
+
+    def _untrained(self) -> NanoPolicy:
+        assert self.task.alphabet is not None
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return NanoPolicy(self.shape, self.task.alphabet, generator, self.device)
+
+    def _key(self, stages: list[_Stage]) -> str:
+        shape, config = self.shape, self.config
+        numbers = (shape.d_model, shape.layers, shape.heads, config.seed, config.batch)
+        made_of = [dataclasses.astuple(stage) for stage in stages]
+        where = [torch.__version__, torch.get_num_threads(), self.device.type]
+        key = json.dumps([FORMAT, numbers, made_of, repr(self.task), *where])
+        return hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 
 def _train(
@@ -114,6 +137,7 @@ def _train(
         rate = stage.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate
+        inputs, targets = inputs.to(policy.device), targets.to(policy.device)
         loss = F.cross_entropy(policy.model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
         optimiser.zero_grad()
         loss.backward()

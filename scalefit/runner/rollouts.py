@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+ALL = slice(None)
+"""Every rollout of a group."""
+
 
 @dataclass(frozen=True)
 class Rollouts:
@@ -63,19 +66,19 @@ class Rollouts:
         own = processed_PG * prompt_P[:, None] + processed_PG * (processed_PG + 1) // 2
         return int((prompt_P * (prompt_P + 1) // 2).sum() + own.sum())
 
-    def pick(self, prompts: Tensor) -> Rollouts:
-        """Return the groups of some prompts, cut to their longest response."""
-        mask = self.mask_PGT[prompts]
+    def pick(self, prompts: Tensor, columns: Tensor | slice = ALL) -> Rollouts:
+        """Return the groups of some prompts, or some rollouts of each, cut to their longest response."""
+        mask = self.mask_PGT[prompts][:, columns]
         length = max(int(mask.any(0).any(0).sum()), 1)
         pad = self.pad_P[prompts]
         first = int(pad.min())
         return Rollouts(
             self.prompt_PS[prompts, first:],
             pad - first,
-            self.response_PGT[prompts, :, :length],
+            self.response_PGT[prompts][:, columns, :length],
             mask[:, :, :length],
-            self.old_log_prob_PGT[prompts, :, :length],
-            self.ended_PG[prompts],
+            self.old_log_prob_PGT[prompts][:, columns, :length],
+            self.ended_PG[prompts][:, columns],
             self.entropy,
             0,
             0,

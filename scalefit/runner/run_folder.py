@@ -1,8 +1,8 @@
 """The folder of a run: what its files are called, its rows as they come, and how it ended. No torch here.
 
-Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds
-`rows.jsonl` (one line an evaluation, synced to disk), `log.jsonl` (one line a step), while it lasts a checkpoint, and at
-the end `done.json`.
+Beside a table `NAME` lies `NAME.parts/`, with `configuration.json` and one folder a run. A run's folder holds what the run
+is (`run.json`), `rows.jsonl` (one line an evaluation, synced to disk), `log.jsonl` (one line a step), its last checkpoint,
+at the end `done.json`, and the weights that are kept (`weights/`, see `scalefit.runner.kept`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.output import append_text, write_text
+from scalefit.runner.config import RunSpec
 
 Row = dict[str, Any]
-ROWS, STEP_LOG, CHECKPOINT, DONE = "rows.jsonl", "log.jsonl", "checkpoint.pt", "done.json"
+ROWS, STEP_LOG, CHECKPOINT, DONE, ORDER = "rows.jsonl", "log.jsonl", "checkpoint.pt", "done.json", "run.json"
 CONFIGURATION = "configuration.json"
 MOST_A_LINE = 1 << 18
 """Bytes of the longest line that the last step is read from."""
@@ -71,10 +72,17 @@ def _last_line(path: Path) -> Row:
     return found
 
 
-def finish(folder: Path, *, status: str, steps: int, digest: str, **more: Any) -> None:
-    """Mark a run as ended and drop its checkpoint."""
-    write_text(folder / DONE, json.dumps({"status": status, "steps": steps, "digest": digest, **more}))
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+def finish(folder: Path, spec: RunSpec, *, status: str, steps: int, **more: Any) -> None:
+    """Mark a run as ended after so many steps; its checkpoint stays where a longer run may want it."""
+    end = {"status": status, "steps": steps, "asked": spec.config.grpo.steps, "digest": spec.digest()}
+    write_text(folder / DONE, json.dumps({**end, **more}))
+    if not spec.config.keep.checkpoint:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def reopen(folder: Path) -> None:
+    """Let a run that had ended go on."""
+    (folder / DONE).unlink(missing_ok=True)
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:

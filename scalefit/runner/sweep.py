@@ -20,10 +20,13 @@ from scalefit.locks import locked
 from scalefit.output import make_folder, write_text
 from scalefit.places import check_writable
 from scalefit.provenance import versions
-from scalefit.runner.config import Config
+from scalefit.runner.config import Config, RunSpec
+from scalefit.runner.device import device_name
+from scalefit.runner.identity import refuse_changed, require_files
 from scalefit.runner.ledger import Cluster, Ledger, Outcome, Progress
 from scalefit.runner.pool import work_locally
-from scalefit.runner.run_folder import CONFIGURATION, parts_of, read_done, read_rows
+from scalefit.runner.run_folder import CONFIGURATION, ROWS, parts_of, read_done, read_rows
+from scalefit.runner.trial import try_tasks
 from scalefit.table.io import as_runs, write_runs
 
 CONVENTIONS = {
@@ -60,24 +63,26 @@ def run_sweep(
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: no directory {out.parent}; make it first.")
     check_writable(out)
+    if cluster is None:
+        device_name(config.policy.device)
     folder = parts_of(out)
+    require_files(config)
     _refuse_other(config, out, folder)
+    _refuse_other_runs(config, folder)
     with _alone(out):
         make_folder(folder)
-        settings = {"digest": config.digest(), **dataclasses.asdict(config)}
+        settings = {"digest": config.digest(), **config.settings(), **config.seen_from(folder)}
         write_text(folder / CONFIGURATION, json.dumps(settings, indent=1))
         outcome = Outcome()
         waiting = []
         for spec in config.runs():
             done = read_done(folder / spec.run_id)
-            if done is None:
+            if done is None or (done["digest"] != spec.digest() and done["status"] == "finished"):
                 waiting.append(spec)
-            elif done["digest"] != spec.digest():
-                raise UsageError(
-                    f"{folder / spec.run_id} was made by another configuration of this run; give another --out, or delete it."
-                )
             else:
                 outcome.skipped.append(spec.run_id)
+        if waiting:
+            try_tasks(config)
         try:
             ledger = Ledger(waiting, folder, outcome, report, lambda: _assemble(config, out, folder))
             if cluster is None:
@@ -92,17 +97,54 @@ def run_sweep(
 
 
 def _refuse_other(config: Config, out: Path, folder: Path) -> None:
-    mine = config.digest()
+    """Refuse a table of another configuration; how long its runs are may differ, which each of them answers for."""
     if (folder / CONFIGURATION).exists():
         with contextlib.suppress(json.JSONDecodeError):
-            theirs = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")).get("digest")
-            if theirs != mine:
+            theirs = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+            anew = f"Give another --out, or delete {out.name} and {folder.name}."
+            refuse_changed(theirs, config, folder, anew)
+            grpo = theirs["grpo"]
+            as_long = config.lasting(grpo["steps"], grpo.get("horizon", 0))
+            if theirs["digest"] not in (config.digest(), as_long.digest()):
                 raise UsageError(
-                    f"{folder} holds runs of another configuration ({theirs}, this one is {mine}). Give another --out, or delete "
-                    f"{out.name} and {folder.name}. Only the grid and the sizes may change between calls."
+                    f"{folder} holds runs of another configuration ({theirs['digest']}, this one is {config.digest()}). {anew} "
+                    "Only the grid, the sizes and the steps may change between calls."
                 )
     elif out.exists():
         raise UsageError(f"{out} exists and was not made by this configuration; give another --out.")
+
+
+def _refuse_other_runs(config: Config, folder: Path) -> None:
+    """Refuse to go on with a finished run that is not the beginning of what is asked for, and say why it is not."""
+    for spec in config.runs():
+        done = read_done(folder / spec.run_id)
+        if done and not spec.continues(done.get("asked", done["steps"]), done["digest"]):
+            raise UsageError(f"{folder / spec.run_id}: {_why_other(spec, done)}")
+
+
+def _why_other(spec: RunSpec, done: dict[str, Any]) -> str:
+    had, grpo = done.get("asked", done["steps"]), spec.config.grpo
+    before = dataclasses.replace(spec, config=spec.config.lasting(had, 0))
+    if before.digest() != done["digest"] or had == grpo.steps:
+        return "was made by another configuration of this run; give another --out, or delete it."
+    if grpo.steps < had:
+        return (
+            f"has {had} steps already, and [grpo] steps = {grpo.steps}; steps can only be raised. Give another --out."
+        )
+    if grpo.schedule != "constant":
+        return (
+            f"the {grpo.schedule} learning rate came to its end at step {had}, so this run is not the beginning of one of "
+            f"{grpo.steps} steps. Give another --out; a run that states [grpo] horizon can be made longer up to it."
+        )
+    over = (
+        f"its problems are seen {spec.reuse} times, spread"
+        if spec.reuse > 1
+        else f"its {spec.config.task.order} order goes"
+    )
+    return (
+        f"{over} over all {had} steps, so this run is not the beginning of one of {grpo.steps} steps. Write horizon = {had} into "
+        "[grpo] to go on with other problems in the same order, or give another --out."
+    )
 
 
 @contextlib.contextmanager
@@ -116,15 +158,16 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _assemble(config: Config, out: Path, folder: Path) -> int:
-    """Write the table from the rows of all runs; return how many rows there are."""
+    """Write the table from the rows of all runs, of the grid first; return how many rows there are."""
     rows: list[dict[str, Any]] = []
     status = {}
-    for spec in config.runs():
-        ended = read_done(folder / spec.run_id)
-        mine = read_rows(folder / spec.run_id)
+    others = sorted(path.parent.name for path in folder.glob(f"*/{ROWS}"))  # of a grid that was larger before
+    for run_id in dict.fromkeys([*(spec.run_id for spec in config.runs()), *others]):
+        ended = read_done(folder / run_id)
+        mine = read_rows(folder / run_id)
         if mine:
-            status[spec.run_id] = ended["status"] if ended else "unfinished"
-            rows += [{**row, "status": status[spec.run_id]} for row in mine]
+            status[run_id] = ended["status"] if ended else "unfinished"
+            rows += [{**row, "status": status[run_id]} for row in mine]
     if not rows:
         return 0
     metadata = {
@@ -132,7 +175,7 @@ def _assemble(config: Config, out: Path, folder: Path) -> int:
         "origin": "scalefit run",
         "configuration": config.digest(),
         "runs": status,
-        "settings": dataclasses.asdict(config),
+        "settings": config.settings(),
         "made_with": versions("torch", "transformers"),
     }
     write_runs(as_runs(pd.DataFrame(rows), metadata, str(out)), out)

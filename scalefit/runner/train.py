@@ -8,7 +8,6 @@ Shapes: P prompts, G rollouts a prompt, T response tokens.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 import time
@@ -16,24 +15,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalefit.runner.advantage import Dynamics, find_advantage
-from scalefit.runner.config import GrpoConfig, RunSpec
+from scalefit.runner.config import RunSpec
 from scalefit.runner.data import Lengths, evaluation_examples, training_examples
-from scalefit.runner.draw import heat, log_prob_of
-from scalefit.runner.evaluate import evaluate, row_of
+from scalefit.runner.evaluate import evaluate
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
-from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
+from scalefit.runner.loss import clipped_loss, low_variance_kl, token_weight
+from scalefit.runner.memory import telling_shortage
 from scalefit.runner.policies.policy import Policy
-from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.rollouts import ALL, Rollouts
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import Row
 from scalefit.runner.samplers import make_sampler
 from scalefit.runner.scoring import score_groups
+from scalefit.runner.sections import GrpoConfig
 from scalefit.runner.tasks.task import Example, Task
 
-TOKENS_A_PASS = 2048
-"""What a micro-batch aims at where the configuration leaves it open: larger ones fall out of the processor's cache."""
 COUNTERS = ("samples", "tokens", "flops", "flops_generation", "flops_reference", "flops_training")
 
 
@@ -57,11 +56,20 @@ def generator_for(*key: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
+def hash_of(model: nn.Module) -> str:
+    """Return a hash of a model's weights as they are now."""
+    digest = hashlib.blake2b(digest_size=12)
+    for name, weight in model.named_parameters():
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def learning_rate_at(step: int, base: float, config: GrpoConfig) -> float:
     """Return the learning rate of update `step`, counted from 0."""
     if step < config.warmup:
         return base * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(config.steps - config.warmup, 1)
+    done = (step - config.warmup) / max((config.horizon or config.steps) - config.warmup, 1)
     if config.schedule == "linear":
         return base * (1 - done)
     if config.schedule == "cosine":
@@ -77,14 +85,17 @@ class Run:
         self.lengths = Lengths(spec, lambda example: prompt_tokens(policy, example))
         self.examples = training_examples(task, spec, self.lengths)
         self.held_out = evaluation_examples(task, spec.config.eval.problems)
+        self.weights = [weight for weight in policy.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            policy.model.parameters(),
+            self.weights,
             lr=spec.learning_rate,
             betas=(0.9, 0.95),
             weight_decay=self.config.weight_decay,
             fused=True,
         )
-        self.reference = copy.deepcopy(policy) if self.config.kl else None
+        self.reference = policy.frozen() if self.config.kl else None
+        whole = all(weight.requires_grad for weight in policy.model.parameters())
+        self.start = "" if whole and self.reference is None else hash_of(policy.model)
         self.sampler = make_sampler(spec, policy)
         self.state = RunState()
         self.diagnostics: Row = {}
@@ -101,7 +112,7 @@ class Run:
             due = (self.state.step + 1) % every == 0 or self.state.step + 1 == steps
             try:
                 self.advance()
-                if due and not all(torch.isfinite(weight).all() for weight in self.policy.model.parameters()):
+                if due and not all(torch.isfinite(weight).all() for weight in self.weights):
                     raise Diverged
             except Diverged:
                 return "diverged"
@@ -111,18 +122,30 @@ class Run:
             after_step(self)
         return "finished"
 
+    def reopen(self) -> None:
+        """Where the run went on to be longer, make what was its last row the one of a run that passes there."""
+        rows, step, settings = self.state.rows, self.state.step, self.spec.config.eval
+        if not rows or step == self.config.steps:
+            return
+        if step and step % settings.every:
+            rows.pop()
+        elif rows[-1]["eval_samples"] != self.spec.eval_samples(step):
+            rows.pop()
+            self.evaluate()
+
     def advance(self) -> None:
         """Make one step: rollouts for a batch of prompts, then one update a mini-batch."""
         config, step, policy = self.config, self.state.step, self.policy
         batch = self.examples[step * config.prompts : (step + 1) * config.prompts]
         begin = time.perf_counter()
-        rollouts = self.sampler.sample(
-            [example.shown for example in batch],
-            self.spec.group_size,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            generator=generator_for(self.spec.seed, "sample", step),
-        )
+        with telling_shortage("sampling rollouts", "lower [grpo] prompts or max_new_tokens, or [sweep] group_size"):
+            rollouts = self.sampler.sample(
+                [example.shown for example in batch],
+                self.spec.group_size,
+                max_new_tokens=config.max_new_tokens,
+                temperature=config.temperature,
+                generator=generator_for(self.spec.seed, "sample", step),
+            )
         if not math.isfinite(rollouts.entropy):
             raise Diverged
         sampled = time.perf_counter()
@@ -133,17 +156,8 @@ class Run:
         dynamics = self.state.dynamics.after_sampling(rollouts.entropy, settings.rate)
         advantage_PG = find_advantage(config.advantage).weigh(reward_PG, dynamics, settings)
         self.state.dynamics = dynamics.after_scoring(float(reward_PG.mean()), settings.rate)
-        reference_PGT = None
-        if self.reference is not None:
-            reference_PGT = reference_log_prob(self.reference, rollouts, config, self._micro_batch(rollouts))
-            self._count_pass("flops_reference", rollouts)
-        rate = learning_rate_at(step, self.spec.learning_rate, config)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        found: list[Row] = []
-        for first in range(0, config.prompts, config.mini_batch):
-            part = torch.arange(first, first + config.mini_batch)
-            found.append(self._update(rollouts, part, advantage_PG, reference_PGT))
+        with telling_shortage("training", "lower [grpo] micro_batch, pass_tokens or max_new_tokens"):
+            found = self._train(rollouts, advantage_PG)
         self.sampler.refresh()
         trained = time.perf_counter()
         for name, spent in (("generate", sampled - begin), ("score", scored - sampled), ("train", trained - scored)):
@@ -162,27 +176,72 @@ class Run:
             "train_unparsed": sum(not score.parsed for group in scores for score in group) / reward_PG.numel(),
             **{name: sum(row[name] for row in found) / len(found) for name in found[0]},
         }
-        self.last_step = {**self.diagnostics, **step_numbers(rollouts), "learning_rate": rate}
+        self.last_step = {
+            **self.diagnostics,
+            **step_numbers(rollouts),
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+        }
 
-    def _micro_batch(self, rollouts: Rollouts) -> int:
-        """Return prompts a pass."""
-        a_prompt = self.policy.forward_tokens(rollouts) / len(rollouts.prompt_PS)
-        return self.config.micro_batch or max(1, round(TOKENS_A_PASS / a_prompt))
+    def _train(self, rollouts: Rollouts, advantage_PG: Tensor) -> list[Row]:
+        """Make the updates of a step."""
+        config, reference_PGT = self.config, None
+        if self.reference is not None:
+            reference_PGT = self._reference_log_prob(self.reference, rollouts)
+            self._count_pass("flops_reference", rollouts)
+        rate = learning_rate_at(self.state.step, self.spec.learning_rate, config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        parts = torch.arange(config.prompts).split(config.mini_batch)
+        return [self._update(rollouts, part, advantage_PG, reference_PGT) for part in parts]
+
+    def _passes(self, rollouts: Rollouts, used: Tensor) -> list[tuple[Tensor, Tensor | slice]]:
+        """Return which prompts, and which of their rollouts, go through the model together.
+
+        Larger passes than some thousands of tokens fall out of a processor's cache.
+        """
+        config, a_prompt = self.config, self.policy.forward_tokens(rollouts) / len(rollouts.prompt_PS)
+        if config.micro_batch or a_prompt <= self.policy.splits_from * config.pass_tokens:
+            at_once = config.micro_batch or max(1, round(config.pass_tokens / a_prompt))
+            return [(micro, ALL) for micro in used.split(at_once)] if len(used) else []
+        at_once = max(1, int(rollouts.lengths_PG.shape[1] * self.policy.splits_from * config.pass_tokens / a_prompt))
+        return [
+            (prompt, columns)
+            for prompt in used.split(1)
+            for columns in rollouts.lengths_PG[prompt[0]].argsort(stable=True).split(at_once)
+        ]
+
+    @torch.no_grad()
+    def _reference_log_prob(self, reference: Policy, rollouts: Rollouts) -> Tensor:
+        """Return the reference policy's log-probabilities of the responses, shape (P, G, T)."""
+        out_PGT = torch.zeros_like(rollouts.old_log_prob_PGT)
+        for prompts, columns in self._passes(rollouts, torch.arange(len(out_PGT))):
+            some = rollouts.pick(prompts, columns)
+            found = reference.score(some, self.config.temperature).log_prob_PGT.to("cpu", out_PGT.dtype)
+            part = out_PGT[prompts]
+            part[:, columns, : found.shape[2]] = found
+            out_PGT[prompts] = part
+        return out_PGT
 
     def _count(self, name: str, amount: float) -> None:
         self.state.totals[name] += amount
 
     def _count_pass(
-        self, name: str, rollouts: Rollouts, *, tokens: int | None = None, logits: int | None = None, times: int = 1
+        self,
+        name: str,
+        rollouts: Rollouts,
+        *,
+        tokens: int | None = None,
+        logits: int | None = None,
+        times: tuple[int, int] = (1, 1),
     ) -> None:
-        """Count a pass over rollouts, three times a forward one for training."""
+        """Count a pass over rollouts, so many times of the layers and of the output layer."""
         policy = self.policy
         tokens = policy.forward_tokens(rollouts) if tokens is None else tokens
         logits = rollouts.mask_PGT.numel() if logits is None else logits
-        amount = forward_flops(policy.matrix_params, tokens, policy.head_params, logits)
+        amount = forward_flops(times[0] * policy.matrix_params, tokens, times[1] * policy.head_params, logits)
         if self.config.count_attention:
-            amount += attention_flops(policy.layers, policy.channels, rollouts.attention_pairs)
-        self._count(name, times * amount)
+            amount += times[0] * attention_flops(policy.layers, policy.channels, rollouts.attention_pairs)
+        self._count(name, amount)
 
     def _update(self, rollouts: Rollouts, part: Tensor, advantage_PG: Tensor, reference_PGT: Tensor | None) -> Row:
         """Make one optimiser step on the prompts `part`, in micro-batches that add up to its gradient."""
@@ -197,31 +256,37 @@ class Run:
         used = used[rollouts.lengths_PG[used].amax(1).argsort(stable=True)]
         self.optimiser.zero_grad(set_to_none=False)
         kl_sum = clipped = 0.0
-        for micro in used.split(self._micro_batch(rollouts)) if len(used) else ():
-            some = rollouts.pick(micro)
+        for prompts, columns in self._passes(rollouts, used):
+            some = rollouts.pick(prompts, columns)
             T = some.response_PGT.shape[2]
-            weight = weight_PGT[micro, :, :T]
-            logits = heat(policy.response_logits(some), config.temperature)
-            log_prob = log_prob_of(logits, some.response_PGT)
-            loss_PGT = clipped_loss(
-                log_prob, some.old_log_prob_PGT, advantage_PG[micro], config.clip_low, config.clip_high
+
+            def here(whole: Tensor, prompts: Tensor = prompts, columns: Tensor | slice = columns) -> Tensor:
+                return whole[prompts][:, columns].to(policy.device)
+
+            weight, old, advantage = (
+                here(weight_PGT)[..., :T],
+                here(rollouts.old_log_prob_PGT)[..., :T],
+                here(advantage_PG),
             )
+            scored = policy.score(some, config.temperature, entropy=bool(config.entropy))
+            log_prob = scored.log_prob_PGT
+            loss_PGT = clipped_loss(log_prob, old, advantage, config.clip_low, config.clip_high)
             if reference_PGT is not None:
-                divergence = low_variance_kl(log_prob, reference_PGT[micro, :, :T])
+                divergence = low_variance_kl(log_prob, here(reference_PGT)[..., :T])
                 loss_PGT = loss_PGT + config.kl * divergence
                 kl_sum += float((divergence.detach() * weight).sum())
-            if config.entropy:
-                loss_PGT = loss_PGT - config.entropy * entropy_of(logits)
+            if scored.entropy_PGT is not None:
+                loss_PGT = loss_PGT - config.entropy * scored.entropy_PGT
             loss = (loss_PGT * weight).sum()
             if not torch.isfinite(loss):
                 raise Diverged
             loss.backward()
             with torch.no_grad():
-                ratio = (log_prob - some.old_log_prob_PGT).exp()
+                ratio = (log_prob - old).exp()
                 outside = (ratio < 1 - config.clip_low) | (ratio > 1 + config.clip_high)
                 clipped += float((outside * weight).sum())
-            self._count_pass("flops_training", some, times=3)
-        norm = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.gradient_clip))
+            self._count_pass("flops_training", some, times=policy.training_passes(some))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights, config.gradient_clip))
         if not math.isfinite(norm):
             raise Diverged
         self.optimiser.step()
@@ -231,16 +296,17 @@ class Run:
         """Evaluate and add a row."""
         begin = time.perf_counter()
         spec, settings, state = self.spec, self.spec.config.eval, self.state
-        found = evaluate(
-            self.policy,
-            self.sampler,
-            self.task,
-            self.held_out,
-            samples=spec.eval_samples(state.step),
-            max_new_tokens=self.config.max_new_tokens,
-            temperature=settings.temperature,
-            generator=generator_for(spec.seed, "evaluate", state.step),
-        )
+        with telling_shortage("sampling answers to the evaluation", "lower [eval] samples or [grpo] max_new_tokens"):
+            found = evaluate(
+                self.policy,
+                self.sampler,
+                self.task,
+                self.held_out,
+                samples=spec.eval_samples(state.step),
+                max_new_tokens=self.config.max_new_tokens,
+                temperature=settings.temperature,
+                generator=generator_for(spec.seed, "evaluate", state.step),
+            )
         state.rows.append(
             row_of(
                 spec,
@@ -269,14 +335,3 @@ def step_numbers(rollouts: Rollouts) -> Row:
         "response_length_max": float(lengths.max()),
         "truncated": float((~rollouts.ended_PG).float().mean()),
     }
-
-
-@torch.no_grad()
-def reference_log_prob(reference: Policy, rollouts: Rollouts, config: GrpoConfig, micro_batch: int) -> Tensor:
-    """Return the reference policy's log-probabilities of the responses, shape (P, G, T)."""
-    out = torch.zeros_like(rollouts.old_log_prob_PGT)
-    for micro in torch.arange(len(out)).split(micro_batch):
-        some = rollouts.pick(micro)
-        logits = heat(reference.response_logits(some), config.temperature)
-        out[micro, :, : some.response_PGT.shape[2]] = log_prob_of(logits, some.response_PGT)
-    return out

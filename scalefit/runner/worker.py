@@ -20,6 +20,7 @@ from scalefit.locks import locked
 from scalefit.named import find_named
 from scalefit.output import write_text
 from scalefit.runner.config_file import plain_config, run_of
+from scalefit.runner.device import threads_of
 from scalefit.runner.engines.watch import Killed
 from scalefit.runner.run_folder import ROWS
 
@@ -61,7 +62,7 @@ def make_ordered(order: dict[str, Any], say: Callable[..., None]) -> None:
         spec = run_of(plain_config(order["config"]), order["run"])
         if spec.config.offline:
             os.environ["HF_HUB_OFFLINE"] = "1"  # read when a hub's library is first imported
-        torch.set_num_threads(spec.config.threads)
+        torch.set_num_threads(threads_of(spec.config))
         # Where a worker was lost with its starter, it may still be ending its step.
         with locked(folder / ROWS):
             find_named(spec.config.engine, ENGINES)(spec, folder, say)

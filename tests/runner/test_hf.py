@@ -95,12 +95,6 @@ def test_what_cannot_be_loaded_is_said(tiny_llama, tmp_path):
         read_config(config)
 
 
-def test_memory_is_estimated_before_weights_are_read(tiny_llama, monkeypatch):
-    monkeypatch.setattr("scalefit.runner.memory.available_memory", lambda: 1e5)
-    with pytest.raises(UsageError, match="needs about"):
-        HfPolicy(str(tiny_llama), chat=False)
-
-
 @pytest.mark.slow
 def test_real_weights(tmp_path):
     """SmolLM2-135M-Instruct, as its package ships it, answers sums of two digits and takes GRPO steps."""

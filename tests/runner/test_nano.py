@@ -5,6 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from scalefit.errors import UsageError
 from scalefit.runner.flops import attention_flops, forward_flops
 from scalefit.runner.policies.nano import Nano, NanoShape
 from scalefit.runner.policies.nano_policy import END, NanoPolicy
@@ -144,6 +145,37 @@ def test_sampler_records_the_policys_log_probabilities():
         logits = policy.response_logits(some) / temperature
         again = logits.log_softmax(-1).gather(-1, some.response_PGT[..., None])[..., 0]
         torch.testing.assert_close(again[some.mask_PGT], some.old_log_prob_PGT[some.mask_PGT], atol=2e-5, rtol=1e-5)
+
+
+def test_an_answer_ends_at_a_stop_string():
+    """While nobody has ended, the draws are those without one: the text is cut at the first character that completes it."""
+    policy = NanoPolicy(SHAPE, "0123456789+-=", torch.Generator().manual_seed(0))
+
+    def sample(stop, tokens):
+        policy.halt_at(stop)
+        return policy.sample(
+            ["1+1=", "12+345="], 32, max_new_tokens=tokens, temperature=1.0, generator=torch.Generator().manual_seed(4)
+        )
+
+    plain = sample((), 3)
+    whole = policy.texts(plain)
+    cut = sample(("7", "+1", "++"), 3)
+    stopped = 0
+    for p, group in enumerate(policy.texts(cut)):
+        for g, text in enumerate(group):
+            if not plain.response_PGT[p, g, : plain.lengths_PG[p, g]].all():
+                continue  # padding, which only an untrained model draws, is no character
+            ends = [at + len(one) for one in ("7", "+1", "++") if (at := whole[p][g].find(one)) >= 0]
+            stopped += bool(ends)
+            assert cut.lengths_PG[p, g] == min([*ends, int(plain.lengths_PG[p, g])])
+            assert cut.ended_PG[p, g] == (bool(ends) or bool(plain.ended_PG[p, g]))
+            assert text == min((whole[p][g].split(one)[0] for one in ("7", "+1", "++")), key=len)
+    assert 3 < stopped < 60
+    again = policy.score(cut, 1.0).log_prob_PGT
+    torch.testing.assert_close(again[cut.mask_PGT], cut.old_log_prob_PGT[cut.mask_PGT], atol=2e-5, rtol=1e-5)
+    assert not cut.old_log_prob_PGT[~cut.mask_PGT].any()
+    with pytest.raises(UsageError, match="not in the policy's alphabet"):
+        policy.halt_at(("\n",))
 
 
 def test_samples_follow_the_distribution():

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from scalefit.errors import UsageError
-from scalefit.runner.config import Config, PolicyConfig, SizeConfig
+from scalefit.runner.config import Config
 from scalefit.runner.config_check import check
 from scalefit.runner.config_file import plain_config, read_config
 from scalefit.runner.policies.policy import chat_turns, plain_text
 from scalefit.runner.scoring import flexible_loss
+from scalefit.runner.sections import PolicyConfig, SizeConfig
 from scalefit.runner.tasks.logic import LogicConfig
 from scalefit.runner.tasks.problem_files import load
 from scalefit.runner.tasks.problems import Problems, ProblemsConfig

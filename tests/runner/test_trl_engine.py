@@ -18,8 +18,9 @@ from scalefit.errors import UsageError
 from scalefit.runner.advantage import centred_advantage, leave_one_out_advantage
 from scalefit.runner.config_file import read_config
 from scalefit.runner.engines.trl_launch import dry_run, launch_command, reward_factor, trl_arguments
+from scalefit.runner.kept import kept_of
 from scalefit.runner.run_folder import parts_of, read_rows
-from tests.conftest import results
+from tests.conftest import results, scalefit
 from tests.runner.conftest import TINY, command, inside, run
 from tests.runner.test_sweep import wait_for
 
@@ -309,7 +310,27 @@ def test_killed_goes_on_from_its_checkpoint(tmp_path, victim, undisturbed):
     pd.testing.assert_frame_equal(found, rows, check_exact=True)
     assert list(log["step"]) == list(range(15))
     pd.testing.assert_frame_equal(log_of(tmp_path / "runs.parquet"), log, check_exact=True)
-    assert not (folder / "trl").exists()
+    assert [kept.step for kept in kept_of(folder)] == [14]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("trl")
+def test_a_longer_run_is_the_undisturbed_one_and_its_weights_are_kept(tmp_path):
+    """It goes on from an end that is no evaluation of the longer run; what it keeps answers as its last row says."""
+    text = GREEDY.replace('"shuffled"', '"drawn"')
+    short, long = (tmp_path / name for name in ("short", "long"))
+    for folder, lengths in ((short, (3, 6)), (long, (6,))):
+        folder.mkdir()
+        for steps in lengths:
+            (folder / "x.toml").write_text(text.replace("steps = 8", f"steps = {steps}"))
+            made = run("x.toml", cwd=folder)
+            assert made.returncode == 0, made.stderr
+    rows = pd.read_parquet(long / "runs.parquet")
+    assert list(rows["step"]) == [0, 2, 4, 6]
+    pd.testing.assert_frame_equal(pd.read_parquet(short / "runs.parquet"), rows, check_exact=True)
+    again = results(scalefit("evaluate", "runs.parquet", "--json", cwd=short))[0]
+    assert again["step"] == 6
+    assert again["loss"] == pytest.approx(rows["loss"].iloc[-1], abs=0.05), "greedy answers, but for rounding"
 
 
 def process_of(folder, victim):

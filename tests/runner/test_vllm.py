@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from scalefit.errors import ScalefitError
-from scalefit.runner.config import VllmConfig
 from scalefit.runner.policies.hf import HfPolicy
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.run_folder import parts_of
+from scalefit.runner.sections import VllmConfig
 from scalefit.runner.train import generator_for
 from tests.runner.conftest import TINY, command, run
 from tests.runner.test_hf import CHARACTERS, make_llama
@@ -128,6 +128,23 @@ def test_draws_are_decided_by_the_generator(engine):
     assert not torch.equal(one.response_PGT, other.response_PGT)
     first = one.response_PGT[0]
     assert any(not torch.equal(first[0], first[g]) for g in range(1, 4))
+
+
+@torch.no_grad()
+def test_an_answer_ends_at_a_stop_string():
+    """The token that completes it is the last of the rollout, with its log-probability; its text ends before."""
+    policy = NanoPolicy(NanoShape("t", 16, 2, 4), CHARACTERS, torch.Generator().manual_seed(0))
+    policy.halt_at(("7", "+"))
+    sampler = sampler_of(policy)
+    found = draw(sampler, group=64)
+    sampler.close()
+    stops = [policy.encode("7")[0], policy.encode("+")[0]]
+    stopped = torch.isin(found.response_PGT, torch.tensor(stops)) & found.mask_PGT
+    assert stopped.any()
+    assert found.ended_PG[stopped.any(-1)].all()
+    assert (stopped.int().argmax(-1) + 1 == found.lengths_PG)[stopped.any(-1)].all()
+    assert not any("7" in text or "+" in text for group in policy.texts(found) for text in group)
+    assert apart(policy, found) <= 1e-5
 
 
 def test_heads_that_the_engine_cannot_take_are_told(tmp_path):

@@ -19,11 +19,12 @@ from scalefit.errors import ScalefitError
 from scalefit.locks import locked
 from scalefit.output import make_folder
 from scalefit.places import require
-from scalefit.runner.config import RunSpec, TrlConfig
+from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.trl_log import killing_signal, last_error, notes
 from scalefit.runner.engines.watch import Killed, Say, Watch
 from scalefit.runner.ledger import how_it_ended
-from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows
+from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, read_rows, reopen
+from scalefit.runner.sections import TrlConfig
 
 PROCESS = "scalefit.runner.engines.trl_process"
 START = "start"
@@ -188,8 +189,8 @@ def _accelerate(trl: TrlConfig) -> list[str]:
 
 
 def start_model(spec: RunSpec) -> str:
-    """Return the checkpoint that the size names for the run's series."""
-    return spec.size.instruct_model if spec.series == "instruct" else spec.size.model
+    """Return the checkpoint that the size names for the run's series, where it is."""
+    return spec.model
 
 
 def server_command(spec: RunSpec) -> list[str]:
@@ -244,6 +245,7 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
     alive = Watch(spec, say)
     if spec.config.policy.kind == "nano" or start_model(spec).endswith(".gguf"):
         _export_start(spec, folder, alive)
+    reopen(folder)
     before = _size(folder / LOG)
     code = _train(spec, folder, alive)
     with open(folder / LOG, "rb") as log:
@@ -302,7 +304,7 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     if (start / "whole").exists():
         return
     make_folder(start)
-    make_policy(spec, spec.task.make(), alive).export(start)
+    make_policy(spec, spec.make_task(), alive).export(start)
     (start / "whole").touch()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import hashlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -30,10 +31,13 @@ from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_pa
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.engines.trl_log import NOTE
 from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
-from scalefit.runner.evaluate import Evaluation, row_of
+from scalefit.runner.evaluate import Evaluation
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.gpus import show_one_gpu
+from scalefit.runner.identity import require_same
+from scalefit.runner.kept import Keeper
 from scalefit.runner.policies.policy import chat_turns
+from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import append_row, finish, read_rows, write_rows
 from scalefit.runner.scoring import score_groups
 from scalefit.runner.step_log import StepLog
@@ -172,7 +176,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         """Answer the held-out problems and add a row."""
         begin = time.perf_counter()
         self.answers.clear()
-        with self._at_temperature(self.spec.config.eval.temperature):
+        with self._at_temperature(self.spec.config.eval.temperature), own_draws(self.spec, self.state.global_step):
             metrics: dict[str, float] = super().evaluate(*arguments, **options)
         answers = gather_object(self.answers)
         sums = gather_object([(self.reward_sum, self.reward_count)])
@@ -266,6 +270,14 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics=diagnostics)
 
 
+@contextlib.contextmanager
+def own_draws(spec: RunSpec, updates: int) -> Iterator[None]:
+    """Draw an evaluation by itself, so that training goes on as if there had been none."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int.from_bytes(hashlib.blake2b(f"{spec.seed} {updates}".encode(), digest_size=7).digest()))
+        yield
+
+
 def tell(text: str) -> None:
     """Leave a line for the user in the trainer's log."""
     print(NOTE + text, flush=True)
@@ -278,7 +290,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     chat = spec.series == "instruct" and spec.config.policy.kind != "nano"
     if not source:
         raise UsageError(f"{spec.run_id}: the size names no model for series {spec.series!r}.")
-    trainer = Trainer(spec, spec.task.make(), folder, source, chat)
+    require_same(spec)
+    trainer = Trainer(spec, spec.make_task(), folder, source, chat)
     first = trainer.is_world_process_zero()
     updates = max(
         (int(mark.parent.name.rpartition("-")[2]) for mark in folder.glob(f"trl/checkpoint-*/{WHOLE}")), default=0
@@ -288,6 +301,8 @@ def train(spec: RunSpec, folder: Path) -> None:
     rows = [] if reached is None else [row for row in read_rows(folder) if row["step"] <= reached]
     if rows:
         trainer.earlier = {name: rows[-1][name] for name in PASSES}
+        if not due(rows[-1]["step"], spec):  # the last of a run that was shorter
+            rows.pop()
     trainer.args.eval_on_start = not rows
     if first:
         write_rows(folder, rows)
@@ -299,12 +314,32 @@ def train(spec: RunSpec, folder: Path) -> None:
     trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
     if trainer.step_log is not None:
         trainer.step_log.close()
+    if not schedule.diverged:
+        keep_last(trainer, spec, folder)
     if first:
         status = "diverged" if schedule.diverged else "finished"
         # A run that diverged may have stopped within a step.
         step = trainer.state.global_step * spec.config.grpo.mini_batch // spec.config.grpo.prompts
-        finish(folder, status=status, steps=step, digest=spec.digest())
-        shutil.rmtree(folder / "trl", ignore_errors=True)
+        finish(folder, spec, status=status, steps=step)
+        if not spec.config.keep.checkpoint:
+            shutil.rmtree(folder / "trl", ignore_errors=True)
+
+
+def keep_last(trainer: Trainer, spec: RunSpec, folder: Path) -> None:
+    """Keep the weights of the last step where they are asked for; each process may hold a share of them."""
+    if spec.config.keep.weights != "last":
+        return
+    saved = folder / "trl" / "last"
+    trainer.save_model(str(saved))
+
+    def export(part: Path) -> None:
+        for file in saved.iterdir():
+            if file.name != "training_args.bin":
+                shutil.copy(file, part)
+
+    if trainer.is_world_process_zero():
+        Keeper(spec, folder, export)(spec.config.grpo.steps, read_rows(folder))
+        shutil.rmtree(saved)
 
 
 def main() -> None:

@@ -16,6 +16,14 @@ from torch import Tensor
 from scalefit.output import write_file, write_text
 from scalefit.runner.policies.nano import ALPHABET_AT, END, EPS, MAX_LENGTH, PAD, ROTARY_BASE, Nano
 
+INSIDE = (
+    *(f"self_attn.{name}_proj" for name in "qkvo"),
+    *(f"mlp.{name}_proj" for name in ("gate", "up", "down")),
+    "input_layernorm",
+    "post_attention_layernorm",
+)
+"""Weights of a layer in transformers' naming."""
+
 
 def llama_weights(model: Nano, head_channels: int) -> Iterator[tuple[str, Tensor]]:
     """Yield (name, weight) in transformers' naming, `lm_head.weight` included though it is the embedding.
@@ -39,18 +47,19 @@ def llama_weights(model: Nano, head_channels: int) -> Iterator[tuple[str, Tensor
         for layer, block in enumerate(model.each()):
             q, k, v = block.qkv.chunk(3)
             gate, up = block.gate_up.chunk(2)
-            inside = {
-                "self_attn.q_proj": wider(q * (D / K) ** 0.5, places, halves),
-                "self_attn.k_proj": wider(k, places, halves),
-                "self_attn.v_proj": wider(v, plain, plain),
-                "self_attn.o_proj": wider(block.out.T, plain, plain).T.contiguous(),
-                "mlp.gate_proj": gate,
-                "mlp.up_proj": up,
-                "mlp.down_proj": block.down,
-                "input_layernorm": block.norm_attention,
-                "post_attention_layernorm": block.norm_feed,
-            }
-            yield from ((f"model.layers.{layer}.{name}.weight", weight) for name, weight in inside.items())
+            inside = (
+                wider(q * (D / K) ** 0.5, places, halves),
+                wider(k, places, halves),
+                wider(v, plain, plain),
+                wider(block.out.T, plain, plain).T.contiguous(),
+                gate,
+                up,
+                block.down,
+                block.norm_attention,
+                block.norm_feed,
+            )
+            for name, weight in zip(INSIDE, inside, strict=True):
+                yield f"model.layers.{layer}.{name}.weight", weight
         yield "model.norm.weight", model.norm
         yield "lm_head.weight", model.embed
 

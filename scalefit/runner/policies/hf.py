@@ -6,20 +6,26 @@ S prompt tokens (left-padded), T response tokens, V vocabulary.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import write_file
-from scalefit.runner.draw import draw
-from scalefit.runner.memory import BYTES_A_WEIGHT, shortage
-from scalefit.runner.policies.policy import chat_turns, plain_text
+from scalefit.runner.memory import SAMPLE_BYTES, shape_of, telling_shortage
+from scalefit.runner.policies.head import chunk_of, score_tokens
+from scalefit.runner.policies.hf_lora import add_adapter, merged_weights, without_adapter
+from scalefit.runner.policies.hf_sample import Order, sample_hf
+from scalefit.runner.policies.policy import Scored, before_stop, chat_turns, plain_text
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.sections import HfConfig
 from scalefit.runner.tasks.task import Prompt
 
 
@@ -34,41 +40,62 @@ class HfPolicy:
         Whether prompts are a user's turn (instruct models) or plain text (base models).
     instruction : str
         Put after every prompt, on a line of its own.
+    settings : HfConfig
+        Section [hf] of the experiment file.
+    device : torch.device
+        Where it computes.
+    stop : sequence of str
+        Strings that end an answer.
+    seed : int
+        From which an adapter is drawn.
+    fits : callable
+        Refuses a model by its configuration, before its weights are read.
     """
 
-    def __init__(self, source: str, chat: bool, instruction: str = "") -> None:
-        try:
-            import transformers
-        except ImportError as error:
-            raise ScalefitError(
-                f"policies of kind 'hf' need transformers ({error}); install it with: pip install 'scalefit-rl[hf]'."
-            ) from None
-        where, options = _place(source)
-        try:
-            config = transformers.AutoConfig.from_pretrained(where, **options)
-            tokenizer: Any = transformers.AutoTokenizer.from_pretrained(where, padding_side="left", **options)
-            _check_memory(source, config)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **options)
-        except (OSError, ValueError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f"[[policy.sizes]] model {source!r}: transformers cannot load it ({reason}). "
-                "Give a directory with config.json, tokeniser and weights, a GGUF file, or a hub name that can be reached."
-            ) from None
-        self.source, self.tokenizer, self.model = source, tokenizer, model
-        model.eval()  # no dropout: the ratio to the sampler's probabilities starts at one
+    splits_from = 1
+
+    def __init__(
+        self,
+        source: str,
+        chat: bool,
+        instruction: str = "",
+        *,
+        settings: HfConfig = HfConfig(),  # noqa: B008
+        device: torch.device | str = "cpu",
+        stop: Sequence[str] = (),
+        seed: int = 0,
+        fits: Callable[[Any], None] = lambda config: None,
+    ) -> None:
+        self.source, self.settings, self.instruction, self.stop = source, settings, instruction, tuple(stop)
+        self.tokenizer, model = _load(source, fits)
         self.chat = chat and self.tokenizer.chat_template is not None
-        self.instruction = instruction
-        inner, head = self.model.get_input_embeddings().weight, self.model.get_output_embeddings().weight
+        model.eval()  # no dropout: the ratio to the sampler's probabilities starts at one
+        inner, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         tables = inner.numel() + (0 if head is inner else head.numel())
-        self.params = sum(weight.numel() for weight in self.model.parameters()) - tables
+        self.params = sum(weight.numel() for weight in model.parameters()) - tables
         self.matrix_params = self.params
-        self.head_params = head.numel()
+        self.head_params, self.vocabulary = head.numel(), len(head)
+        config = model.config
         self.layers, self.channels = config.num_hidden_layers, config.hidden_size
         self.max_length = config.max_position_embeddings
-        ends = self.model.generation_config.eos_token_id
+        ends = model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self.ends: list[int] = sorted({end for end in (*ends, self.tokenizer.eos_token_id) if end is not None})
+        # A token is a byte at least, but for what a special one may add at the border.
+        self._stop_tokens = max((len(text.encode()) for text in stop), default=0) + 4
+        self._bare = False
+        if settings.lora.rank:
+            add_adapter(model, settings.lora, seed)
+        self._plain_head = has_plain_head(model)
+        if settings.gradient_checkpointing:
+            _checkpoint_layers(source, model)
+        with telling_shortage(f"putting {source} on {device}", "choose a smaller model"):
+            self.model: Any = model.to(device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
 
     def _text(self, prompt: Prompt) -> str:
         if not self.chat:
@@ -86,7 +113,6 @@ class HfPolicy:
         tokens = torch.tensor([[0] * extra + row for extra, row in zip(pad, rows, strict=True)])
         return tokens, torch.tensor(pad)
 
-    @torch.no_grad()
     def sample(
         self,
         prompts: Sequence[Prompt],
@@ -96,86 +122,98 @@ class HfPolicy:
         temperature: float,
         generator: torch.Generator,
     ) -> Rollouts:
-        """Draw responses: one prefill a prompt, its cache repeated for the rollouts, then one token at a time."""
+        """Draw responses, so many sequences at a time as some memory holds."""
         prompt_PS, pad_P = self.pack(prompts)
-        P, S = prompt_PS.shape
-        G, T = group_size, max_new_tokens
-        logits, cache = self._prefill(prompt_PS, pad_P, G)
-        seen = (torch.arange(S) >= pad_P[:, None]).long().repeat_interleave(G, 0)
-        position = (S - pad_P).repeat_interleave(G)
-        response = torch.zeros(P * G, T, dtype=torch.long)
-        log_prob, mask = torch.zeros(P * G, T), torch.zeros(P * G, T, dtype=torch.bool)
-        alive = torch.ones(P * G, dtype=torch.bool)
-        ends = torch.tensor(self.ends)
-        entropy_sum, forward, rows_sampled = 0.0, P * S, P
-        for t in range(T):
-            token, chosen, p_log_p = draw(logits, temperature, generator)
-            response[:, t] = torch.where(alive, token, 0)
-            log_prob[:, t] = torch.where(alive, chosen, 0.0)
-            mask[:, t] = alive
-            entropy_sum -= float(p_log_p.nansum(-1)[alive].sum())
-            alive = alive & ~torch.isin(token, ends)
-            if t == T - 1 or not alive.any():
-                break
-            seen = torch.cat((seen, torch.ones(P * G, 1, dtype=torch.long)), 1)
-            forward, rows_sampled = forward + P * G, rows_sampled + P * G
-            logits = self.model(
-                token[:, None],
-                attention_mask=seen,
-                position_ids=position[:, None] + t,
-                past_key_values=cache,
-                use_cache=True,
-            ).logits[:, -1]
-        return Rollouts(
-            prompt_PS,
-            pad_P,
-            response.view(P, G, T),
-            mask.view(P, G, T),
-            log_prob.view(P, G, T),
-            ~alive.view(P, G),
-            entropy_sum / max(int(mask.sum()), 1),
-            forward,
-            rows_sampled,
+        length = prompt_PS.shape[1] + max_new_tokens
+        order = Order(
+            max_new_tokens,
+            temperature,
+            torch.tensor(self.ends),
+            self._halts if self.stop else None,
+            max(1, int(self._sample_bytes() / shape_of(self.model.config).sequence_bytes(length))),
         )
+        with self._computing():
+            return sample_hf(self.model, prompt_PS, pad_P, group_size, order, generator)
 
-    def _prefill(self, prompt_PS: Tensor, pad_P: Tensor, copies: int) -> tuple[Tensor, Any]:
-        """Return the logits of every rollout's first token (P copies, V), and the cache, repeated for the rollouts."""
-        from transformers import DynamicCache
+    def _sample_bytes(self) -> float:
+        """Return what sampling may take beside the model: on a GPU half of what it has free."""
+        return torch.cuda.mem_get_info(self.device)[0] / 2 if self.device.type == "cuda" else SAMPLE_BYTES
 
-        seen = (torch.arange(prompt_PS.shape[1]) >= pad_P[:, None]).long()
-        cache = DynamicCache(config=self.model.config)
-        out = self.model(
-            prompt_PS,
-            attention_mask=seen,
-            position_ids=(seen.cumsum(1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache.batch_repeat_interleave(copies)
-        return out.logits[:, -1].repeat_interleave(copies, 0), cache
+    def _halts(self, response: Tensor) -> bool:
+        """Say whether a response holds a stop string; it was looked at a token ago, so the last few are enough."""
+        text = self.tokenizer.decode(response[-self._stop_tokens :], skip_special_tokens=True)
+        return any(stop in text for stop in self.stop)
 
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
-        """Return the responses as text without special tokens, prompts x group."""
+        """Return the responses as text without special tokens and up to a stop string, prompts x group."""
         return [
-            [self.tokenizer.decode(row[kept], skip_special_tokens=True) for row, kept in zip(group, mask, strict=True)]
+            [
+                before_stop(self.tokenizer.decode(row[kept], skip_special_tokens=True), self.stop)
+                for row, kept in zip(group, mask, strict=True)
+            ]
             for group, mask in zip(rollouts.response_PGT, rollouts.mask_PGT, strict=True)
         ]
 
     def response_logits(self, rollouts: Rollouts) -> Tensor:
         """Return the logits that predict each response token, (P, G, T, V)."""
         P, G, T = rollouts.response_PGT.shape
+        with self._computing():
+            logits: Tensor = self.model(**self._rows(rollouts), logits_to_keep=T).logits
+        return logits.view(P, G, T, -1)
+
+    def score(self, rollouts: Rollouts, temperature: float, *, entropy: bool = False) -> Scored:
+        """Return the log-probabilities of the responses at a temperature, with the entropy where asked for."""
+        token = rollouts.response_PGT.to(self.device)
+        T = token.shape[2]
+        if self._plain_head:
+            with self._computing():
+                hidden = self.model.base_model(**self._rows(rollouts)).last_hidden_state[:, -T:].flatten(0, 1)
+                head, chunk = self.model.get_output_embeddings(), chunk_of(self.vocabulary)
+                found = score_tokens(
+                    hidden, token.flatten(), head, chunk=chunk, temperature=temperature, entropy=entropy
+                )
+        else:
+            logits = self.response_logits(rollouts).flatten(0, 2)
+            found = score_tokens(
+                logits, token.flatten(), lambda same: same, chunk=len(logits), temperature=temperature, entropy=entropy
+            )
+        log_prob, of_each = (None if one is None else one.view(token.shape) for one in found)
+        assert log_prob is not None
+        return Scored(log_prob, of_each)
+
+    def _rows(self, rollouts: Rollouts) -> dict[str, Any]:
+        """Return prompts and responses but for their last token as rows that the model takes."""
+        G, T = rollouts.response_PGT.shape[1:]
         prompt = rollouts.prompt_PS.repeat_interleave(G, 0)
         rows = torch.cat((prompt, rollouts.response_PGT.flatten(0, 1)[:, : T - 1]), 1)
         seen = (torch.arange(rows.shape[1]) >= rollouts.pad_P.repeat_interleave(G)[:, None]).long()
-        logits: Tensor = self.model(
-            rows,
-            attention_mask=seen,
-            position_ids=(seen.cumsum(1) - 1).clamp(min=0),
-            use_cache=False,
-            logits_to_keep=T,
-        ).logits
-        return logits.view(P, G, T, -1)
+        place = (seen.cumsum(1) - 1).clamp(min=0)
+        found = {"input_ids": rows, "attention_mask": seen, "position_ids": place}
+        return {**{name: one.to(self.device) for name, one in found.items()}, "use_cache": False}
+
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Compute in the precision asked for, without the adapter where this is the model that training started from."""
+        with contextlib.ExitStack() as held:
+            if self.settings.precision == "bf16":
+                held.enter_context(torch.autocast(self.device.type, torch.bfloat16))
+            if self._bare:
+                held.enter_context(without_adapter(self.model))
+            yield
+
+    def frozen(self) -> HfPolicy:
+        """Return the policy as it is now, which later updates leave alone; with an adapter it shares the weights."""
+        other = copy.copy(self)
+        if self.settings.lora.rank:
+            other._bare = True
+        else:
+            other.model = copy.deepcopy(self.model).requires_grad_(False)
+        return other
+
+    def training_passes(self, rollouts: Rollouts) -> tuple[int, int]:
+        """Return how many forward passes of the layers and of the output layer a training pass amounts to."""
+        chunked = self._plain_head and rollouts.response_PGT.numel() > chunk_of(self.vocabulary)
+        return 3 + self.settings.gradient_checkpointing, 3 + chunked
 
     def forward_tokens(self, rollouts: Rollouts) -> int:
         """Return how many tokens `response_logits` processes."""
@@ -207,12 +245,44 @@ class HfPolicy:
         self.model.generation_config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         tied = "lm_head.weight" if config.tie_word_embeddings else ""
-        weights = {name: weight.contiguous() for name, weight in self.exported_weights() if name != tied}
+        weights = {name: weight.cpu().contiguous() for name, weight in self.exported_weights() if name != tied}
         write_file(folder / "model.safetensors", lambda part: save_file(weights, part, metadata={"format": "pt"}))
 
     def exported_weights(self, head_sizes: Sequence[int] = ()) -> Iterator[tuple[str, Tensor]]:
         """Yield the checkpoint's weights by name as they are now."""
-        yield from self.model.state_dict().items()
+        yield from merged_weights(self.model) if self.settings.lora.rank else self.model.state_dict().items()
+
+
+def _load(source: str, fits: Callable[[Any], None]) -> tuple[Any, Any]:
+    """Return the tokeniser and the model, in float32."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise ScalefitError(
+            f"policies of kind 'hf' need transformers ({error}); install it with: pip install 'scalefit-rl[hf]'."
+        ) from None
+    where, options = _place(source)
+    try:
+        config = transformers.AutoConfig.from_pretrained(where, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, padding_side="left", **options)
+        fits(config)
+        return tokenizer, transformers.AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **options)
+    except (OSError, ValueError, ImportError) as error:
+        if isinstance(error, ScalefitError):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"[[policy.sizes]] model {source!r}: transformers cannot load it ({reason}). "
+            "Give a directory with config.json, tokeniser and weights, a GGUF file, or a hub name that can be reached."
+        ) from None
+
+
+def configuration(source: str) -> Any:
+    """Return the configuration that transformers reads of a model."""
+    import transformers
+
+    where, options = _place(source)
+    return transformers.AutoConfig.from_pretrained(where, **options)
 
 
 def _place(source: str) -> tuple[str, dict[str, Any]]:
@@ -225,12 +295,26 @@ def _place(source: str) -> tuple[str, dict[str, Any]]:
     return source, {}
 
 
-def _check_memory(source: str, config: Any) -> None:
-    """Refuse a model whose training cannot fit, before its weights are read."""
-    import transformers
+def _checkpoint_layers(source: str, model: Any) -> None:
+    """Let each layer keep its input alone for the gradient; transformers does so in training mode only, with dropout."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
 
-    with torch.device("meta"):
-        empty = transformers.AutoModelForCausalLM.from_config(config)
-    short = shortage(BYTES_A_WEIGHT * sum(weight.numel() for weight in empty.parameters()))
-    if short:
-        raise UsageError(f"[[policy.sizes]] model {source!r}: {short}; choose a smaller model.")
+    layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    if not layers:
+        raise UsageError(
+            f"[hf] gradient_checkpointing: transformers has none for {source!r} ({type(model).__name__}); leave it out."
+        )
+    for layer in layers:
+        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+
+
+@torch.no_grad()
+def has_plain_head(model: Any) -> bool:
+    """Return whether logits are the output layer of the last channels and nothing more (some models scale or cap them)."""
+    if model.device.type == "meta":
+        return True
+    tokens = torch.tensor([[0, 1]], device=model.device)
+    hidden = model.base_model(tokens, use_cache=False).last_hidden_state
+    return torch.allclose(
+        model.get_output_embeddings()(hidden), model(tokens, use_cache=False).logits, rtol=1e-4, atol=1e-4
+    )

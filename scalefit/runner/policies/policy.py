@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,27 @@ def chat_turns(prompt: Prompt, instruction: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in (*before, (role, last))]
 
 
+def before_stop(text: str, stop: Sequence[str]) -> str:
+    """Return a text up to the first of some strings."""
+    return text[: min((at for one in stop if (at := text.find(one)) >= 0), default=len(text))]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a policy says of given responses.
+
+    Attributes
+    ----------
+    log_prob_PGT : Tensor
+        Log-probability of each response token.
+    entropy_PGT : Tensor or None
+        Entropy of the distribution it was drawn from [nats], where asked for.
+    """
+
+    log_prob_PGT: Tensor
+    entropy_PGT: Tensor | None
+
+
 class Sampler(Protocol):
     """What draws responses; a policy does so itself, an engine with a copy of its weights."""
 
@@ -43,7 +65,10 @@ class Sampler(Protocol):
 
 
 class Policy(Sampler, Protocol):
-    """A language model that samples answers and gives their log-probabilities."""
+    """A language model that samples answers and gives their log-probabilities.
+
+    Rollouts lie in the processor's memory; what is said of them lies on the policy's device.
+    """
 
     @property
     def model(self) -> nn.Module:
@@ -60,25 +85,50 @@ class Policy(Sampler, Protocol):
     channels: int
     """Width of the stream between layers."""
 
+    splits_from: int
+    """A group is split between passes where it has more than so many times the tokens that a pass aims at."""
+
     ends: list[int]
     """Tokens that end a response."""
+    stop: tuple[str, ...]
+    """Strings that end a response."""
     max_length: int
     """Longest prompt and response together [tokens]."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        ...
 
     def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         ...
 
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
-        """Return the responses as text without the end token, prompts x group."""
+        """Return the responses as text up to the end token or a stop string, prompts x group."""
         ...
 
     def response_logits(self, rollouts: Rollouts) -> Tensor:
         """Return the logits that predict each response token, (P, G, T, V)."""
         ...
 
+    def score(self, rollouts: Rollouts, temperature: float, *, entropy: bool = False) -> Scored:
+        """Return the log-probabilities of the responses at a temperature, with the entropy where asked for."""
+        ...
+
+    def frozen(self) -> Policy:
+        """Return the policy as it is now, which later updates leave alone."""
+        ...
+
     def forward_tokens(self, rollouts: Rollouts) -> int:
         """Return how many tokens `response_logits` processes."""
+        ...
+
+    def training_passes(self, rollouts: Rollouts) -> tuple[int, int]:
+        """Return how many forward passes of the layers and of the output layer a training pass amounts to.
+
+        Three, and one more where what the gradient needs is computed a second time.
+        """
         ...
 
     def export(self, folder: Path, head_sizes: Sequence[int] = ()) -> None:

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from scalefit.errors import ScalefitError
-from scalefit.runner.config import VllmConfig
-from scalefit.runner.draw import heat, log_prob_of
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
+from scalefit.runner.sections import VllmConfig
 from scalefit.runner.tasks.task import Prompt
 
 HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256)
@@ -82,7 +81,7 @@ class VllmSampler:
                         folder,
                         dtype="float32",
                         enforce_eager=True,
-                        skip_tokenizer_init=True,
+                        skip_tokenizer_init=not policy.stop,
                         logprobs_mode="processed_logprobs",
                         max_model_len=longest,
                         # A prompt cut in two draws a token that is taken back, which seeds on a CPU do not allow.
@@ -137,7 +136,9 @@ class VllmSampler:
                 stop_token_ids=list(self.policy.ends),
                 logprobs=0,
                 seed=seed,
-                detokenize=False,
+                # What completes a stop string is kept among the tokens, as where torch samples; its text is cut by the policy.
+                stop=list(self.policy.stop) or None,
+                detokenize=bool(self.policy.stop),
             )
             for seed in seeds
         ]
@@ -160,7 +161,7 @@ class VllmSampler:
             some,
             **{name: getattr(some, name)[:, :, :CHECKED] for name in ("response_PGT", "mask_PGT", "old_log_prob_PGT")},
         )
-        own = log_prob_of(heat(self.policy.response_logits(some), temperature), some.response_PGT)
+        own = self.policy.score(some, temperature).log_prob_PGT.cpu()
         # The mean, since rounding alone takes one token in hundreds above 1e-5; stale weights move every token.
         apart = float((own - some.old_log_prob_PGT)[some.mask_PGT].abs().mean())
         if not apart <= self.settings.tolerance:

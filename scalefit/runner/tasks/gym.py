@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scalefit.errors import UsageError
+from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.fields import section
 from scalefit.runner.tasks.answers import LONGEST, final_answer
 from scalefit.runner.tasks.dress import bare
@@ -89,3 +89,13 @@ class GymConfig(TaskConfig):
     def make(self) -> ReasoningGym:
         """Return the task."""
         return ReasoningGym(self.families)
+
+    def faults(self) -> list[str]:
+        """Return which families reasoning-gym does not have, where it is installed."""
+        try:
+            self.make()
+        except UsageError as error:
+            return [str(error).removesuffix(".")]
+        except ScalefitError:  # not installed here: workers may be elsewhere, and say so where they are not
+            pass
+        return []

@@ -1,4 +1,4 @@
-r"""`problems`: prompts and answers from a Parquet or JSONL file; answers are read and judged as `docs/grading.md` says."""
+r"""`problems`: prompts and answers from a Parquet, JSONL or CSV file, or a saved data set; answers are read and judged as `docs/grading.md` says."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Problems:
         for path in filter(None, (self.path, self.eval_path)):
             load(path)
         if not self.path:
-            raise UsageError("[task] path is missing: name a Parquet or JSONL file of prompts and answers.")
+            raise UsageError(
+                "[task] path is missing: name a Parquet, JSONL or CSV file, or a folder of `datasets`, with prompts and answers."
+            )
 
     def _of(self, split: str) -> tuple[Example, ...]:
         if self.eval_path:
@@ -84,6 +86,7 @@ class ProblemsConfig(TaskConfig):
     path: str = ""
     eval_path: str = ""
     extraction: Literal["strict", "flexible"] = "strict"
+    data: ClassVar = ("path", "eval_path")
     free_text: ClassVar = True
     pretrainable: ClassVar = False
 

@@ -2,21 +2,24 @@
 
 Train and evaluation are told apart by a hash of the question's text, so that no question can be in both
 whatever a generator does with its seeds. To add a task, write a file with it and its section, and a line in `TASKS`
-(`registry.py`); one outside of scalefit is named `module:NAME` instead.
+(`registry.py`); one outside of scalefit is a class in a file (`own.py`), or such a section as `module:NAME`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from scalefit.errors import UsageError
 from scalefit.runner.fields import section
 
+SHARED = ("name", "order", "file", "reward")
+"""Keys of the section [task] that every task has."""
 Messages = tuple[tuple[str, str], ...]
 """Turns of a chat: role and content of each."""
 Prompt = str | Messages
@@ -36,7 +39,7 @@ class Example:
 
     prompt: str
     answer: str
-    difficulty: float
+    difficulty: float = 0.0
     source: str = ""
     worked: str = ""
     steps: int = 1
@@ -91,29 +94,42 @@ class Task(Protocol):
 class TaskConfig:
     """The section [task]: what every task has; a task's own parameters stand in a section derived from this one.
 
-    `order` is that of training: curriculum (easy to hard) or shuffled. Every parameter of a task's own can be swept.
+    `order` is that of training: curriculum (easy to hard), shuffled, or as drawn, so that a longer run begins as a shorter
+    one. Every parameter of a task's own can be swept. `file` is a class of a user's own, `my_task.py:Task`, and `reward` a
+    function of response and example that scores instead of the task, `my_reward.py:score`; both, as all paths, from the
+    folder of the experiment file.
     """
 
     name: str
-    order: Literal["curriculum", "shuffled"] = "curriculum"
+    order: Literal["curriculum", "shuffled", "drawn"] = "curriculum"
+    file: str = ""
+    reward: str = ""
     free_text: ClassVar[bool] = False
     """Whether answers are read from free text."""
     pretrainable: ClassVar[bool] = True
     """Whether nano models can be pre-trained on it: its alphabet is known, and it can spoil an answer."""
     labels: ClassVar[Mapping[str, str]] = {}
     """Parameters that every row has a column of, and how the name of a run says them where they are swept."""
+    data: ClassVar[tuple[str, ...]] = ()
+    """Parameters that name files or folders of data."""
 
     @classmethod
     def parameters(cls) -> list[str]:
         """Return the names of the task's own parameters."""
-        return [entry.name for entry in fields(cls) if entry.name not in ("name", "order")]
+        return [entry.name for entry in fields(cls) if entry.name not in SHARED]
+
+    def located(self, folder: str) -> Self:
+        """Return the same with its files where they are seen from a folder."""
+        named = {name: getattr(self, name) for name in ("file", "reward", *self.data)}
+        found: dict[str, Any] = {name: os.path.join(folder, path) for name, path in named.items() if path}
+        return replace(self, **found)
 
     def make(self) -> Task:
         """Return the task; raises UsageError where there is none with these parameters."""
         raise NotImplementedError
 
     def faults(self) -> list[str]:
-        """Return what makes no sense and can be told without the task's files and libraries, in words."""
+        """Return what makes no sense and can be told at once, without reading data and with what is installed, in words."""
         return []
 
     def longest_answer(self) -> int:
@@ -155,9 +171,10 @@ def distinct(
             found[example.prompt] = example
         if len(found) == count:
             return list(found.values())
+    less = "Lower [eval] problems" if split == "eval" else "Raise [sweep] reuse, lower [grpo] steps or prompts"
     raise UsageError(
         f"task {task.name!r} gave {len(found)} distinct {split} problems in {patience * count} draws, {count} are needed. "
-        "Raise [grpo] reuse, lower steps or prompts, or widen the task."
+        f"{less}, or widen the task."
     )
 
 

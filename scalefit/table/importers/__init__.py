@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 
 from scalefit.errors import TableError, UsageError, nearest
+from scalefit.named import installed
 from scalefit.table.importers.assemble import PEEK, Run, assemble
 from scalefit.table.importers.choose import NoEvaluation, NoMetric
 from scalefit.table.importers.collect import Choice
 from scalefit.table.importers.columns import import_columns
-from scalefit.table.importers.dialects import DIALECTS, Dialect
+from scalefit.table.importers.dialects import DIALECTS, GROUP, Dialect, find_dialect
 from scalefit.table.importers.facts import FLOPS, check_names
 from scalefit.table.importers.formats import open_logs, same_run
 from scalefit.table.importers.log import Log, Progress, split_runs
@@ -34,7 +35,7 @@ _NEEDS = {"trl": "trainer_state.json in it nor in a checkpoint-* folder"}
 
 def kinds() -> tuple[str, ...]:
     """Return what may be said of a log; it is recognised by itself where nothing is."""
-    return (*DIALECTS, *_CONTAINERS, "columns")
+    return (*dict.fromkeys((*DIALECTS, *installed(GROUP))), *_CONTAINERS, "columns")
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _tell_apart(logs: Sequence[Log]) -> None:
 def _dialect(kind: str | None) -> Dialect | None:
     if kind is not None and kind not in kinds():
         raise UsageError(f"kind {kind}: {nearest(kind, kinds())}")
-    return DIALECTS.get(kind or "")
+    return find_dialect(kind) if kind in (*DIALECTS, *installed(GROUP)) else None
 
 
 def _together(runs: Sequence[Run], left_out: Sequence[str]) -> Imported:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from scalefit.errors import TableError, UsageError, nearest
 from scalefit.table.importers.collect import Collected
 from scalefit.table.importers.dialects import (
-    DIALECTS,
     OTHER,
     STEPS,
     Dialect,
+    dialects,
     is_error,
     is_evaluation,
     is_no_mean,
@@ -109,7 +109,7 @@ def _unnamed(collected: Collected) -> set[tuple[str, str]]:
         )
     if collected.dialect is OTHER:
         raise NoEvaluation(
-            f"{log.path}: its metrics ({shown or 'none'}) are none that {', '.join(DIALECTS)} write; name the one that is pass@1 with "
+            f"{log.path}: its metrics ({shown or 'none'}) are none that {', '.join(dialects())} write; name the one that is pass@1 with "
             "--metric, or map its columns with --map."
         )
     raise NoEvaluation(

@@ -1,17 +1,24 @@
 """What the metrics of each tool mean. To add a tool, add its block to `DIALECTS`: nothing else has to be touched.
 
+Installed packages add theirs by entry points of the group `scalefit.importers`, each a `Dialect`.
+
 A pattern is a regular expression that a metric's whole name matches. `(?P<eval>...)` in it names the evaluation,
 `(?P<reward>...)` a reward function.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from scalefit.errors import UsageError
+from scalefit.named import find_named, installed
+
+GROUP = "scalefit.importers"
 Kind = Literal["accuracy", "score", "further", "training"]
 """Means of right answers; means of rewards; evaluation means taken only when named; means over training rollouts."""
 
@@ -279,10 +286,25 @@ def is_training(dialect: Dialect, name: str) -> bool:
     return _TRAINING.fullmatch(name) is not None and _EVALUATION.fullmatch(name) is None
 
 
+def dialects() -> dict[str, Dialect]:
+    """Return every dialect by name: ours, and those of installed packages that can be imported."""
+    found = dict(DIALECTS)
+    for name in installed(GROUP):
+        if name not in found:
+            with contextlib.suppress(UsageError):  # told by `find_dialect` where it is asked for
+                found[name] = find_dialect(name)
+    return found
+
+
+def find_dialect(name: str) -> Dialect:
+    """Return the dialect that is called so, one of ours or a package's; raises UsageError with a hint."""
+    return find_named(name, DIALECTS, Dialect, GROUP)
+
+
 @lru_cache(maxsize=4096)
 def is_evaluation(name: str) -> bool:
     """Say whether any dialect takes a metric for the mean of an evaluation."""
-    found = (meaning(dialect, name) for dialect in DIALECTS.values())
+    found = (meaning(dialect, name) for dialect in dialects().values())
     return any(one is not None and one[0] != "training" for one in found)
 
 
@@ -292,7 +314,7 @@ def configured_by(config: Mapping[str, object]) -> Dialect | None:
     def known(dialect: Dialect) -> int:
         return sum(any(name in config for name in names) for names in dialect.config.values())
 
-    best = max(DIALECTS.values(), key=known)
+    best = max(dialects().values(), key=known)
     return best if known(best) else None
 
 
@@ -304,5 +326,5 @@ def recognise(names: Iterable[str]) -> Dialect | None:
         said = sum(name in there for name in {*dialect.steps, *dialect.names()})
         return said + sum(meaning(dialect, name) is not None for name in there)
 
-    best = max(DIALECTS.values(), key=known)
+    best = max(dialects().values(), key=known)
     return best if known(best) else None

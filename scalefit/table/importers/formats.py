@@ -10,7 +10,7 @@ from pathlib import Path
 from scalefit.errors import TableError
 from scalefit.table.importers import database, delimited, events, offline, text
 from scalefit.table.importers.console import console, has_records, printed_config
-from scalefit.table.importers.dialects import DIALECTS, STEPS
+from scalefit.table.importers.dialects import STEPS, dialects
 from scalefit.table.importers.log import PAGE_BOUNDS, Log, Progress, Row
 from scalefit.table.importers.text import put_config
 
@@ -86,7 +86,7 @@ def _is_delimited(path: Path, head: bytes) -> bool:
             r"[,;\t]", head.removeprefix(b"\xef\xbb\xbf").lstrip().decode("utf-8", "replace").partition("\n")[0]
         )
     }
-    asked = {*STEPS, *_DOWNLOAD, *(name for dialect in DIALECTS.values() for name in dialect.steps)}
+    asked = {*STEPS, *_DOWNLOAD, *(name for dialect in dialects().values() for name in dialect.steps)}
     known = re.fullmatch(r".*\.(?:csv|tsv)(?:\.gz)?", path.name, re.IGNORECASE) is not None
     return known or (len(names) > 1 and bool(names & asked))
 
