@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from scalefit.runner.config import RunSpec
-from scalefit.runner.device import share_of_cores
+from scalefit.runner.device import cores, share_of_cores
 from scalefit.runner.gpus import gpus_a_run, share_of_gpus, visible_gpus
 from scalefit.runner.ledger import Ledger, how_it_ended
 
@@ -28,13 +28,12 @@ def work_locally(ledger: Ledger, jobs: int) -> None:
 
 def too_many(jobs: int, threads: int) -> str:
     """Say that so many processes at a time are more than this machine has cores for; an empty text where they are not."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(threads, 1)
-    sensible = max(cores // threads, 1)
+    count = cores()
+    sensible = max(count // threads, 1)
     if jobs <= sensible:
         return ""
     of_threads = f" of {threads} threads" if threads > 1 else ""
-    return f"{jobs} runs{of_threads} at a time share {cores} core{'s' * (cores > 1)}: none is done sooner; --jobs {sensible} needs less memory"
+    return f"{jobs} runs{of_threads} at a time share {count} core{'s' * (count > 1)}: none is done sooner; --jobs {sensible} needs less memory"
 
 
 class _Pool:

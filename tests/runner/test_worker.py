@@ -166,7 +166,8 @@ TRL = "engine = 'trl'\n" + HF
         (HF.replace("[0]", "[0, 1]"), 1, "4 GPUs are visible, 1 of them will be used: a run uses 1 of them; --jobs 4"),
         (TRL + "[trl]\nprocesses = 4\n", 1, ""),
         (TRL.replace("[0]", "[0, 1, 2, 3]"), 4, ""),
-        (TINY, 1, ""),
+        (TINY, 1, "1 of them will be used: a run uses 1 of them; the sweep has one run"),
+        ('[policy]\ndevice = "cpu"\n' + TINY, 1, ""),
     ],
 )
 def test_idle_gpus_are_told_before_the_start(tmp_path, monkeypatch, text, jobs, said):
