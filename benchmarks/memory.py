@@ -20,31 +20,31 @@ from scalefit.output import write_text
 HERE = Path(__file__).parent
 CHARACTERS = "0123456789+-*%()= "
 CASES: dict[str, dict[str, Any]] = {
-    "SmolLM2-135M": {"model": "smol", "grpo": {"max_new_tokens": 48, "kl": 0.0}},
+    "SmolLM2-135M": {"model": "smol", "grpo": {"max_new_tokens": 24, "kl": 0.0}},
     "SmolLM2-135M, kl": {"model": "smol", "grpo": {"max_new_tokens": 24}},
     "SmolLM2-135M, layers again": {
         "model": "smol",
-        "grpo": {"max_new_tokens": 48, "kl": 0.0},
+        "grpo": {"max_new_tokens": 24, "kl": 0.0},
         "hf": {"gradient_checkpointing": True},
     },
     "SmolLM2-135M, rank 16": {"model": "smol", "grpo": {"max_new_tokens": 24}, "hf": {"lora": {"rank": 16}}},
     "SmolLM2-135M, bf16": {"model": "smol", "grpo": {"max_new_tokens": 24, "kl": 0.0}, "hf": {"precision": "bf16"}},
     "wide vocabulary": {
         "model": {"channels": 256, "layers": 4, "heads": 4, "kv_heads": 4, "hidden": 1024, "vocabulary": 150_000},
-        "grpo": {"max_new_tokens": 64},
+        "grpo": {"max_new_tokens": 24},
     },
-    "answers of 512 tokens": {
+    "answers of 256 tokens": {
         "model": {"channels": 256, "layers": 8, "heads": 8, "kv_heads": 2, "hidden": 688, "vocabulary": 4096},
-        "grpo": {"max_new_tokens": 512},
+        "grpo": {"max_new_tokens": 256, "prompts": 2, "mini_batch": 2},
     },
     "a group of 64": {
         "model": {"channels": 384, "layers": 6, "heads": 6, "kv_heads": 6, "hidden": 1536, "vocabulary": 20_000},
-        "grpo": {"max_new_tokens": 96, "kl": 0.0},
+        "grpo": {"max_new_tokens": 32, "kl": 0.0, "prompts": 2, "mini_batch": 2},
         "group": 64,
     },
     "two prompts a pass": {
         "model": {"channels": 512, "layers": 8, "heads": 8, "kv_heads": 8, "hidden": 1376, "vocabulary": 32_000},
-        "grpo": {"max_new_tokens": 96, "kl": 0.0, "micro_batch": 2},
+        "grpo": {"max_new_tokens": 32, "kl": 0.0, "micro_batch": 2},
     },
     "nano 100k": {"shape": (48, 4, 4), "grpo": {"prompts": 64, "max_new_tokens": 8}},
     "nano 1M": {"shape": (128, 5, 4), "grpo": {"prompts": 256, "mini_batch": 64, "max_new_tokens": 8}},
@@ -93,7 +93,7 @@ def make_llama(folder: Path, shape: dict[str, int]) -> None:
 
 def settings_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the experiment of a case: two steps on sums, whose answers a model that knows none draws to the limit."""
-    grpo = {"steps": 2, "prompts": 4, "mini_batch": 4, "learning_rate": 1e-6, "skip_uniform": False, **case["grpo"]}
+    grpo = {"steps": 2, "prompts": 2, "mini_batch": 2, "learning_rate": 1e-6, "skip_uniform": False, **case["grpo"]}
     if "shape" in case:
         d_model, layers, heads = case["shape"]
         size = {"name": "a", "d_model": d_model, "layers": layers, "heads": heads}
@@ -107,7 +107,7 @@ def settings_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         "policy": {**policy, "device": "cpu"},
         "pretrain": {"tokens": 1, "base_tokens": 1},
         "grpo": grpo,
-        "eval": {"every": 2, "problems": 4, "samples": 1},
+        "eval": {"every": 2, "problems": 2, "samples": 1},
         "sweep": {"group_size": [case.get("group", 8)]},
         "threads": 1,
         **({"hf": case["hf"]} if "hf" in case else {}),

@@ -9,12 +9,10 @@ import numpy as np
 import torch
 
 from scalefit.numerics.proportions import binomial_interval
+from scalefit.runner.memory import EVALUATED_AT_ONCE
 from scalefit.runner.policies.policy import Policy, Sampler
 from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks.task import Example, Score, Task
-
-CHUNK = 64
-"""Problems sampled at once."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ def evaluate(
     """Sample each problem `samples` times and score the answers."""
     lengths, truncated = 0, 0
     found: list[list[Score]] = []
-    for at in range(0, len(examples), CHUNK):
-        part = examples[at : at + CHUNK]
+    for at in range(0, len(examples), EVALUATED_AT_ONCE):
+        part = examples[at : at + EVALUATED_AT_ONCE]
         rollouts = sampler.sample(
             [example.shown for example in part],
             samples,

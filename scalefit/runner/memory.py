@@ -7,6 +7,7 @@ T response tokens, G rollouts a prompt.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,13 +139,16 @@ def run_memory(spec: RunSpec, shape: ModelShape, prompt: int = 0, *, on_gpu: boo
         "the reference": "set [grpo] kl = 0",
         "rollouts": "lower [sweep] group_size or [grpo] prompts",
         "libraries": "use a machine with more",
+        "vLLM's weights and cache": "lower [vllm] cache_gib",
         "sampling": "lower [sweep] group_size, [grpo] prompts or [eval] samples",
     }
     if on_gpu:
         del parts["rollouts"], parts["libraries"]
+    if config.policy.sampler == "vllm":
+        parts["vLLM's weights and cache"] = 4 * shape.params + config.vllm.cache_gib * 2**30
     sampling = (_nano_sampling if kind == "nano" else _hf_sampling)(spec, shape, S)
     training, words = (_nano_pass if kind == "nano" else _hf_pass)(spec, shape, S)
-    if sampling > sum(training.values()):
+    if sampling > sum(training.values()) and config.policy.sampler != "vllm":
         return Memory({**parts, "sampling": sampling}, keys)
     return Memory({**parts, **training}, {**keys, **words})
 
@@ -271,6 +275,19 @@ def free_memory(on_gpu: bool) -> float:
     import torch
 
     return float(torch.cuda.mem_get_info()[0])
+
+
+def return_large_blocks() -> None:
+    """Ask glibc to give freed blocks of 32 MB and more back to the system.
+
+    Kept, as a worker keeps smaller ones, a block of logits leaves a hole that the next of the same size does not fit, since
+    aligning takes a few bytes more: a pass then holds all its chunks at once. Fresh pages cost less than the products.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(_MMAP_THRESHOLD, 1 << 25)
+
+
+_MMAP_THRESHOLD = -3
 
 
 def available_memory() -> float:

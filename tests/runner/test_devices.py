@@ -1,7 +1,10 @@
 """Where a policy computes: a device that is not there is told, one that is computes what the processor does."""
 
 import dataclasses
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,3 +160,18 @@ def test_what_makes_no_sense_is_told(more, told, tmp_path):
     path.write_text(TINY + more)
     with pytest.raises(UsageError, match=told):
         read_config(path)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_gpus_runs_through_on_a_processor():
+    script = str(Path(__file__).parents[2] / "benchmarks" / "gpu.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, script, "--device", "cpu", "--quick"]
+    found = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    assert "tokens drawn alike: 1" in found.stdout
+    assert "SmolLM2-135M " in found.stdout
+    # Where there is none, it says so.
+    if not torch.cuda.is_available():
+        found = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, env=environment)
+        assert found.returncode == 1
+        assert found.stderr.startswith("There is no GPU here")

@@ -73,10 +73,20 @@ HF = TINY.replace(
 )
 
 
+FRUGAL = """stop = ["7"]
+[hf]
+precision = "bf16"
+gradient_checkpointing = true
+[hf.lora]
+rank = 2
+"""
+
+
 @pytest.mark.slow
-def test_the_same_loop(tiny_llama, tmp_path):
+@pytest.mark.parametrize("more", ["", FRUGAL])
+def test_the_same_loop(tiny_llama, tmp_path, more):
     config = tmp_path / "hf.toml"
-    config.write_text(HF.replace("{}", str(tiny_llama)).replace("[task]", '[policy]\nkind = "hf"\n[task]'))
+    config.write_text(HF.replace("{}", str(tiny_llama)).replace("[task]", f'[policy]\nkind = "hf"\n{more}[task]'))
     found = run(config, "--out", "runs.parquet", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     runs = pd.read_parquet(tmp_path / "runs.parquet")

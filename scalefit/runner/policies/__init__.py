@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scalefit.named import find_named
 from scalefit.runner.device import find_device
-from scalefit.runner.memory import refuse_shortage, shape_of
+from scalefit.runner.memory import refuse_shortage, return_large_blocks, shape_of
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec
@@ -39,6 +39,7 @@ def _hf_from(spec: RunSpec, source: str) -> Policy:
     from scalefit.runner.policies.hf import HfPolicy
 
     chat, settings = spec.series == "instruct", spec.config.policy
+    return_large_blocks()
     return HfPolicy(
         source,
         chat,
