@@ -128,7 +128,7 @@ def a_run(name: str, device: torch.device, quick: bool) -> tuple[Run, float]:
         policy: dict[str, Any] = {"sizes": [{"name": name, "d_model": d_model, "layers": layers, "heads": heads}]}
     else:
         policy = {"kind": "hf", "sizes": [{"name": "smol", "model": smol()}]}
-    prompts, tokens, group = (4, 8, 4) if quick else (64, 32, 16)
+    prompts, tokens, group = (2, 4, 2) if quick else (64, 32, 16)
     raw: dict[str, Any] = {
         "policy": {**policy, "device": device.type},
         "grpo": {"steps": 1000, "prompts": prompts, "mini_batch": prompts // 2, "max_new_tokens": tokens, "kl": 0.0},
@@ -145,10 +145,10 @@ def a_run(name: str, device: torch.device, quick: bool) -> tuple[Run, float]:
     else:
         raw["hf"] = HF[name]
     spec = plain_config(raw).runs()[0]
-    made = make_policy(spec, spec.task.make())
+    made = make_policy(spec, spec.make_task())
     shape = nano_shape(spec.size) if name in NANO else shape_of(made.model.config)
     told = run_memory(spec, shape, 12, on_gpu=device.type == "cuda").peak
-    return Run(spec, spec.task.make(), made), told
+    return Run(spec, spec.make_task(), made), told
 
 
 def measure(name: str, device: torch.device, rate: float, quick: bool) -> dict[str, float]:

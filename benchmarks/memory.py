@@ -1,6 +1,6 @@
 """The memory that a run is told to need, beside the peak that it has: each run in a process of its own, on the CPU.
 
-Run as `python benchmarks/memory.py`; prints a table and writes `memory.json`. `--only NAME` measures a part of them.
+Run as `python benchmarks/memory.py`; prints a table and writes `memory.json`, of which `--only NAME ...` renews a part.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from scalefit.output import write_text
+from scalefit.runner.config_file import plain_config
+from scalefit.runner.memory import Memory, nano_shape, run_memory, shape_of
 
 HERE = Path(__file__).parent
 CHARACTERS = "0123456789+-*%()= "
+SMOL = {"channels": 576, "layers": 30, "heads": 9, "kv_heads": 3, "hidden": 1536, "vocabulary": 49152}
+PROMPT = 9
+"""Tokens of `12+34+56=`, by characters and by SmolLM2's tokeniser."""
 CASES: dict[str, dict[str, Any]] = {
     "SmolLM2-135M": {"model": "smol", "grpo": {"max_new_tokens": 24, "kl": 0.0}},
+    "SmolLM2-135M, 1800 tokens a pass": {
+        "model": "smol",
+        "grpo": {"max_new_tokens": 48, "kl": 0.0, "prompts": 4, "mini_batch": 4},
+    },
     "SmolLM2-135M, kl": {"model": "smol", "grpo": {"max_new_tokens": 24}},
     "SmolLM2-135M, layers again": {
         "model": "smol",
@@ -77,21 +87,35 @@ def make_llama(folder: Path, shape: dict[str, int]) -> None:
     )
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=shape["vocabulary"],
-        hidden_size=shape["channels"],
-        intermediate_size=shape["hidden"],
-        num_hidden_layers=shape["layers"],
-        num_attention_heads=shape["heads"],
-        num_key_value_heads=shape["kv_heads"],
-        tie_word_embeddings=True,
-        max_position_embeddings=2048,
-        eos_token_id=1,
-        pad_token_id=0,
+        **in_their_words(shape), max_position_embeddings=2048, eos_token_id=1, pad_token_id=0
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
 
 
-def settings_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+def in_their_words(shape: dict[str, int]) -> dict[str, Any]:
+    """Return a shape by the names that transformers has for it."""
+    return {
+        "vocab_size": shape["vocabulary"],
+        "hidden_size": shape["channels"],
+        "intermediate_size": shape["hidden"],
+        "num_hidden_layers": shape["layers"],
+        "num_attention_heads": shape["heads"],
+        "num_key_value_heads": shape["kv_heads"],
+        "tie_word_embeddings": True,
+    }
+
+
+def told_of(name: str) -> Memory:
+    """Return what the run of a case is told to need."""
+    case = CASES[name]
+    spec = plain_config(settings_of(case, "somewhere")).runs()[0]
+    if "shape" in case:
+        return run_memory(spec, nano_shape(spec.size), PROMPT)
+    shape = SMOL if case["model"] == "smol" else case["model"]
+    return run_memory(spec, shape_of(SimpleNamespace(**in_their_words(shape))), PROMPT)
+
+
+def settings_of(case: dict[str, Any], model: str) -> dict[str, Any]:
     """Return the experiment of a case: two steps on sums, whose answers a model that knows none draws to the limit."""
     grpo = {"steps": 2, "prompts": 2, "mini_batch": 2, "learning_rate": 1e-6, "skip_uniform": False, **case["grpo"]}
     if "shape" in case:
@@ -100,7 +124,6 @@ def settings_of(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         policy: dict[str, Any] = {"kind": "nano", "sizes": [size]}
         grpo["mini_batch"] = case["grpo"].get("mini_batch", grpo["prompts"] // 2)
     else:
-        model = smol() if case["model"] == "smol" else str(folder)
         policy = {"kind": "hf", "sizes": [{"name": "a", "model": model}]}
     return {
         "task": {"order": "shuffled", "levels": [{"digits": [2, 2, 2], "operations": ["+", "+"]}]},
@@ -124,9 +147,7 @@ def smol() -> str:
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """Make the run of a case in this process; return its peak and what was told [GB]."""
-    from scalefit.runner.config_file import plain_config
     from scalefit.runner.engines.embedded import make_run
-    from scalefit.runner.memory import nano_shape, run_memory, shape_of
     from scalefit.runner.worker import keep_memory
 
     keep_memory()
@@ -134,15 +155,8 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     case = CASES[name]
-    spec = plain_config(settings_of(case, folder)).runs()[0]
-    prompt = 9
-    if "shape" in case:
-        shape = nano_shape(spec.size)
-    else:
-        from scalefit.runner.policies import hf
-
-        shape = shape_of(hf.configuration(spec.size.model))
-    told = run_memory(spec, shape, prompt)
+    spec = plain_config(settings_of(case, smol() if case.get("model") == "smol" else str(folder))).runs()[0]
+    told = told_of(name)
     make_run(spec, folder / "run", lambda event, **content: None)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return {
@@ -168,7 +182,7 @@ def apart(name: str) -> dict[str, Any]:
 def main() -> None:
     """Measure every case, or those asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(CASES), help="these cases, and no file")
+    parser.add_argument("--only", nargs="*", choices=list(CASES), help="these cases only")
     parser.add_argument("--json", choices=list(CASES), help="this case, as JSON")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--make", help=argparse.SUPPRESS)
@@ -183,14 +197,14 @@ def main() -> None:
     if given.json:
         print(json.dumps(apart(given.json)))
         return
-    report = {}
+    path = HERE / "memory.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     print(f"{'run':32}{'measured':>10}{'told':>8}{'ratio':>8}   GB")
     for name in given.only or CASES:
         report[name] = one = apart(name)
         ratio = one["told_gb"] / one["measured_gb"]
         print(f"{name:32}{one['measured_gb']:10.2f}{one['told_gb']:8.2f}{ratio:8.2f}   {one['parts_gb']}", flush=True)
-    if not given.only:
-        write_text(HERE / "memory.json", json.dumps(report, indent=1) + "\n")
+        write_text(path, json.dumps({name: report[name] for name in CASES if name in report}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ def device_name(wanted: str) -> str:
     found = next(name for name, usable in there.items() if usable) if wanted == "auto" else wanted
     if not there[found]:
         kinds = ", ".join(name for name, usable in there.items() if usable)
-        raise UsageError(f"device = {wanted!r}: torch {torch.__version__} finds none on this machine; it has {kinds}")
+        raise UsageError(
+            f"[policy] device = {wanted!r}: torch {torch.__version__} finds none on this machine; it has {kinds}"
+        )
     return found
 
 

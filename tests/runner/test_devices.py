@@ -19,10 +19,10 @@ from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.sections import EvalConfig, GrpoConfig, HfConfig, LoraConfig, PolicyConfig, SizeConfig
 from scalefit.runner.tasks.arithmetic import Arithmetic
-from scalefit.runner.tasks.task import Score
 from scalefit.runner.train import Run, generator_for
 from tests.runner import fake_device
 from tests.runner.conftest import TINY, inside
+from tests.runner.test_grpo import FirstDigit
 from tests.runner.test_hf import make_llama
 from tests.runner.test_nano import batch, model
 
@@ -30,13 +30,6 @@ from tests.runner.test_nano import batch, model
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return str(make_llama(tmp_path_factory.mktemp("llama"), 32, tied=True))
-
-
-class FirstDigit(Arithmetic):
-    """Half of what an untrained model writes is right."""
-
-    def score(self, response, example):
-        return Score(float(response[:1] in "01234+"), True)
 
 
 def a_run(policy, kind="nano", **changes):

@@ -22,13 +22,21 @@ from scalefit.runner.advantage import (
     group_advantage,
     power_advantage,
 )
-from scalefit.runner.config import Config, Normalisation, RunSpec
+from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.data import training_examples
 from scalefit.runner.evaluate import evaluate
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
 from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
-from scalefit.runner.sections import AdvantageConfig, EvalConfig, GrpoConfig, PolicyConfig, SizeConfig, SweepConfig
+from scalefit.runner.sections import (
+    AdvantageConfig,
+    EvalConfig,
+    GrpoConfig,
+    Normalisation,
+    PolicyConfig,
+    SizeConfig,
+    SweepConfig,
+)
 from scalefit.runner.tasks.arithmetic import Arithmetic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at

@@ -221,8 +221,9 @@ def test_a_resumed_run_is_the_one_that_was_not_stopped(llama, tmp_path, lora):
 def test_bfloat16_is_for_products_only(llama):
     run = a_run(HfPolicy(llama, chat=False, settings=HfConfig(precision="bf16")), "hf", kl=0.0, steps=1)
     rollouts = sample(run.policy)
-    plain = HfPolicy(llama, chat=False).score(rollouts, 1.0).log_prob_PGT
-    found = run.policy.score(rollouts, 1.0).log_prob_PGT
+    with torch.no_grad():
+        plain = HfPolicy(llama, chat=False).score(rollouts, 1.0).log_prob_PGT
+        found = run.policy.score(rollouts, 1.0).log_prob_PGT
     assert found.dtype == torch.float32
     # bfloat16 keeps 8 bits: of log-probabilities of about -3 errors of a hundredth are expected, and some.
     assert 0 < float((found - plain).abs().max()) < 0.05

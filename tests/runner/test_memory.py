@@ -1,5 +1,6 @@
 """What a run is told to need of memory, against the peak of a process that makes it; and what a shortage says."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -31,10 +32,15 @@ def test_what_is_told_is_within_a_quarter_of_the_peak(name):
     assert one["told_gb"] == pytest.approx(one["measured_gb"], rel=0.25)
 
 
-def test_committed_measurements_are_within_a_quarter():
-    """Of every case, and told by the code as it is now."""
-    for name, one in json.loads((BENCHMARK.parent / "memory.json").read_text()).items():
-        assert one["told_gb"] == pytest.approx(one["measured_gb"], rel=0.25), name
+def test_what_is_told_is_within_a_quarter_of_every_peak_that_was_measured():
+    """By the code as it is now, of the measurements that are committed; ten of models of transformers, six of nano."""
+    spec = importlib.util.spec_from_file_location("memory_benchmark", BENCHMARK)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    measured = json.loads((BENCHMARK.parent / "memory.json").read_text())
+    assert set(measured) == set(benchmark.CASES)
+    for name, one in measured.items():
+        assert benchmark.told_of(name).peak / 1e9 == pytest.approx(one["measured_gb"], rel=0.25), name
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ def test_an_hf_model_is_refused_before_its_weights_are_read(tmp_path, monkeypatc
         read_config(tmp_path / "a.toml")
     spec = plain_config(raw).runs()[0]
     with pytest.raises(UsageError, match="training needs about"):
-        make_policy(spec, spec.task.make())
+        make_policy(spec, spec.make_task())
 
 
 @pytest.mark.parametrize("where", ["sample", "score"])

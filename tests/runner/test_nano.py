@@ -174,7 +174,7 @@ def test_an_answer_ends_at_a_stop_string():
     again = policy.score(cut, 1.0).log_prob_PGT
     torch.testing.assert_close(again[cut.mask_PGT], cut.old_log_prob_PGT[cut.mask_PGT], atol=2e-5, rtol=1e-5)
     assert not cut.old_log_prob_PGT[~cut.mask_PGT].any()
-    with pytest.raises(UsageError, match="not in the policy's alphabet"):
+    with pytest.raises(UsageError, match="not in the task's alphabet"):
         policy.halt_at(("\n",))
 
 

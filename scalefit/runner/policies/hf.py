@@ -277,14 +277,6 @@ def _load(source: str, fits: Callable[[Any], None]) -> tuple[Any, Any]:
         ) from None
 
 
-def configuration(source: str) -> Any:
-    """Return the configuration that transformers reads of a model."""
-    import transformers
-
-    where, options = _place(source)
-    return transformers.AutoConfig.from_pretrained(where, **options)
-
-
 def _place(source: str) -> tuple[str, dict[str, Any]]:
     """Return what transformers calls the model and the options that it takes."""
     path = Path(source)
