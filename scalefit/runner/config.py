@@ -93,8 +93,8 @@ class Config:
     def _files_of_runs(self) -> set[str]:
         """Return the names of files that are not every run's: models, and data that the grid goes through."""
         models = {name for size in self.policy.sizes for name in (size.model, size.instruct_model)}
-        swept = {value for name in self.task.data for value in self.sweep.task.get(name, ())}
-        return (models | swept) - {getattr(self.task, name) for name in self.task.data}
+        swept = {value for name in self.task.data_keys for value in self.sweep.task.get(name, ())}
+        return (models | swept) - {getattr(self.task, name) for name in self.task.data_keys}
 
     def settings(self) -> dict[str, Any]:
         """Return all keys as they are written in the experiment file, and `files`."""

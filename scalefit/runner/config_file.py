@@ -159,7 +159,9 @@ class _Reading:
                 self.tell(f"[sweep]: unknown key {name!r}; a task's own are swept as task.{name} = [...]", "sweep")
                 del sweep[name]
         default = {"name": Path(own["file"].rpartition(":")[0]).stem} if named else {"name": "arithmetic"}
-        task = self.take(kind, {**default, **own} if isinstance(own, dict) else own, ("task",))
+        if isinstance(own, dict):
+            own = {**default, **_first_of_grid(kind, sweep), **own}
+        task = self.take(kind, own, ("task",), instead=TaskConfig(kind.__name__))
         config = dataclasses.replace(self.take(Config, raw), task=task, folder=self.folder)
         swept = {name: self._swept(task, name, values) for name, values in config.sweep.task.items()}
         return dataclasses.replace(
@@ -189,13 +191,13 @@ class _Reading:
         good = []
         for value in values:
             before = len(self.faults)
-            built = self.take(type(task), {**dataclasses.asdict(task), name: value}, ("sweep", "task"))
+            built = self.take(type(task), {**dataclasses.asdict(task), name: value}, ("sweep", "task"), instead=task)
             if len(self.faults) == before:
                 good.append(getattr(built, name))
         return tuple(good)
 
-    def take(self, kind: type[Any], raw: Any, at: Place = ()) -> Any:
-        """Return a section of what fits of plain values, which lie at some place of the file."""
+    def take(self, kind: type[Any], raw: Any, at: Place = (), instead: Any = None) -> Any:
+        """Return a section of what fits of plain values, which lie at some place of the file; `instead` where none can be."""
         reader = TypeAdapter(kind)
         told = False
         while True:
@@ -208,12 +210,22 @@ class _Reading:
                 hollow = one["type"] == "too_short" and one["input"]  # its values are what was wrong
                 if not (told or hollow):
                     self.tell(_in_words(kind, one, at), ".".join(str(part) for part in (*at, *one["loc"])))
+            if instead is not None and any(one["type"] == "missing" and len(one["loc"]) == 1 for one in found):
+                return instead
             told = True  # whatever is missing by now was told as what it was
             raw = _without(raw, {one["loc"][:-1] if one["type"] == "missing" else one["loc"] for one in found})
 
     def tell(self, fault: str, key: str) -> None:
         self.faults.append(fault)
         self.spoilt.add(key)
+
+
+def _first_of_grid(kind: type[TaskConfig], sweep: Any) -> dict[str, Any]:
+    """Return the first swept value of each parameter that has no default, which a grid alone may give."""
+    swept = sweep.get("task") if isinstance(sweep, dict) else None
+    needed = [one.name for one in dataclasses.fields(kind) if one.default is one.default_factory is dataclasses.MISSING]
+    grid = swept if isinstance(swept, dict) else {}
+    return {name: grid[name][0] for name in needed if isinstance(grid.get(name), list) and grid[name]}
 
 
 def _without(raw: Any, places: set[Place]) -> Any:

@@ -45,12 +45,12 @@ def show_one_gpu(config: Config) -> None:
 
 def unused_gpus(config: Config, jobs: int) -> str:
     """Say which GPUs a sweep leaves idle, and how to use them; an empty text where it uses all."""
+    if config.engine != "trl" and config.policy.device not in ("auto", "cuda"):
+        return ""
     count, each = len(visible_gpus()), gpus_a_run(config)
     at_once = min(jobs, len(config.runs()))
     used = at_once * each
     if count < 2 or used >= count:
-        return ""
-    if config.engine == "scalefit" and config.policy.kind == "nano":
         return ""
     own = f"a run uses {each} of them" + (f" ([trl] processes = {each})" if config.engine == "trl" else "")
     ways = [f"--jobs {count // each} makes {count // each} runs at a time, each on GPUs of its own"]

@@ -69,14 +69,14 @@ def _named_files(config: Config) -> Iterator[tuple[str, list[Path]]]:
 
 def _said_files(task: OwnConfig) -> tuple[str, ...]:
     """Return what a user's class says it reads."""
-    said = getattr(task.kind, "files", ())
+    said = getattr(task._kind, "files", ())
     return (said,) if isinstance(said, str) else tuple(map(str, said))
 
 
 def data_names(config: Config) -> list[str]:
     """Return each name of data in a configuration, those of its grid included."""
     task = config.task
-    each = [value for name in task.data for value in (getattr(task, name), *config.sweep.task.get(name, ()))]
+    each = [value for name in task.data_keys for value in (getattr(task, name), *config.sweep.task.get(name, ()))]
     return list(dict.fromkeys(filter(None, each)))
 
 

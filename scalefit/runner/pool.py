@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from scalefit.runner.config import RunSpec
-from scalefit.runner.device import share_of_cores
+from scalefit.runner.device import cores, share_of_cores
 from scalefit.runner.gpus import gpus_a_run, share_of_gpus, visible_gpus
 from scalefit.runner.ledger import Ledger, how_it_ended
 
@@ -28,13 +28,12 @@ def work_locally(ledger: Ledger, jobs: int) -> None:
 
 def too_many(jobs: int, threads: int) -> str:
     """Say that so many processes at a time are more than this machine has cores for; an empty text where they are not."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(threads, 1)
-    sensible = max(cores // threads, 1)
+    count = cores()
+    sensible = max(count // threads, 1)
     if jobs <= sensible:
         return ""
     of_threads = f" of {threads} threads" if threads > 1 else ""
-    return f"{jobs} runs{of_threads} at a time share {cores} core{'s' * (cores > 1)}: none is done sooner; --jobs {sensible} needs less memory"
+    return f"{jobs} runs{of_threads} at a time share {count} core{'s' * (count > 1)}: none is done sooner; --jobs {sensible} needs less memory"
 
 
 class _Pool:
@@ -79,10 +78,8 @@ class _Pool:
         assert process.stdin is not None
         taken = self.ledger.take()
         if taken is None:
-            self.selector.unregister(fd)
-            del self.workers[fd], self.slots[fd]
             process.stdin.close()
-            process.wait()
+            self._end(fd)
             return
         spec, order = taken
         self.workers[fd] = (process, spec, rest)
@@ -99,17 +96,31 @@ class _Pool:
         *lines, rest = (rest + block).split(b"\n")
         self.workers[fd] = (process, spec, rest)
         for line in lines:
-            if self.ledger.hear(json.loads(line)):
+            said = json.loads(line)
+            if self.ledger.hear(said):
+                if said.get("spoilt"):
+                    process.kill()
+                    self._end(fd)
+                    self._start_another()
+                    return
                 process, _, rest = self.workers[fd]
                 self.workers[fd] = (process, None, rest)
                 self._give(fd)
 
     def _died(self, fd: int) -> None:
-        process, spec, _ = self.workers.pop(fd)
-        del self.slots[fd]
-        self.selector.unregister(fd)
-        code = process.wait()
+        _, spec, _ = self.workers[fd]
+        code = self._end(fd)
         if spec is not None:
             self.ledger.died(spec, how_it_ended(code))
+        self._start_another()
+
+    def _end(self, fd: int) -> int:
+        """Take leave of a worker; return its code."""
+        process, _, _ = self.workers.pop(fd)
+        del self.slots[fd]
+        self.selector.unregister(fd)
+        return process.wait()
+
+    def _start_another(self) -> None:
         if self.ledger.waiting:
             self._start()

@@ -9,7 +9,9 @@ from scalefit.runner.tasks.task import Example, Task, distinct
 from scalefit.runner.tasks.user_code import quoted
 
 LOOKED_AT = 512
-"""Problems for training, and draws for pre-training, that are looked at; of the evaluation it is all."""
+"""Problems for training, and for pre-training, that are looked at; of the evaluation it is all."""
+SECONDS = 1.0
+"""Of each split, for tasks that take their time; what is not looked at here is told by the runs."""
 
 
 def try_tasks(config: Config) -> None:
@@ -34,12 +36,16 @@ def try_tasks(config: Config) -> None:
 def _try(spec: RunSpec) -> None:
     task, grpo = spec.make_task(), spec.config.grpo
     unique = grpo.steps * grpo.prompts // max(spec.config.sweep.reuse)
-    examples = distinct(task, "eval", spec.config.eval.problems) + distinct(task, "train", min(unique, LOOKED_AT))
+    few = min(unique, LOOKED_AT)
+    examples = [
+        *distinct(task, "eval", spec.config.eval.problems, seconds=SECONDS),
+        *distinct(task, "train", few, seconds=SECONDS),
+    ]
     if spec.task.reward:
         task.score(examples[0].answer, examples[0])
     if spec.config.policy.kind != "nano":
         return
-    pretrained = [task.draw("pretrain", index) for index in range(LOOKED_AT)]
+    pretrained = distinct(task, "pretrain", few, seconds=SECONDS)
     for example in (*examples, *pretrained):
         _require_readable(task, example, grpo.max_new_tokens)
     if isinstance(task, OwnTask) and not any(

@@ -71,7 +71,8 @@ def make_ordered(order: dict[str, Any], say: Callable[..., None]) -> None:
     except ScalefitError as error:
         say("failed", run=order["run"], text=f"{error}{offline_hint(str(error))}")
     except Exception as error:
-        say("failed", run=order["run"], text=in_a_line(error, folder))
+        # Such as a fault of the GPU, after which nothing works in this process.
+        say("failed", run=order["run"], text=in_a_line(error, folder), spoilt=True)
 
 
 def in_a_line(error: Exception, folder: Path) -> str:

@@ -1,6 +1,10 @@
 """The task `problems`: strict and flexible extraction in the table, files row by row, roles of chats."""
 
+import csv
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +20,7 @@ from scalefit.runner.tasks.problem_files import load
 from scalefit.runner.tasks.problems import Problems, ProblemsConfig
 from scalefit.runner.tasks.task import Example, Score
 from tests.conftest import ROOT
-from tests.runner.conftest import make, run
+from tests.runner.conftest import inside, make, run
 from tests.runner.test_hf import make_llama
 
 
@@ -196,6 +200,126 @@ def test_the_table_counts_both_extractions(tmp_path, monkeypatch, extraction):
         assert (frame.flexible_loss == frame.loss).all()
     else:
         assert (frame.flexible_loss < frame.loss).all()
+
+
+CHAT = [
+    {"role": "system", "content": "+"},
+    {"role": "user", "content": "1+1="},
+    {"role": "assistant", "content": "2"},
+    {"role": "user", "content": "2+2="},
+]
+TEMPLATE = "{% for m in messages %}{{ m.role }}({{ m.content }}){% endfor %}"
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet", "saved"])
+def test_every_format_gives_the_same_problems(tmp_path, ending):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {"prompt": CHAT, "answer": "4", "difficulty": "1"},
+        {"prompt": [*CHAT[-1:]], "answer": "4", "difficulty": "2"},
+    ]
+    path = tmp_path / f"p.{ending}"
+    if ending == "jsonl":
+        write(path, *rows)
+    elif ending == "csv":
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows(
+                [rows[0], *([json.dumps(row["prompt"]), *list(row.values())[1:]] for row in rows)]
+            )
+    elif ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        datasets = pytest.importorskip("datasets")
+        datasets.Dataset.from_list(rows).save_to_disk(path)
+    turns = tuple((turn["role"], turn["content"]) for turn in CHAT)
+    assert load(str(path)) == (Example("+\n1+1=\n2\n2+2=", "4", 1.0, messages=turns), Example("2+2=", "4", 2.0))
+
+
+def test_a_saved_data_set_is_read_without_datasets(tmp_path):
+    """Several parts, and of several splits the one that is named; the files are those of `datasets` itself."""
+    datasets = pytest.importorskip("datasets")
+    rows = [{"question": f"{n}?", "answer": n} for n in range(20)]
+    data = datasets.Dataset.from_list(rows)
+    datasets.DatasetDict({"train": data, "test": data.select(range(3))}).save_to_disk(
+        tmp_path / "d", num_shards={"train": 2, "test": 1}
+    )
+    code = (
+        "import sys; sys.modules['datasets'] = None\n"
+        "from scalefit.runner.tasks.problem_files import load\n"
+        "print([len(load(f'd/{split}')) for split in ('train', 'test')], load('d/train')[19].answer)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout == "[20, 3] 19\n"
+    with pytest.raises(UsageError, match=r"d: holds test, train; name one of them, as in 'd/test'"):
+        load(str(tmp_path / "d"))
+    part = next((tmp_path / "d" / "train").glob("*.arrow"))
+    part.write_bytes(part.read_bytes()[:200])
+    load.cache_clear()
+    with pytest.raises(UsageError, match=r"arrow: cannot be read"):
+        load(str(tmp_path / "d" / "train"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prompt,answer\na,1\nb\n", "line 3 has fewer fields than the header"),
+        ("prompt,answer\na,1\nb,2,3\n", "line 3 has more fields"),
+        ("prompt,answer\n", "holds no problem"),
+        ("", "holds no problem"),
+        ("text,label\na,1\n", "columns text, label; it needs prompt"),
+        ('prompt,answer\n"a\nb",1\nc,\n', "row 4: the answer is empty"),
+        ('prompt,answer\n"a,1\n', "cannot be read"),
+    ],
+)
+def test_what_is_wrong_in_a_csv_file_is_told_by_its_line(tmp_path, text, words):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        load(str(tmp_path / "p.csv"))
+
+
+def test_a_folder_that_is_no_data_set_is_told(tmp_path):
+    with pytest.raises(UsageError, match=r"a directory without state.json"):
+        load(str(tmp_path))
+
+
+RELATIVE = CONFIG.format(extraction="strict")
+
+
+@pytest.mark.parametrize("place", ["nowhere", "current folder"])
+def test_files_are_seen_from_the_experiments_folder(tmp_path, place):
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "c.toml").write_text(RELATIVE)
+    if place != "nowhere":
+        write(tmp_path / "p.jsonl", {"question": "q", "answer": 1})
+        (tmp_path / "llama").mkdir()
+    found = inside("exp/c.toml", cwd=tmp_path)
+    assert found.returncode == 2
+    assert f"[task] p.jsonl: no such file in {tmp_path / 'exp'}" in found.stderr
+    assert ("there is one in the current folder: write '../p.jsonl'" in found.stderr) == (place != "nowhere")
+    assert ("write '../llama'" in found.stderr) == (place != "nowhere")
+
+
+def test_earlier_turns_and_the_system_prompt_reach_the_model(tmp_path):
+    """An instruct model gets them through its template; a base model their texts, as the page says; TRL the same."""
+    trl = pytest.importorskip("trl")
+    from scalefit.runner.engines.trl_process import Trainer
+    from scalefit.runner.policies.hf import HfPolicy
+
+    assert trl
+    example = Problems(path := write(tmp_path / "p.jsonl", {"prompt": CHAT, "answer": 4}), path).draw("eval", 0)
+    folder = make_llama(tmp_path, 32)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": TEMPLATE}))
+    chat, base = HfPolicy(str(folder), chat=True), HfPolicy(str(folder), chat=False)
+    assert chat._text(example.shown) == "system(+)user(1+1=)assistant(2)user(2+2=)"
+    assert base._text(example.shown) == "+\n1+1=\n2\n2+2="
+    spec = SimpleNamespace(config=SimpleNamespace(policy=SimpleNamespace(instruction="")))
+    for policy, is_chat in ((chat, True), (base, False)):
+        asked = Trainer._prompt(SimpleNamespace(spec=spec, chat=is_chat), example)
+        shown = policy.tokenizer.apply_chat_template(asked, tokenize=False) if is_chat else asked
+        assert shown == policy._text(example.shown)
 
 
 def test_roles_reach_the_chat_template():

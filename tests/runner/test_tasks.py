@@ -1,16 +1,20 @@
 """Tasks: right answers by another evaluator, pure draws, disjoint splits, and a test for each known trap."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalefit.errors import UsageError
+from scalefit.errors import ScalefitError, UsageError
+from scalefit.runner.config import Config, EvalConfig, GrpoConfig, PolicyConfig, SizeConfig
+from scalefit.runner.config_check import check
 from scalefit.runner.tasks.arithmetic import Arithmetic, ArithmeticConfig, Level
-from scalefit.runner.tasks.gym import ReasoningGym
+from scalefit.runner.tasks.gym import GymConfig, ReasoningGym
 from scalefit.runner.tasks.problems import Problems, ProblemsConfig
 from scalefit.runner.tasks.task import Example, Score, distinct
+from scalefit.runner.trial import _require_readable, try_tasks
 
 FAMILIES = (
     "chain_sum",
@@ -90,6 +94,59 @@ def test_reasoning_gym_gives_no_partial_credit():
 def test_too_few_distinct_questions_are_counted():
     with pytest.raises(UsageError, match=r"gave \d+ distinct train problems"):
         distinct(ReasoningGym(("coin_flip",)), "train", 2000)
+
+
+def test_the_hint_names_the_section_of_each_key():
+    for split, words in (
+        ("train", r"Raise \[sweep\] reuse, lower \[grpo\] steps or prompts"),
+        ("eval", r"Lower \[eval\] problems"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            distinct(Arithmetic((Level((1, 1), ("+",)),)), split, 200)
+
+
+def gym(*families, **changes):
+    size = SizeConfig("tiny", 16, 1, 1)
+    return replace(Config(GymConfig("reasoning-gym", families=families), PolicyConfig(sizes=(size,))), **changes)
+
+
+def test_a_wrong_family_is_found_with_the_other_faults():
+    with pytest.raises(UsageError, match=r"2 faults(.|\n)*no family 'chain_sums'; did you mean 'chain_sum'"):
+        check(gym("chain_sums", grpo=GrpoConfig(mini_batch=7)))
+    with pytest.raises(UsageError, match=r"\[task\] families is missing"):
+        check(gym())
+    check(gym("chain_sum"))
+    with pytest.raises(UsageError, match=r"'word_ladder' cannot be drawn from without end \(Dataset size too large"):
+        check(gym("word_ladder"))
+
+
+def test_what_nano_models_cannot_read_of_a_family_is_told_before_they_are_made():
+    """Its boards have more than 512 characters, or signs that are no ASCII."""
+    small = EvalConfig(problems=4)
+    with pytest.raises(
+        ScalefitError, match=r"reasoning-gym: a (prompt|text) of \d+ characters \(n_queens/\d+\).*leave its family out"
+    ):
+        try_tasks(gym("n_queens", eval=small))
+    strange = Example("Zoë?", "1", 0, source="names/7")
+    with pytest.raises(
+        UsageError, match=r"the prompt 'Zoë\?' \(names/7\) has 'ë', .* use \[policy\] kind = 'hf', leave its family out"
+    ):
+        _require_readable(ReasoningGym(("chain_sum",)), strange, 8)
+    try_tasks(gym("chain_sum", eval=small))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [("x" * 600, "a prompt of 600 characters; nano models read 512"), ("7ë", "'ë' in the text '7ë' is not in")],
+)
+def test_a_nano_policy_tells_what_it_cannot_read(prompt, words):
+    torch = pytest.importorskip("torch")
+    from scalefit.runner.policies.nano import NanoShape
+    from scalefit.runner.policies.nano_policy import NanoPolicy
+
+    policy = NanoPolicy(NanoShape("tiny", 16, 1, 1), "x7", torch.Generator().manual_seed(0))
+    with pytest.raises(UsageError, match=words):
+        policy.sample([prompt], 2, max_new_tokens=4, temperature=1.0, generator=torch.Generator())
 
 
 def test_unknown_family_names_the_nearest():

@@ -13,6 +13,7 @@ from scalefit.runner.config_file import read_config
 from scalefit.runner.gpus import share_of_gpus, show_one_gpu
 from scalefit.runner.ledger import Ledger, Outcome, Progress, how_it_ended
 from scalefit.runner.run_folder import parts_of
+from tests.conftest import results
 from tests.runner.conftest import TINY, inside, run
 
 RUN = "7k-base-g8-r1-s0"
@@ -45,6 +46,24 @@ def test_an_exception_is_one_line_with_its_place_and_is_not_tried_again(tmp_path
     assert made.stderr.count(said) == 1
     assert "Traceback (most recent call last)" in (folder / "error.log").read_text()
     assert (folder / "tries").read_text() == "x"
+
+
+def test_what_an_exception_leaves_behind_is_nothing_to_the_next_run(tmp_path, tiny, monkeypatch):
+    """As of a GPU that is in fault for as long as its process lives."""
+    body = (
+        "import sys\n"
+        "def make_run(spec, folder, say):\n"
+        "    fault, sys.fault = hasattr(sys, 'fault'), True\n"
+        "    if fault or spec.seed == 0:\n"
+        "        raise RuntimeError('CUDA error')\n"
+        "    say('done', run=spec.run_id, status='finished', step=8, loss=0.5)\n"
+    )
+    break_engine(tmp_path, monkeypatch, body)
+    tiny.write_text(TINY.replace("seeds = [0]", "seeds = [0, 1]"))
+    made = run("tiny.toml", "--json", cwd=tmp_path)
+    (outcome,) = results(made)
+    assert outcome["finished"] == ["7k-base-g8-r1-s1"]
+    assert list(outcome["failed"]) == [RUN]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +166,8 @@ TRL = "engine = 'trl'\n" + HF
         (HF.replace("[0]", "[0, 1]"), 1, "4 GPUs are visible, 1 of them will be used: a run uses 1 of them; --jobs 4"),
         (TRL + "[trl]\nprocesses = 4\n", 1, ""),
         (TRL.replace("[0]", "[0, 1, 2, 3]"), 4, ""),
-        (TINY, 1, ""),
+        (TINY, 1, "1 of them will be used: a run uses 1 of them; the sweep has one run"),
+        ('[policy]\ndevice = "cpu"\n' + TINY, 1, ""),
     ],
 )
 def test_idle_gpus_are_told_before_the_start(tmp_path, monkeypatch, text, jobs, said):

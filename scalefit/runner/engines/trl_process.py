@@ -31,6 +31,7 @@ from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_pa
 from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.engines.trl_log import NOTE
 from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
+from scalefit.runner.engines.trl_steps import Steps
 from scalefit.runner.evaluate import Evaluation
 from scalefit.runner.flops import paper_flops
 from scalefit.runner.gpus import show_one_gpu
@@ -46,21 +47,6 @@ from scalefit.runner.tasks.task import Example, Score, Task
 TRAIN, EVAL = "train", "eval"
 Answer = tuple[int, Score, int, bool]
 """An answer of an evaluation: place of the problem, score, tokens, and whether it was cut."""
-DIAGNOSTICS = ("entropy", "kl", "gradient_norm", "clipped", "uniform_groups")
-"""What a row of the table has of its last step."""
-LOGGED = {
-    "entropy": "entropy",
-    "kl": "kl",
-    "grad_norm": "gradient_norm",
-    "clip_ratio/region_mean": "clipped",
-    "frac_reward_zero_std": "uniform_groups",
-    "reward": "reward",
-    "completions/mean_length": "response_length",
-    "completions/max_length": "response_length_max",
-    "completions/clipped_ratio": "truncated",
-    "learning_rate": "learning_rate",
-}
-"""What TRL logs of an update, and what we call it."""
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -79,11 +65,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         }
         self.answers: list[Answer] = []
         self.reward_sum, self.reward_count = 0.0, 0
-        self.updates: list[dict[str, float]] = []
-        self.last_step: dict[str, float] = {}
-        self.seconds = dict.fromkeys(("generate", "score", "train", "evaluate"), 0.0)
-        self.begun = 0.0
-        self.step_log: StepLog | None = None
+        self.steps = Steps(spec)
         self.earlier = dict.fromkeys(PASSES, 0.0)
         params, head = count_params(source)
         # Without gradient checkpointing a forward pass and a backward one; with it the layers are computed once more.
@@ -140,7 +122,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
                 self.reward_sum += score.reward
                 self.reward_count += 1
         if TRAIN in split:
-            self.seconds["score"] += time.perf_counter() - begin
+            self.steps.seconds["score"] += time.perf_counter() - begin
         return found
 
     def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **options: Any) -> Any:
@@ -148,7 +130,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         begin = time.perf_counter()
         answers, log_prob = super()._generate_single_turn(prompt_ids, *arguments, **options)
         if self.model.training:
-            self.seconds["generate"] += time.perf_counter() - begin
+            self.steps.seconds["generate"] += time.perf_counter() - begin
             self.passes.add_generation(prompt_ids, answers, padded=not self.use_vllm)
         return answers, log_prob
 
@@ -184,35 +166,10 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         self.reward_sum, self.reward_count = 0.0, 0
         if self.is_world_process_zero():
             row = self._row(answers, sums, spent)
-            self.seconds["evaluate"] += time.perf_counter() - begin
-            self.write_log(row["step"], {"loss": row["loss"]})
+            self.steps.seconds["evaluate"] += time.perf_counter() - begin
+            self.steps.write(row["step"], row["tokens"], loss=row["loss"])
             append_row(self.folder, row)
         return metrics
-
-    def hear(self, logs: dict[str, float]) -> None:
-        """Take in what TRL says of an update; after the last one of a step, make it the step's."""
-        self.updates.append(
-            {ours: float(logs[theirs]) for theirs, ours in LOGGED.items() if logs.get(theirs) is not None}
-        )
-        step = whole_steps(self.state.global_step, self.spec)
-        if step is None:
-            return
-        told = {name: [one[name] for one in self.updates if name in one] for name in LOGGED.values()}
-        self.last_step = {name: sum(values) / len(values) for name, values in told.items() if values}
-        if "reward" in self.last_step:
-            self.last_step["reward"] /= reward_factor(self.spec)
-        self.updates.clear()
-        if not due(step, self.spec):  # else its evaluation follows
-            self.write_log(step)
-
-    def write_log(self, step: int, more: dict[str, float] | None = None) -> None:
-        """Write a step into the run's log, on the first process."""
-        if self.step_log is None:
-            return
-        others = sum(spent for name, spent in self.seconds.items() if name != "train")
-        self.seconds["train"] = time.perf_counter() - self.begun - others
-        tokens = float(self.state.num_input_tokens_seen)
-        self.step_log.write(step, {**self.last_step, **(more or {})}, tokens, self.seconds)
 
     @contextlib.contextmanager
     def _at_temperature(self, temperature: float) -> Iterator[None]:
@@ -266,7 +223,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         }
         rewarded = sum(count for _, count in sums)
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
-        diagnostics = reward | {name: self.last_step[name] for name in DIAGNOSTICS if name in self.last_step}
+        diagnostics = reward | self.steps.diagnostics
         return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics=diagnostics)
 
 
@@ -307,13 +264,13 @@ def train(spec: RunSpec, folder: Path) -> None:
     if first:
         write_rows(folder, rows)
         reached = -1 if reached is None else reached
-        trainer.step_log = StepLog(spec, folder, tell, reached=reached)
+        trainer.steps.log = StepLog(spec, folder, tell, reached=reached)
         if trainer.lengths.said:
             tell(trainer.lengths.said)
     schedule = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, Schedule))
     trainer.train(resume_from_checkpoint=str(folder / "trl" / f"checkpoint-{updates}") if rows else None)
-    if trainer.step_log is not None:
-        trainer.step_log.close()
+    if trainer.steps.log is not None:
+        trainer.steps.log.close()
     if not schedule.diverged:
         keep_last(trainer, spec, folder)
     if first:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,7 @@ class Schedule(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Start the clock of the log."""
-        self.trainer.begun = time.perf_counter()
-        if self.trainer.step_log is not None:
-            self.trainer.step_log.begin(float(state.num_input_tokens_seen), self.trainer.seconds)
+        self.trainer.steps.begin(float(state.num_input_tokens_seen))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
         """Take in an update; what is logged of an evaluation and at the end has no `loss`."""
@@ -34,7 +31,7 @@ class Schedule(TrainerCallback):
         if not math.isfinite(float(logs.get("grad_norm") or 0.0)):
             self.diverged = control.should_training_stop = True
         else:
-            self.trainer.hear(logs)
+            self.trainer.steps.hear(logs, state.global_step, float(state.num_input_tokens_seen))
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Mark the checkpoint as whole; the one before it is still there until the next is begun."""

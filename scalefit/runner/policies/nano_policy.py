@@ -89,6 +89,11 @@ class NanoPolicy:
     ) -> Rollouts:
         """Draw responses."""
         tokens, pad = self.pack(prompts)
+        if tokens.shape[1] + max_new_tokens > MAX_LENGTH:
+            raise UsageError(
+                f"a prompt of {tokens.shape[1]} characters; nano models read {MAX_LENGTH}, of which [grpo] max_new_tokens = "
+                f"{max_new_tokens} are for the answer: use shorter prompts, or [policy] kind = 'hf'."
+            )
         return sample_nano(
             self.model,
             tokens,

@@ -29,4 +29,9 @@ def dataset(family: str) -> Any:
         ) from None
     if family not in DATASETS:
         raise UsageError(f"[task] families: reasoning-gym has no family {family!r}; {nearest(family, DATASETS)}")
-    return reasoning_gym.create_dataset(family, size=ITEMS, seed=0)
+    try:
+        return reasoning_gym.create_dataset(family, size=ITEMS, seed=0)
+    except Exception as error:  # some families count their problems beforehand
+        raise UsageError(
+            f"[task] families: {family!r} cannot be drawn from without end ({error}); leave it out."
+        ) from None

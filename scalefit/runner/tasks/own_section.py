@@ -28,8 +28,8 @@ _HOLDERS = (list, tuple, dict, Union, types.UnionType)
 class OwnConfig(TaskConfig):
     """What sections of users' classes share; each is derived from it with the class's parameters."""
 
-    kind: ClassVar[type]
-    origin: ClassVar[Origin]
+    _kind: ClassVar[type]
+    _origin: ClassVar[Origin]
 
     def chosen(self) -> dict[str, Any]:
         """Return the class's arguments."""
@@ -37,11 +37,11 @@ class OwnConfig(TaskConfig):
 
     def make(self) -> OwnTask:
         """Return the task."""
-        place = self.origin.place
-        with told_as_theirs(place, f"making {self.kind.__name__}({_shown(self.chosen())})"):
-            mine = self.kind(**self.chosen())
+        place = self._origin.place
+        with told_as_theirs(place, f"making {self._kind.__name__}({_shown(self.chosen())})"):
+            mine = self._kind(**self.chosen())
         own = getattr(mine, "name", "") if self.name == type(self).name else ""
-        return OwnTask(mine, self.origin, own if isinstance(own, str) and own else self.name, self.chosen())
+        return OwnTask(mine, self._origin, own if isinstance(own, str) and own else self.name, self.chosen())
 
     def faults(self) -> list[str]:
         """Return what one draw of each split and its right answer's score say against the class."""
@@ -94,9 +94,9 @@ def section_of(kind: type, name: str, origin: Origin) -> type[TaskConfig]:
         If one of its arguments is called like a key that every task has.
     """
     content: dict[str, Any] = {"__annotations__": {"name": str}, "name": name, "__module__": __name__}
-    content |= {"__doc__": f"The section [task] of {kind.__name__}.", "kind": kind, "origin": origin}
+    content |= {"__doc__": f"The section [task] of {kind.__name__}.", "_kind": kind, "_origin": origin}
     for argument, hint, default in _arguments(kind, origin.place):
-        if argument in (*SHARED, "kind", "origin"):
+        if argument in SHARED or hasattr(OwnConfig, argument):
             raise UsageError(f"{kind.__name__} takes {argument!r}, which every task has or scalefit needs; rename it.")
         content["__annotations__"][argument] = hint
         content[argument] = default

@@ -86,7 +86,7 @@ class ProblemsConfig(TaskConfig):
     path: str = ""
     eval_path: str = ""
     extraction: Literal["strict", "flexible"] = "strict"
-    data: ClassVar = ("path", "eval_path")
+    data_keys: ClassVar = ("path", "eval_path")
     free_text: ClassVar = True
     pretrainable: ClassVar = False
 

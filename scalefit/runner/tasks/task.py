@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
@@ -110,7 +112,7 @@ class TaskConfig:
     """Whether nano models can be pre-trained on it: its alphabet is known, and it can spoil an answer."""
     labels: ClassVar[Mapping[str, str]] = {}
     """Parameters that every row has a column of, and how the name of a run says them where they are swept."""
-    data: ClassVar[tuple[str, ...]] = ()
+    data_keys: ClassVar[tuple[str, ...]] = ()
     """Parameters that name files or folders of data."""
 
     @classmethod
@@ -120,7 +122,7 @@ class TaskConfig:
 
     def located(self, folder: str) -> Self:
         """Return the same with its files where they are seen from a folder."""
-        named = {name: getattr(self, name) for name in ("file", "reward", *self.data)}
+        named = {name: getattr(self, name) for name in ("file", "reward", *self.data_keys)}
         found: dict[str, Any] = {name: os.path.join(folder, path) for name, path in named.items() if path}
         return replace(self, **found)
 
@@ -156,8 +158,11 @@ def distinct(
     patience: int = 30,
     *,
     keep: Callable[[Example], bool] = lambda example: True,
+    seconds: float = math.inf,
 ) -> list[Example]:
     """Return `count` examples with different prompts that are to be kept, in order of index from `first`.
+
+    Fewer are returned where so many `seconds` are over.
 
     Raises
     ------
@@ -165,11 +170,12 @@ def distinct(
         If the task has not that many: after `patience` draws a wanted example.
     """
     found: dict[str, Example] = {}
+    until = time.monotonic() + seconds
     for index in range(first, first + patience * count):
         example = task.draw(split, index)
         if example.prompt not in found and keep(example):
             found[example.prompt] = example
-        if len(found) == count:
+        if len(found) == count or time.monotonic() > until:
             return list(found.values())
     less = "Lower [eval] problems" if split == "eval" else "Raise [sweep] reuse, lower [grpo] steps or prompts"
     raise UsageError(

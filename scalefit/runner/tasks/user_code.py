@@ -35,7 +35,8 @@ def split_reference(reference: str) -> tuple[str, str]:
     """Return the file and the name of `my_task.py:Task`; raises UsageError where it is no such thing."""
     file, _, name = reference.rpartition(":")
     if not file.endswith(ENDING) or not name.isidentifier():
-        example = f"{reference.removesuffix(':')}:Task" if reference.rstrip(":").endswith(ENDING) else "my_task.py:Task"
+        bare = os.path.basename(reference.removesuffix(":"))
+        example = f"{bare}:NAME" if bare.endswith(ENDING) else "my_task.py:Task"
         raise UsageError(f"name a file and what it holds, as in {example!r}.")
     return file, name
 
