@@ -249,7 +249,7 @@ def _shape(spec: RunSpec) -> ModelShape | None:
     size = spec.size
     if spec.config.policy.kind == "nano":
         return nano_shape(size) if min(size.d_model, size.layers, size.heads) > 0 else None
-    path = Path(size.instruct_model if spec.series == "instruct" else size.model) / "config.json"
+    path = Path(spec.model) / "config.json"
     try:
         return shape_of(SimpleNamespace(**json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, AttributeError, TypeError):

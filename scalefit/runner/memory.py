@@ -260,10 +260,10 @@ def telling_shortage(doing: str, remedy: str) -> Iterator[None]:
 _RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
-def refuse_shortage(spec: RunSpec, model: str, shape: ModelShape) -> None:
+def refuse_shortage(spec: RunSpec, model: str, shape: ModelShape, prompt: int) -> None:
     """Refuse a run that cannot fit; raises UsageError."""
     on_gpu = device_name(spec.config.policy.device) == "cuda"
-    short = run_memory(spec, shape, on_gpu=on_gpu).shortage(free_memory(on_gpu))
+    short = run_memory(spec, shape, prompt, on_gpu=on_gpu).shortage(free_memory(on_gpu))
     if short:
         raise UsageError(f"[[policy.sizes]] model {model!r}: {short}.")
 

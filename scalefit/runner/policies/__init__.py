@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scalefit.named import find_named
 from scalefit.runner.device import find_device
 from scalefit.runner.memory import refuse_shortage, return_large_blocks, shape_of
+from scalefit.runner.sections import HfConfig, LoraConfig
 
 if TYPE_CHECKING:
     from scalefit.runner.config import RunSpec
     from scalefit.runner.policies.policy import Policy
     from scalefit.runner.tasks.task import Task
 
+LOOKED_AT = 64
+"""Problems whose prompts are looked at for the memory that a run will need."""
 Report = Callable[[str], None]
 
 
@@ -32,10 +35,18 @@ def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
 
 def _hf(spec: RunSpec, task: Task, report: Report) -> Policy:
     report(f"loading {spec.size.name}")
-    return _hf_from(spec, spec.model)
+
+    from scalefit.runner.policies.policy import plain_text
+
+    def fits(config: Any, tokenizer: Any) -> None:
+        shown = [plain_text(task.draw("train", at).shown) for at in range(LOOKED_AT)]
+        longest = max(map(len, tokenizer(shown)["input_ids"]))
+        refuse_shortage(spec, spec.model, shape_of(config), min(longest, spec.config.grpo.max_prompt_tokens or longest))
+
+    return _hf_from(spec, spec.model, spec.config.hf, fits)
 
 
-def _hf_from(spec: RunSpec, source: str) -> Policy:
+def _hf_from(spec: RunSpec, source: str, hf: HfConfig, fits: Callable[[Any, Any], None]) -> Policy:
     from scalefit.runner.policies.hf import HfPolicy
 
     chat, settings = spec.series == "instruct", spec.config.policy
@@ -44,11 +55,11 @@ def _hf_from(spec: RunSpec, source: str) -> Policy:
         source,
         chat,
         settings.instruction,
-        settings=spec.config.hf,
+        settings=hf,
         device=find_device(settings.device),
         stop=settings.stop,
         seed=spec.seed,
-        fits=lambda config: refuse_shortage(spec, source, shape_of(config)),
+        fits=fits,
     )
 
 
@@ -64,4 +75,8 @@ def kept_policy(spec: RunSpec, folder: Path) -> Policy:
     """Return the policy of a run that was exported into a folder."""
     from scalefit.runner.policies.exported import read_nano
 
-    return read_nano(folder) if spec.config.policy.kind == "nano" else _hf_from(spec, str(folder))
+    if spec.config.policy.kind == "nano":
+        return read_nano(folder)
+    # What an adapter adds is in the weights, and none of training's memory is needed.
+    merged = dataclasses.replace(spec.config.hf, lora=LoraConfig())
+    return _hf_from(spec, str(folder), merged, lambda config, tokenizer: None)

@@ -49,7 +49,7 @@ class HfPolicy:
     seed : int
         From which an adapter is drawn.
     fits : callable
-        Refuses a model by its configuration, before its weights are read.
+        Refuses a model by its configuration and tokeniser, before its weights are read.
     """
 
     splits_from = 1
@@ -64,7 +64,7 @@ class HfPolicy:
         device: torch.device | str = "cpu",
         stop: Sequence[str] = (),
         seed: int = 0,
-        fits: Callable[[Any], None] = lambda config: None,
+        fits: Callable[[Any, Any], None] = lambda config, tokenizer: None,
     ) -> None:
         self.source, self.settings, self.instruction, self.stop = source, settings, instruction, tuple(stop)
         self.tokenizer, model = _load(source, fits)
@@ -253,7 +253,7 @@ class HfPolicy:
         yield from merged_weights(self.model) if self.settings.lora.rank else self.model.state_dict().items()
 
 
-def _load(source: str, fits: Callable[[Any], None]) -> tuple[Any, Any]:
+def _load(source: str, fits: Callable[[Any, Any], None]) -> tuple[Any, Any]:
     """Return the tokeniser and the model, in float32."""
     try:
         import transformers
@@ -265,7 +265,7 @@ def _load(source: str, fits: Callable[[Any], None]) -> tuple[Any, Any]:
     try:
         config = transformers.AutoConfig.from_pretrained(where, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, padding_side="left", **options)
-        fits(config)
+        fits(config, tokenizer)
         return tokenizer, transformers.AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **options)
     except (OSError, ValueError, ImportError) as error:
         if isinstance(error, ScalefitError):
