@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import random
+import re
 import shutil
 import sys
 
@@ -457,6 +458,12 @@ def test_what_a_sweep_keeps_finds_the_files_from_any_folder(tmp_path, monkeypatc
     moved = find_run(tmp_path / "b" / "runs.parquet.parts" / "configuration.json", config.runs()[0].run_id)
     assert moved.digest() == config.runs()[0].digest()
     assert moved.make_task().draw("train", 0)
+
+
+def test_nothing_makes_a_task_past_the_run():
+    """A section by itself knows neither the experiment's folder nor the reward."""
+    for path in (ROOT / "scalefit").rglob("*.py"):
+        assert not re.search(r"\btask\.make\(\)", path.read_text()), path
 
 
 def test_what_is_found_of_an_experiment_is_no_key_of_its_file(tmp_path):
