@@ -201,7 +201,10 @@ def as_example(found: Any) -> Example:
         raise UnfitRow(f"{found!r:.60}, neither (prompt, answer) nor an Example")
     prompt, messages, answer, difficulty = found.prompt, found.messages, found.answer, found.difficulty
     if not isinstance(prompt, str):
-        prompt, messages = turns_of(list(prompt) if isinstance(prompt, tuple) else prompt)
+        try:
+            prompt, messages = turns_of(list(prompt) if isinstance(prompt, tuple) else prompt)
+        except UnfitRow as fault:
+            raise UnfitRow(f"a prompt that is neither text nor messages: {fault}") from None
     if not prompt:
         raise UnfitRow("an empty prompt")
     if not isinstance(answer, str):
