@@ -152,15 +152,15 @@ class _Reading:
         raw = copy.deepcopy(raw)
         own = raw.pop("task", {})
         kind = self._kind(own)
-        named = kind is not TaskConfig and isinstance(own, dict) and own.get("file")
         sweep = raw.get("sweep")
         if isinstance(sweep, dict):
             for name in [name for name in sweep if name in kind.parameters()]:
                 self.tell(f"[sweep]: unknown key {name!r}; a task's own are swept as task.{name} = [...]", "sweep")
                 del sweep[name]
-        default = {"name": Path(own["file"].rpartition(":")[0]).stem} if named else {"name": "arithmetic"}
         if isinstance(own, dict):
-            own = {**default, **_first_of_grid(kind, sweep), **own}
+            file = own.get("file")
+            name = Path(file.rpartition(":")[0]).stem if file and isinstance(file, str) else "arithmetic"
+            own = {"name": name, **_first_of_grid(kind, sweep), **own}
         task = self.take(kind, own, ("task",), instead=TaskConfig(kind.__name__))
         config = dataclasses.replace(self.take(Config, raw), task=task, folder=self.folder)
         swept = {name: self._swept(task, name, values) for name, values in config.sweep.task.items()}

@@ -10,8 +10,8 @@ from scalefit.runner.tasks.user_code import quoted
 
 LOOKED_AT = 512
 """Problems for training, and for pre-training, that are looked at; of the evaluation it is all."""
-SECONDS = 1.0
-"""Of each split, for tasks that take their time; what is not looked at here is told by the runs."""
+SECONDS = 2.0
+"""For each split, of all tasks of a grid together where they take their time; what is not looked at here is told by the runs."""
 
 
 def try_tasks(config: Config) -> None:
@@ -22,30 +22,27 @@ def try_tasks(config: Config) -> None:
     ScalefitError
         If one cannot be made, has too few problems, or gives what nano models cannot read.
     """
-    tried = set()
-    for spec in config.runs():
-        key = repr(spec.swept)
-        if key not in tried:
-            tried.add(key)
-            try:
-                _try(spec)
-            except UsageError as fault:  # of a file or of code, which each run would have failed by
-                raise ScalefitError(str(fault)) from None
+    each = {repr(spec.swept): spec for spec in config.runs()}
+    for spec in each.values():
+        try:
+            _try(spec, SECONDS / len(each))
+        except UsageError as fault:  # of a file or of code, which each run would have failed by
+            raise ScalefitError(str(fault)) from None
 
 
-def _try(spec: RunSpec) -> None:
+def _try(spec: RunSpec, seconds: float) -> None:
     task, grpo = spec.make_task(), spec.config.grpo
     unique = grpo.steps * grpo.prompts // max(spec.config.sweep.reuse)
     few = min(unique, LOOKED_AT)
     examples = [
-        *distinct(task, "eval", spec.config.eval.problems, seconds=SECONDS),
-        *distinct(task, "train", few, seconds=SECONDS),
+        *distinct(task, "eval", spec.config.eval.problems, seconds=seconds),
+        *distinct(task, "train", few, seconds=seconds),
     ]
     if spec.task.reward:
         task.score(examples[0].answer, examples[0])
     if spec.config.policy.kind != "nano":
         return
-    pretrained = distinct(task, "pretrain", few, seconds=SECONDS)
+    pretrained = distinct(task, "pretrain", few, seconds=seconds)
     for example in (*examples, *pretrained):
         _require_readable(task, example, grpo.max_new_tokens)
     if isinstance(task, OwnTask) and not any(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import random
+import re
 import shutil
 import sys
 
@@ -51,6 +52,12 @@ def put(folder, *, task=PLAIN, text=FILE, **others):
         (folder / f"{name}.py").write_text(content)
     (folder / "x.toml").write_text(text)
     return folder / "x.toml"
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path):
+    put(tmp_path, text=FILE.replace('"my_task.py:Task"', "3"))
+    with pytest.raises(UsageError, match=r"\[task\] \[file\]: must be of type str, not 3"):
+        read_config(tmp_path / "x.toml")
 
 
 def test_the_worked_example_runs_anywhere_and_refuses_to_go_on_after_an_edit(tmp_path):
@@ -321,6 +328,7 @@ def test_a_reward_stands_in_for_the_score_of_any_task(tmp_path):
         ("reward:score", REWARD, 2, "name a file and what it holds"),
         ("reward.py:score", REWARD.replace("/ 10", "/ 0"), 1, "reward.py, line 2: ZeroDivisionError: division by zero"),
         ("reward.py:score", REWARD.replace("/ 10", "* 10"), 1, "reward.py, line 1: the score of '"),
+        ("my_task.py:Task", "", 2, "my_task.py 'Task' is a class; there is no function in it"),
         ("reward.py:score", "score = 3\n", 2, "reward.py 'score' is 3; there is no function in it"),
     ],
 )
@@ -330,6 +338,16 @@ def test_mistakes_in_a_reward_are_told(tmp_path, reference, content, code, words
     assert found.returncode == code
     assert words in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.slow
+def test_processes_of_another_engine_find_both_from_another_folder(tmp_path):
+    pytest.importorskip("trl")
+    text = 'engine = "trl"\n' + FILE.replace("[task]", '[task]\nreward = "reward.py:score"')
+    put(tmp_path / "in", text=text, reward=REWARD.replace("len(response)", "4"))
+    found = run("in/x.toml", "--out", "runs.parquet", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert pd.read_parquet(tmp_path / "runs.parquet")["loss"].tolist() == pytest.approx([0.6, 0.6])
 
 
 # What a run is.
@@ -459,12 +477,18 @@ def test_what_a_sweep_keeps_finds_the_files_from_any_folder(tmp_path, monkeypatc
     assert moved.make_task().draw("train", 0)
 
 
+def test_nothing_makes_a_task_past_the_run():
+    """A section by itself knows neither the experiment's folder nor the reward."""
+    for path in (ROOT / "scalefit").rglob("*.py"):
+        assert not re.search(r"\btask\.make\(\)", path.read_text()), path
+
+
 def test_what_is_found_of_an_experiment_is_no_key_of_its_file(tmp_path):
     put(tmp_path, text=f'folder = "/"\n{FILE}')
     with pytest.raises(UsageError, match="unknown key 'folder'"):
         read_config(tmp_path / "x.toml")
-    put(tmp_path, text=f"fles = 1\n{FILE}")
-    with pytest.raises(UsageError, match=r"unknown key 'fles'; known: .*engine") as told:
+    put(tmp_path, text=f"zzzz = 1\n{FILE}")
+    with pytest.raises(UsageError, match=r"unknown key 'zzzz'; known: .*engine") as told:
         read_config(tmp_path / "x.toml")
     assert "files" not in str(told.value)
 

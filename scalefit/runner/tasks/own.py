@@ -29,7 +29,7 @@ from scalefit.runner.tasks.user_code import (
 PATIENCE = 1000
 """Draws until a task without problems for a split is given up."""
 GATHERED = 1000
-"""Draws of each split from which an alphabet is gathered where the class names none."""
+"""Draws of each of two splits from which an alphabet is gathered where the class names none."""
 SPLITS = ("train", "eval", "pretrain")
 
 
@@ -71,7 +71,7 @@ class OwnTask:
 
     @property
     def alphabet(self) -> str:
-        """The class's own, or every character of the first thousand draws of each split and of their wrong answers."""
+        """The class's own, or every character of the first draws for training and pre-training, and of their wrong answers."""
         if self._alphabet is None:
             own = getattr(self.mine, "alphabet", None)
             self._alphabet = "".join(dict.fromkeys(own)) if isinstance(own, str) and own else self._gather()
@@ -79,11 +79,11 @@ class OwnTask:
 
     def _gather(self) -> str:
         seen: set[str] = set()
-        for split in SPLITS:
+        for split in ("train", "pretrain"):
             for index in range(GATHERED):
                 example = self.draw(split, index)
                 seen.update(example.prompt + example.answer + example.worked)
-                if split == "pretrain":
+                if hasattr(self.mine, "corrupt"):
                     seen.update(self.corrupt(example, index))
         return "".join(sorted(seen))
 
@@ -201,7 +201,10 @@ def as_example(found: Any) -> Example:
         raise UnfitRow(f"{found!r:.60}, neither (prompt, answer) nor an Example")
     prompt, messages, answer, difficulty = found.prompt, found.messages, found.answer, found.difficulty
     if not isinstance(prompt, str):
-        prompt, messages = turns_of(list(prompt) if isinstance(prompt, tuple) else prompt)
+        try:
+            prompt, messages = turns_of(list(prompt) if isinstance(prompt, tuple) else prompt)
+        except UnfitRow as fault:
+            raise UnfitRow(f"a prompt that is neither text nor messages: {fault}") from None
     if not prompt:
         raise UnfitRow("an empty prompt")
     if not isinstance(answer, str):

@@ -140,7 +140,7 @@ def what_lacks(found: Any) -> str:
     """Say what something is that is not what was wanted."""
     if isinstance(found, type):
         missing = [name for name in ("draw", "score") if not callable(getattr(found, name, None))]
-        return f"a class without {' and '.join(missing)}"
+        return f"a class without {' and '.join(missing)}" if missing else "a class"
     return f"{found!r:.40}"
 
 
