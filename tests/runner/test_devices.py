@@ -11,6 +11,7 @@ import torch
 
 from scalefit.errors import UsageError
 from scalefit.runner import device as placement
+from scalefit.runner import pretrain
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.config_file import read_config
 from scalefit.runner.policies import attention
@@ -74,6 +75,19 @@ def test_a_run_on_another_device_is_the_run_on_the_processor(name, llama, monkey
     assert torch.equal(*weights)
     assert here.state.rows == there.state.rows
     assert here.diagnostics["gradient_norm"] > 0
+
+
+def test_pre_training_on_another_device_is_that_on_the_processor(monkeypatch):
+    monkeypatch.setattr(sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", lambda weight: None)
+    stage, shape = pretrain._Stage(2_000, 0.3, 1e-2), NanoShape("t", 16, 2, 2)
+    with fake_device.device() as away:
+        made = [NanoPolicy(shape, Arithmetic().alphabet, generator_for("nano"), at) for at in ("cpu", away)]
+        before = made[0].model.embed.detach().clone()
+        for policy in made:
+            pretrain._train(policy, Arithmetic(), stage, 16, 0, lambda text: None)
+        here, there = (torch.cat([w.detach().cpu().flatten() for w in policy.model.parameters()]) for policy in made)
+    assert torch.equal(here, there)
+    assert not torch.equal(made[0].model.embed.detach(), before)
 
 
 def test_the_device_that_is_not_there_would_be_told():
