@@ -24,7 +24,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nano 1M", "wide vocabulary"])
+@pytest.mark.parametrize("name", ["nano 1M", "two prompts a pass"])
 def test_what_is_told_is_within_a_quarter_of_the_peak(name):
     """Runs in processes of their own."""
     found = subprocess.run([sys.executable, BENCHMARK, "--json", name], capture_output=True, text=True, check=True)
