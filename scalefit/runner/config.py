@@ -37,9 +37,11 @@ from scalefit.runner.tasks.task import Task, TaskConfig
 FORMAT = 1
 """Raised when the same configuration would give other rows, as when a default changes."""
 FREE_TEXT_FORMAT = 2
-"""The same where answers are read from free text: by some tasks, and from `hf` policies."""
+"""The same where answers are read from free text."""
 TRL_FORMAT = 3
 """The same where TRL trains."""
+HF_FORMAT = 4
+"""The same for `hf` policies of scalefit's own loop."""
 NANO_POSITIONS = 512
 """Characters that a nano model reads, prompt and answer together."""
 
@@ -215,7 +217,8 @@ def _digest(settings: Config | RunSpec) -> str:
     if config.threads == 1:  # what 0 meant for every policy once
         del (chosen["config"] if isinstance(settings, RunSpec) else chosen)["threads"]
     swept = chosen.pop("swept", {})  # as if a run had a field for each
-    version = FREE_TEXT_FORMAT if config.task.free_text or config.policy.kind == "hf" else FORMAT
+    version = FREE_TEXT_FORMAT if config.task.free_text else FORMAT
+    version = HF_FORMAT if config.policy.kind == "hf" else version
     version = TRL_FORMAT if config.engine == "trl" else version
     text = json.dumps([version, {**swept, **chosen}], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
