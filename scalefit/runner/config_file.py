@@ -66,7 +66,7 @@ def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
     reading = _Reading(raw.get("folder", ""))
     config = reading.config(raw)
     if reading.faults:
-        raise UsageError(f"{where}: {reading.faults[0]}.")
+        raise UsageError(f"{where}: {reading.faults[0].removesuffix('.')}.")
     check_names(config, where)
     return config
 

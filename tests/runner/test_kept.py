@@ -1,6 +1,8 @@
 """Weights that a run keeps: which, for transformers, to look at, and on another task."""
 
+import dataclasses
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -112,6 +114,33 @@ def test_another_task_and_temperature(made, tmp_path):
         assert done.returncode in (1, 2)
         assert said in done.stderr, words
         assert "Traceback" not in done.stderr
+
+
+def test_runs_stay_apart_on_another_task(made):
+    """Where the grid goes through the task's own parameters, a run's name says which it was trained on."""
+    from scalefit.runner.look import evaluate_run, with_evaluation
+
+    plain = one_run(made / "runs.parquet", ID)
+    swept = dataclasses.replace(plain.spec, swept={"levels": plain.spec.task.levels})
+    row = evaluate_run(dataclasses.replace(plain, spec=swept), 8, with_evaluation(swept, plain.spec.config, problems=4))
+    assert (row["run_id"], row["eval_size"]) == (swept.run_id, 4)
+    assert swept.run_id != plain.spec.run_id
+
+
+def test_runs_without_weights_are_left_out(made, tmp_path):
+    shutil.copytree(parts_of(made / "runs.parquet"), tmp_path / "some")
+    shutil.rmtree(tmp_path / "some" / ID / "weights")
+    done = scalefit("evaluate", "some", "--json", cwd=tmp_path)
+    assert [row["seed"] for row in results(done)] == [1]
+    assert f"left out: some/{ID}: no weights are kept" in done.stderr
+    none = scalefit("evaluate", "some", "--step", "5", cwd=tmp_path)
+    assert (none.returncode, "no weights" in none.stderr) == (1, True)
+
+
+def test_where_no_table_can_be_written_is_told_first(made, tmp_path):
+    for out, said in (("x.txt", "unknown ending '.txt'"), ("no/x.csv", "make it first")):
+        done = scalefit("evaluate", made / "runs.parquet", "--out", out, cwd=tmp_path)
+        assert (done.returncode, said in done.stderr, "loss" in done.stderr) == (1, True, False)
 
 
 def test_samples_are_shown_and_those_of_problems_scored(made, tmp_path):
