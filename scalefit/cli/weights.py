@@ -104,7 +104,9 @@ def evaluate(
     step: Step = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Another task: its name, or an experiment file with a [task].", show_default=False),
+        typer.Option(
+            help="Another task: its name, my_task.py:Task, or an experiment file with a [task].", show_default=False
+        ),
     ] = None,
     parameters: Annotated[
         list[str] | None,
@@ -196,8 +198,8 @@ def _with_weights(several: list[MadeRun], step: int | None) -> list[MadeRun]:
             missing.append(error)
     if not found:
         raise missing[0]
-    for error in missing:
-        print(f"left out: {error}", file=sys.stderr)
+    for reason in missing:
+        print(f"left out: {reason}", file=sys.stderr)
     return found
 
 

@@ -72,7 +72,7 @@ def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
 
 
 def other_task(task: str, parameters: Mapping[str, str]) -> Config:
-    """Return a configuration with a task by its name, or as the [task] of an experiment file has it, and nothing else.
+    """Return a configuration with a task by its name, `my_task.py:Task`, or the [task] of an experiment file, and nothing else.
 
     Parameters
     ----------
@@ -88,6 +88,10 @@ def other_task(task: str, parameters: Mapping[str, str]) -> Config:
     folder = ""
     if task.endswith(".toml"):
         own, folder = _toml(Path(task)).get("task", {}), os.path.abspath(Path(task).parent)
+        if not isinstance(own, dict):
+            raise UsageError(f"--task {task}: [task] must be a section, not {own!r:.60}.")
+    elif ".py:" in task:
+        own, folder = {"file": task}, os.getcwd()
     return plain_config({"task": {**own, **_values(parameters)}, "folder": folder}, f"--task {task}")
 
 
