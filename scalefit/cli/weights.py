@@ -104,7 +104,9 @@ def evaluate(
     step: Step = None,
     task: Annotated[
         str | None,
-        typer.Option(help="Another task: its name, or an experiment file with a [task].", show_default=False),
+        typer.Option(
+            help="Another task: its name, my_task.py:Task, or an experiment file with a [task].", show_default=False
+        ),
     ] = None,
     parameters: Annotated[
         list[str] | None,
@@ -120,12 +122,12 @@ def evaluate(
     """Evaluate the models of runs, on their own task or another; every run's last weights by default."""
     from scalefit.runner.made import made_runs
 
-    several = made_runs(made) if run is None else [_one(made, run)]
+    if out is not None:
+        _check_out(out)
+    several = _with_weights(made_runs(made) if run is None else [_one(made, run)], step)
     require_engine(several[0].spec.config)
     from scalefit.runner.look import evaluate_run, with_evaluation
 
-    if out is not None:
-        _refuse_runs_own(out)
     rows = []
     for one in several:
         asked = with_evaluation(
@@ -180,13 +182,36 @@ def _print_rows(rows: list[Row]) -> None:
     print_table([head, *lines])
 
 
-def _refuse_runs_own(out: Path) -> None:
-    """Refuse to write over a table that its own runs are kept beside."""
+def _with_weights(several: list[MadeRun], step: int | None) -> list[MadeRun]:
+    """Return the runs that kept such weights, and tell of the others; raises ScalefitError where none did."""
+    from scalefit.errors import ScalefitError
+    from scalefit.runner.kept import find_kept
+
+    if step == 0:
+        return several
+    found, missing = [], []
+    for one in several:
+        try:
+            find_kept(one.folder, step)
+            found.append(one)
+        except ScalefitError as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    for reason in missing:
+        print(f"left out: {reason}", file=sys.stderr)
+    return found
+
+
+def _check_out(out: Path) -> None:
+    """Refuse what no table can be written to, or a table that its own runs are kept beside."""
     from scalefit.errors import UsageError
     from scalefit.runner.run_folder import parts_of
+    from scalefit.table.io import check_table
 
     if parts_of(out).exists():
         raise UsageError(f"--out {out}: scalefit run makes that table; give another name.")
+    check_table(out)
 
 
 def _write(rows: list[Row], out: Path) -> None:

@@ -78,7 +78,7 @@ class Config:
 
     def digest(self) -> str:
         """Return what two sweeps must share to be one table: everything but the grid and the sizes."""
-        return _digest(self.without_grid())
+        return _digest(self.lasting(self.grpo.steps, self.grpo.horizon).without_grid())
 
     def without_grid(self) -> Config:
         """Return what all runs of a sweep share and their rows rest on."""

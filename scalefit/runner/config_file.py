@@ -66,13 +66,13 @@ def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:
     reading = _Reading(raw.get("folder", ""))
     config = reading.config(raw)
     if reading.faults:
-        raise UsageError(f"{where}: {reading.faults[0]}.")
+        raise UsageError(f"{where}: {reading.faults[0].removesuffix('.')}.")
     check_names(config, where)
     return config
 
 
 def other_task(task: str, parameters: Mapping[str, str]) -> Config:
-    """Return a configuration with a task by its name, or as the [task] of an experiment file has it, and nothing else.
+    """Return a configuration with a task by its name, `my_task.py:Task`, or the [task] of an experiment file, and nothing else.
 
     Parameters
     ----------
@@ -88,6 +88,10 @@ def other_task(task: str, parameters: Mapping[str, str]) -> Config:
     folder = ""
     if task.endswith(".toml"):
         own, folder = _toml(Path(task)).get("task", {}), os.path.abspath(Path(task).parent)
+        if not isinstance(own, dict):
+            raise UsageError(f"--task {task}: [task] must be a section, not {own!r:.60}.")
+    elif ".py:" in task:
+        own, folder = {"file": task}, os.getcwd()
     return plain_config({"task": {**own, **_values(parameters)}, "folder": folder}, f"--task {task}")
 
 

@@ -154,4 +154,5 @@ def evaluate_run(made: MadeRun, step: int | None = None, spec: RunSpec | None = 
     )
     then = next((row for row in read_rows(made.folder) if row["step"] == step), {})
     totals = {name: then[name] for name in COUNTERS if name in then}
-    return row_of(spec, task, step, found, params=float(policy.params), totals=totals, diagnostics={})
+    row = row_of(spec, task, step, found, params=float(policy.params), totals=totals, diagnostics={})
+    return {**row, "run_id": made.spec.run_id}  # its name says what it was trained on

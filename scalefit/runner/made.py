@@ -52,10 +52,16 @@ def one_run(path: Path, run: str | None) -> MadeRun:
 def _spec_of(folder: Path) -> RunSpec:
     order = folder / ORDER
     if not order.exists():  # a run made by hand on a cluster
+        if not (folder.parent / CONFIGURATION).exists():
+            raise ScalefitError(
+                f"{folder}: neither {ORDER} in it nor {CONFIGURATION} beside it says what this run is; copy them with it."
+            )
         return find_run(folder.parent / CONFIGURATION, folder.name)
     try:
         said = from_beside(json.loads(order.read_text(encoding="utf-8")), order)
         run = said.pop("run")
         return run_of(plain_config(said, str(order)), run, str(order))
+    except UsageError:  # such as a task whose file is gone
+        raise
     except (ValueError, KeyError) as error:
         raise ScalefitError(f"{order}: cannot be read ({type(error).__name__}); run scalefit run again.") from None

@@ -97,8 +97,11 @@ def run_sweep(
 
 
 def _refuse_other(config: Config, out: Path, folder: Path) -> None:
-    """Refuse a table of another configuration; how long its runs are may differ, which each of them answers for."""
-    if (folder / CONFIGURATION).exists():
+    """Refuse a table of another configuration; how long its runs are may differ, which each of them answers for.
+
+    A configuration of which no run has a row yet, as one that was refused or failed at once, may be put right.
+    """
+    if (folder / CONFIGURATION).exists() and any(folder.glob(f"*/{ROWS}")):
         with contextlib.suppress(json.JSONDecodeError):
             theirs = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
             anew = f"Give another --out, or delete {out.name} and {folder.name}."

@@ -1,6 +1,8 @@
 """Weights that a run keeps: which, for transformers, to look at, and on another task."""
 
+import dataclasses
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import torch
 import scalefit as sf
 from scalefit.runner.kept import kept_of
 from scalefit.runner.look import load_policy
-from scalefit.runner.made import one_run
+from scalefit.runner.made import MadeRun, one_run
 from scalefit.runner.run_folder import parts_of
 from tests.conftest import results, scalefit
 from tests.runner.conftest import TINY, inside, make, run
@@ -99,11 +101,13 @@ def test_another_task_and_temperature(made, tmp_path):
     )
     assert (hard["eval_size"], easy["eval_size"], easy["eval_samples"]) == (32, 8, 1)
     assert hard["loss"] != easy["loss"]
+    (tmp_path / "bad.toml").write_text("task = 3")
     table = str(made / "runs.parquet")
     for words, said in (
         (["--task", "arithmetik"], "did you mean 'arithmetic'"),
         (["--task", "logic"], "is not in the task's alphabet"),
         (["--set", "depth=3"], "unknown key 'depth'"),
+        (["--task", "bad.toml"], "[task] must be a section, not 3"),
         (["--step", "4"], "no weights after step 4; there are those of 3, 6, 8, and step 0"),
         (["--run", "7k-base-g8-r1-s3"], "did you mean"),
         (["--out", table], "scalefit run makes that table"),
@@ -112,6 +116,55 @@ def test_another_task_and_temperature(made, tmp_path):
         assert done.returncode in (1, 2)
         assert said in done.stderr, words
         assert "Traceback" not in done.stderr
+
+
+def test_an_evaluation_heeds_stop_strings(tiny, tmp_path):
+    from scalefit.runner.look import evaluate_run
+
+    tiny.write_text('[policy]\nstop = ["1"]\n' + TINY)
+    spec = spec_of(tiny, 2)
+    rows = make(spec, tmp_path)
+    again = evaluate_run(MadeRun(tmp_path, spec))
+    assert (again["loss"], again["response_length"]) == (rows[-1]["loss"], rows[-1]["response_length"])
+
+
+def test_a_task_that_is_gone_is_told(made, tmp_path):
+    shutil.copytree(parts_of(made / "runs.parquet") / ID, tmp_path / "run")
+    order = json.loads((tmp_path / "run" / "run.json").read_text())
+    order["task"] = {"name": "gone", "file": "gone.py:Task"}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(order))
+    done = scalefit("sample", "run", cwd=tmp_path)
+    assert (done.returncode, "gone.py: no such file" in done.stderr) == (2, True)
+    (tmp_path / "run" / "run.json").unlink()
+    done = scalefit("sample", "run", cwd=tmp_path)
+    assert (done.returncode, "says what this run is" in done.stderr) == (1, True)
+
+
+def test_runs_stay_apart_on_another_task(made):
+    """Where the grid goes through the task's own parameters, a run's name says which it was trained on."""
+    from scalefit.runner.look import evaluate_run, with_evaluation
+
+    plain = one_run(made / "runs.parquet", ID)
+    swept = dataclasses.replace(plain.spec, swept={"levels": plain.spec.task.levels})
+    row = evaluate_run(dataclasses.replace(plain, spec=swept), 8, with_evaluation(swept, plain.spec.config, problems=4))
+    assert (row["run_id"], row["eval_size"]) == (swept.run_id, 4)
+    assert swept.run_id != plain.spec.run_id
+
+
+def test_runs_without_weights_are_left_out(made, tmp_path):
+    shutil.copytree(parts_of(made / "runs.parquet"), tmp_path / "some")
+    shutil.rmtree(tmp_path / "some" / ID / "weights")
+    done = scalefit("evaluate", "some", "--json", cwd=tmp_path)
+    assert [row["seed"] for row in results(done)] == [1]
+    assert f"left out: some/{ID}: no weights are kept" in done.stderr
+    none = scalefit("evaluate", "some", "--step", "5", cwd=tmp_path)
+    assert (none.returncode, "no weights" in none.stderr) == (1, True)
+
+
+def test_where_no_table_can_be_written_is_told_first(made, tmp_path):
+    for out, said in (("x.txt", "unknown ending '.txt'"), ("no/x.csv", "make it first")):
+        done = scalefit("evaluate", made / "runs.parquet", "--out", out, cwd=tmp_path)
+        assert (done.returncode, said in done.stderr, "loss" in done.stderr) == (1, True, False)
 
 
 def test_samples_are_shown_and_those_of_problems_scored(made, tmp_path):
@@ -126,7 +179,11 @@ def test_samples_are_shown_and_those_of_problems_scored(made, tmp_path):
     assert {reward for one in scored for reward in one["rewards"]} == {0.0, 1.0}
     shown = scalefit("sample", folder, "3+4+5=", "--samples", "2", cwd=tmp_path)
     assert shown.stdout.splitlines()[0] == "3+4+5="
-    for words, said in ((["ë"], "is not in the task's alphabet"), (["--run", "x"], "has no run 'x'")):
+    for words, said in (
+        (["ë"], "is not in the task's alphabet"),
+        (["1+", ""], "a prompt is empty"),
+        (["--run", "x"], "has no run 'x'"),
+    ):
         wrong = scalefit(
             "sample", made / "runs.parquet", *words, *(["--run", ID] if "--run" not in words else []), cwd=tmp_path
         )

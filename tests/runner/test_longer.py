@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from scalefit.runner.config_file import read_config
-from scalefit.runner.run_folder import parts_of, read_done
-from tests.runner.conftest import TINY, inside, make, run
+from scalefit.runner.run_folder import parts_of, read_done, read_rows
+from tests.runner.conftest import TINY, Killed, inside, make, run
 
 LONG, SHORT = 11, 5
 """Lengths of which neither is a multiple of the steps between evaluations."""
@@ -51,6 +51,27 @@ def test_a_longer_run_is_the_undisturbed_one(way, tiny, tmp_path):
         rows = make(spec, folder)
     assert (read_done(folder)["steps"], rows[-1]["step"]) == (LONG, LONG)
     assert rows == undisturbed
+
+
+def test_a_horizon_of_the_first_length_is_none(tiny):
+    """Stated from the beginning, it is no other experiment when steps are raised."""
+    stated, left_out = (spec_of(tiny, SHORT, horizon=horizon).config for horizon in (SHORT, 0))
+    assert (
+        stated.digest() == left_out.digest() == spec_of(tiny, LONG, horizon=SHORT).config.lasting(SHORT, SHORT).digest()
+    )
+
+
+def test_a_run_that_loses_its_last_row_has_not_ended(tiny, tmp_path, monkeypatch):
+    short, long = (spec_of(tiny, steps, order="drawn") for steps in (SHORT, LONG))
+    rows = make(short, tmp_path)
+
+    def die(*_):
+        raise Killed
+
+    monkeypatch.setattr("scalefit.runner.engines.embedded.reopen", die)
+    with pytest.raises(Killed):
+        make(long, tmp_path)
+    assert (read_done(tmp_path)["steps"], read_rows(tmp_path)) == (SHORT, rows)
 
 
 def test_without_its_checkpoint_a_longer_run_is_made_again(tiny, tmp_path):

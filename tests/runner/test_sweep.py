@@ -424,3 +424,13 @@ def test_a_file_is_checked_without_torch(tiny):
     words = f"import sys; from scalefit.runner.config_file import read_config; read_config({str(tiny)!r})"
     words += "; assert not {'torch', 'transformers', 'vllm'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", words], check=True)
+
+
+def test_a_configuration_that_was_refused_can_be_put_right(tiny, tmp_path):
+    """Too few problems are found when its folder is there already; without a row it binds nobody."""
+    tiny.write_text(TINY.replace("problems = 32", "problems = 3200"))
+    refused = inside("tiny.toml", cwd=tmp_path)
+    assert (refused.returncode, "distinct eval problems" in refused.stderr) == (1, True)
+    tiny.write_text(TINY.replace("steps = 8", "steps = 1"))
+    done = run("tiny.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

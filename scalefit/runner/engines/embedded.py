@@ -40,8 +40,8 @@ def make_run(spec: RunSpec, folder: Path, say: Say) -> None:
         if refused:
             note(f"{folder / CHECKPOINT} {refused}; the run starts again, with the same result")
         run.reopen()
+        reopen(folder)  # before its last row may go
         write_rows(folder, run.state.rows)
-        reopen(folder)
         keep = Keeper(spec, folder, run.policy.export)
         log = StepLog(spec, folder, note, reached=run.state.step if run.state.rows else -1)
         log.begin(run.state.totals["tokens"], run.seconds)

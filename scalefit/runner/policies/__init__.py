@@ -76,7 +76,10 @@ def kept_policy(spec: RunSpec, folder: Path) -> Policy:
     from scalefit.runner.policies.exported import read_nano
 
     if spec.config.policy.kind == "nano":
-        return read_nano(folder)
+        policy = read_nano(folder)
+        policy.halt_at(spec.config.policy.stop)
+        policy.model.to(find_device(spec.config.policy.device))
+        return policy
     # What an adapter adds is in the weights, and none of training's memory is needed.
     merged = dataclasses.replace(spec.config.hf, lora=LoraConfig())
     return _hf_from(spec, str(folder), merged, lambda config, tokenizer: None)

@@ -23,7 +23,7 @@ from scalefit.runner.memory import SAMPLE_BYTES, shape_of, telling_shortage
 from scalefit.runner.policies.head import chunk_of, score_tokens
 from scalefit.runner.policies.hf_lora import add_adapter, merged_weights, without_adapter
 from scalefit.runner.policies.hf_sample import Order, sample_hf
-from scalefit.runner.policies.policy import Scored, before_stop, chat_turns, plain_text
+from scalefit.runner.policies.policy import Scored, before_stop, chat_turns, left_padded, plain_text
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.sections import HfConfig
 from scalefit.runner.tasks.task import Prompt
@@ -108,10 +108,7 @@ class HfPolicy:
     def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         rows = self.tokenizer([self._text(prompt) for prompt in prompts], add_special_tokens=not self.chat)["input_ids"]
-        longest = max(map(len, rows))
-        pad = [longest - len(row) for row in rows]
-        tokens = torch.tensor([[0] * extra + row for extra, row in zip(pad, rows, strict=True)])
-        return tokens, torch.tensor(pad)
+        return left_padded(rows, 0)
 
     def sample(
         self,

@@ -15,7 +15,7 @@ from scalefit.runner.loss import entropy_of
 from scalefit.runner.policies.export import export_llama, llama_weights
 from scalefit.runner.policies.nano import ALPHABET_AT, END, MAX_LENGTH, PAD, Nano, NanoShape
 from scalefit.runner.policies.nano_sample import sample_nano
-from scalefit.runner.policies.policy import Scored, before_stop, plain_text
+from scalefit.runner.policies.policy import Scored, before_stop, left_padded, plain_text
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.tasks.task import Prompt
 
@@ -73,10 +73,7 @@ class NanoPolicy:
     def pack(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         rows = [self.encode(plain_text(prompt)) for prompt in prompts]
-        longest = max(map(len, rows))
-        pad = [longest - len(row) for row in rows]
-        tokens = torch.tensor([[PAD] * extra + row for extra, row in zip(pad, rows, strict=True)])
-        return tokens, torch.tensor(pad)
+        return left_padded(rows, PAD)
 
     def sample(
         self,

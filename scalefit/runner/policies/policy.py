@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from scalefit.errors import UsageError
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.tasks.task import Prompt
 
@@ -25,6 +26,16 @@ def chat_turns(prompt: Prompt, instruction: str) -> list[dict[str, str]]:
     *before, (role, content) = turns
     last = f"{content}\n{instruction}" if instruction else content
     return [{"role": role, "content": content} for role, content in (*before, (role, last))]
+
+
+def left_padded(rows: Sequence[Sequence[int]], pad_token: int) -> tuple[Tensor, Tensor]:
+    """Return prompts left-padded to one length (P, S) and their padding (P,); raises UsageError where one has no token."""
+    longest = max(map(len, rows))
+    if not min(map(len, rows)):
+        raise UsageError("a prompt is empty, and the model has no token to begin with; give it at least one character.")
+    pad = [longest - len(row) for row in rows]
+    tokens = torch.tensor([[pad_token] * extra + [*row] for extra, row in zip(pad, rows, strict=True)])
+    return tokens, torch.tensor(pad)
 
 
 def before_stop(text: str, stop: Sequence[str]) -> str:
