@@ -75,6 +75,8 @@ def sample(
 ) -> None:
     """Print what a run's model answers; held-out problems are shown with their answers and scored."""
     asked = _one(made, run)
+    if not prompts:
+        _tell_changed(asked)
     from scalefit.runner.look import ask_run
 
     found = ask_run(
@@ -129,6 +131,8 @@ def evaluate(
     from scalefit.runner.look import evaluate_run, with_evaluation
 
     rows = []
+    if task is None:
+        _tell_changed(several[0])
     for one in several:
         asked = with_evaluation(
             one.spec,
@@ -146,6 +150,17 @@ def evaluate(
         print_json(rows)
     else:
         _print_rows(rows)
+
+
+def _tell_changed(made: MadeRun) -> None:
+    """Say that the task is no longer what the run was made of."""
+    from scalefit.runner.identity import changed, marks
+
+    config = made.spec.config
+    if found := changed(config.files, marks(config)):
+        print(
+            f"{' and '.join(found)} changed since the run was made; its task is what stands there now", file=sys.stderr
+        )
 
 
 def _other(made: MadeRun, task: str | None, parameters: Mapping[str, str]) -> Config | None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from scalefit.errors import ScalefitError
+from scalefit.errors import ScalefitError, UsageError
 from scalefit.output import make_folder
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.data import evaluation_examples
-from scalefit.runner.device import threads_of
+from scalefit.runner.device import device_name, threads_of
 from scalefit.runner.evaluate import evaluate
 from scalefit.runner.kept import ABOUT, find_kept
 from scalefit.runner.made import MadeRun
@@ -35,14 +35,25 @@ def load_policy(made: MadeRun, step: int | None = None) -> tuple[Policy, int]:
 
     Step 0 is what the run started from, which is loaded or made again where its weights are not kept.
     """
-    torch.set_num_threads(threads_of(made.spec.config))
+    spec = _here(made.spec)
+    torch.set_num_threads(threads_of(spec.config))
     try:
         kept = find_kept(made.folder, step)
     except ScalefitError:
         if step != 0:
             raise
-        return make_policy(made.spec, made.spec.make_task()), 0
-    return kept_policy(made.spec, kept.folder), kept.step
+        return make_policy(spec, spec.make_task()), 0
+    return kept_policy(spec, kept.folder), kept.step
+
+
+def _here(spec: RunSpec) -> RunSpec:
+    """Return a run as one of this machine: on its device where there is such a one, else on what there is."""
+    try:
+        device_name(spec.config.policy.device)
+    except UsageError:
+        policy = dataclasses.replace(spec.config.policy, device="auto")
+        return dataclasses.replace(spec, config=dataclasses.replace(spec.config, policy=policy))
+    return spec
 
 
 def export_model(made: MadeRun, out: Path, step: int | None = None) -> int:

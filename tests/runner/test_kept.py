@@ -206,3 +206,14 @@ def test_weights_cut_short_are_told(made, tmp_path):
     done = scalefit("sample", copy, cwd=tmp_path)
     assert (done.returncode, "cannot be read as the weights of a run" in done.stderr) == (1, True)
     assert json.loads((copy / "done.json").read_text())["status"] == "finished"
+
+
+def test_a_run_of_a_gpu_is_looked_at_without_one(made):
+    one = one_run(made / "runs.parquet", ID)
+    config = one.spec.config
+    policy = dataclasses.replace(config.policy, device="cuda")
+    there = dataclasses.replace(one.spec, config=dataclasses.replace(config, policy=policy))
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    found, _ = load_policy(dataclasses.replace(one, spec=there))
+    assert found.device.type == "cpu"

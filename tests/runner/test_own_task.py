@@ -22,7 +22,7 @@ from scalefit.runner.tasks.task import Example, Score, distinct
 from scalefit.runner.tasks.user_code import UserCodeError
 from scalefit.runner.trial import try_tasks
 from scalefit.table.importers import import_runs, kinds
-from tests.conftest import ROOT
+from tests.conftest import ROOT, scalefit
 from tests.runner.conftest import TINY, inside, make, run
 
 PLAIN = """
@@ -613,3 +613,15 @@ def test_tasks_are_looked_at_once_for_each_value_of_a_sweep(tmp_path, monkeypatc
     try_tasks(config)
     with pytest.raises(ScalefitError, match=r"gave \d+ distinct eval problems .* Lower \[eval\] problems"):
         try_tasks(dataclasses.replace(config, eval=dataclasses.replace(config.eval, problems=200)))
+
+
+def test_looking_at_a_run_tells_what_was_edited_since(tmp_path):
+    put(tmp_path)
+    assert run("x.toml", cwd=tmp_path).returncode == 0
+    plain = scalefit("evaluate", "runs.parquet", cwd=tmp_path)
+    assert "changed" not in plain.stderr
+    put(tmp_path, task=PLAIN.replace("response == example.answer", "False"))
+    for command in ("evaluate", "sample"):
+        found = scalefit(command, "runs.parquet", cwd=tmp_path)
+        assert found.returncode == 0, found.stderr
+        assert "my_task.py changed since the run was made" in found.stderr
