@@ -2141,7 +2141,7 @@ def test_what_cannot_be_averaged_is_told_with_what_helps(small):
         average_offsets(small.keep(small.params < FIVE[3]), FORMS)
     assert str(caught.value) == (
         "series 'simulated' has 3 size(s) (1B, 3B, 7B); predicting an unseen size needs 4, of which each is held out once. "
-        "Add sizes, or fit one law with --law."
+        "Add sizes, or fit one closed law with --law, such as saturating-linear."
     )
     with pytest.raises(FitError) as caught:
         average_offsets(prepare(final_losses())[0], FORMS)

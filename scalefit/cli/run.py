@@ -124,9 +124,9 @@ _NEEDS = {
     "trl": ("engine = 'trl' needs TRL", "scalefit-rl[runner,trl]"),
     "vllm": ("sampler = 'vllm' needs vLLM", "scalefit-rl[runner,vllm]"),
     "transformers": ("policies of kind 'hf' need transformers", "scalefit-rl[runner,hf]"),
-    "tensorboard": ("[log] to = 'tensorboard' needs it", "scalefit-rl[runner,tensorboard]"),
-    "wandb": ("[log] to = 'wandb' needs it", "scalefit-rl[runner,wandb]"),
-    "trackio": ("[log] to = 'trackio' needs it", "scalefit-rl[runner,trackio]"),
+    "tensorboard": ("[log] to = 'tensorboard' needs its package", "scalefit-rl[runner,tensorboard]"),
+    "wandb": ("[log] to = 'wandb' needs its package", "scalefit-rl[runner,wandb]"),
+    "trackio": ("[log] to = 'trackio' needs its package", "scalefit-rl[runner,trackio]"),
 }
 
 

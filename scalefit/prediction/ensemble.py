@@ -219,7 +219,7 @@ def average_offsets(data: FitData, forms: Sequence[Law] | None = None, *, anchor
         names = ", ".join(format_quantity(size) for size in data.sizes)
         raise FitError(
             f"series {data.series!r} has {len(data.sizes)} size(s) ({names}); predicting an unseen size needs {LEAST_SIZES}, "
-            "of which each is held out once. Add sizes, or fit one law with --law."
+            "of which each is held out once. Add sizes, or fit one closed law with --law, such as saturating-linear."
         )
     asked, forms = Specification(), forms or (ANCHORED if anchor_points else AVERAGED)
     rows = runs_with_lines(forms[0], data, asked)

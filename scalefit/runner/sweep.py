@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ CONVENTIONS = {
     "params_convention": "non-embedding",
     "flops_convention": "6 * params * tokens, prompt and response tokens of every rollout; flops_full: passes really computed",
 }
+_FREE = {"sweep", "sizes", "steps", "horizon", "keep", "log", "offline", "files"}
+"""Keys and sections that do not tell one configuration from another, or are looked at by themselves."""
 
 
 def run_sweep(
@@ -109,12 +111,24 @@ def _refuse_other(config: Config, out: Path, folder: Path) -> None:
             grpo = theirs["grpo"]
             as_long = config.lasting(grpo["steps"], grpo.get("horizon", 0))
             if theirs["digest"] not in (config.digest(), as_long.digest()):
+                told = ", ".join(_other_keys(theirs, json.loads(json.dumps(as_long.settings()))))
+                told = told or f"{theirs['digest']}, this one is {config.digest()}"
                 raise UsageError(
-                    f"{folder} holds runs of another configuration ({theirs['digest']}, this one is {config.digest()}). {anew} "
+                    f"{folder} holds runs of another configuration ({told}). {anew} "
                     "Only the grid, the sizes and the steps may change between calls."
                 )
     elif out.exists():
         raise UsageError(f"{out} exists and was not made by this configuration; give another --out.")
+
+
+def _other_keys(theirs: Mapping[str, Any], mine: Mapping[str, Any], section: str = "") -> Iterator[str]:
+    """Name the keys that have another value, with both; those that may change between calls are left out."""
+    for name in [name for name in mine if name in theirs and name not in _FREE]:
+        there, here = theirs[name], mine[name]
+        if isinstance(here, dict) and isinstance(there, dict):
+            yield from _other_keys(there, here, f"{section}.{name}" if section else name)
+        elif there != here:
+            yield f"{f'[{section}] ' if section else ''}{name} = {json.dumps(there)} there, {json.dumps(here)} here"
 
 
 def _refuse_other_runs(config: Config, folder: Path) -> None:

@@ -150,6 +150,10 @@ def belongs(split: str, prompt: str) -> bool:
     return in_eval(prompt) == (split == "eval")
 
 
+AT_ONCE = 1000
+"""Examples that are waited for beyond those found, so that a task with few is known for it before long."""
+
+
 def distinct(
     task: Task,
     split: str,
@@ -167,19 +171,21 @@ def distinct(
     Raises
     ------
     UsageError
-        If the task has not that many: after `patience` draws a wanted example.
+        If the task has not that many: after `patience` draws a wanted example, or, of many, one that was found.
     """
     found: dict[str, Example] = {}
     until = time.monotonic() + seconds
-    for index in range(first, first + patience * count):
-        example = task.draw(split, index)
+    drawn = 0
+    while drawn < patience * min(count, len(found) + AT_ONCE):
+        example = task.draw(split, first + drawn)
+        drawn += 1
         if example.prompt not in found and keep(example):
             found[example.prompt] = example
         if len(found) == count or time.monotonic() > until:
             return list(found.values())
     less = "Lower [eval] problems" if split == "eval" else "Raise [sweep] reuse, lower [grpo] steps or prompts"
     raise UsageError(
-        f"task {task.name!r} gave {len(found)} distinct {split} problems in {patience * count} draws, {count} are needed. "
+        f"task {task.name!r} gave {len(found)} distinct {split} problems in {drawn} draws, {count} are needed. "
         f"{less}, or widen the task."
     )
 
