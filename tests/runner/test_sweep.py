@@ -1,6 +1,5 @@
 """Sweeps through the command line: the same rows again, after kills, cut files, full disks and wrong input."""
 
-import json
 import os
 import random
 import shutil
@@ -20,7 +19,6 @@ from scalefit.errors import UsageError
 from scalefit.locks import locked
 from scalefit.runner.config_file import read_config
 from scalefit.runner.run_folder import parts_of
-from scalefit.runner.sweep import _refuse_other
 from scalefit.studies.recipes import paired_problems
 from tests.conftest import listen_to_interrupts, results, scalefit
 from tests.runner.conftest import TINY, command, inside, make, run
@@ -146,19 +144,6 @@ def test_checkpoint_cut_short_is_made_again(tiny, tmp_path, reference):
     assert made.returncode == 0, made.stderr
     assert "cannot be read" in made.stderr
     pd.testing.assert_frame_equal(rows(tmp_path / "runs.parquet"), reference, check_exact=True)
-
-
-def test_a_start_that_was_refused_leaves_the_name_free(tmp_path):
-    (tmp_path / "tiny.toml").write_text(TINY)
-    folder = parts_of(tmp_path / "runs.parquet")
-    folder.mkdir()
-    config = read_config(tmp_path / "tiny.toml")
-    kept = {"digest": "other", "files": {}, "grpo": {"steps": 1}}
-    (folder / "configuration.json").write_text(json.dumps(kept))
-    _refuse_other(config, tmp_path / "runs.parquet", folder)
-    (folder / "7k-base-g8-r1-s0").mkdir()
-    with pytest.raises(UsageError, match="another configuration"):
-        _refuse_other(config, tmp_path / "runs.parquet", folder)
 
 
 def test_another_configuration_is_refused(tmp_path, undisturbed):
