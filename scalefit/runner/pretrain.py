@@ -12,11 +12,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from scalefit.locks import locked
@@ -117,31 +118,62 @@ def _train(
 ) -> None:
     """Train on prompts, answers and ends from index `first`, cosine schedule after a short warm-up."""
     optimiser = torch.optim.AdamW(policy.model.parameters(), betas=(0.9, 0.95), weight_decay=0.01, fused=True)
-    seen, index = 0, first
-    while seen < stage.tokens:
-        rows, starts = [], []
-        for at in range(index, index + batch):
-            example = task.draw("pretrain", at)
-            spoilt = next(random_stream("noise", at)) < (1 - (1 - stage.noise) ** example.steps) * 2**32
-            answer = task.corrupt(example, at) if spoilt else example.worked or example.answer
-            prompt = policy.encode(example.prompt)
-            rows.append([*prompt, *policy.encode(answer), END])
-            starts.append(len(prompt))
-        index += batch
-        longest = max(map(len, rows))
-        padded = torch.tensor([row + [-100] * (longest - len(row)) for row in rows])
-        inputs, targets = padded[:, :-1].clamp(min=0), padded[:, 1:].clone()
-        # Questions are random; only answers are learnt.
-        targets[torch.arange(longest - 1) < torch.tensor(starts)[:, None] - 1] = -100
+    seen = 0
+    for inputs, targets, tokens in _text(policy, task, stage, batch, first):
         done = seen / stage.tokens
         rate = stage.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        inputs, targets = inputs.to(policy.device), targets.to(policy.device)
-        loss = F.cross_entropy(policy.model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
+        logits = policy.model(inputs.to(policy.device))
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.to(policy.device).flatten(), ignore_index=-100)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
         optimiser.step()
-        seen += sum(map(len, rows))
+        seen += tokens
         report(f"pre-training {min(seen / stage.tokens, 1):.0%}, loss {float(loss.detach()):.3f}")
+
+
+_Batch = tuple[Tensor, Tensor, int]
+"""Tokens of rows, what follows each of them where it is learnt (else -100), and how many tokens the rows have."""
+TEXT_KEPT = 4_000_000
+"""Tokens up to which a stage's text stays in memory, some 20 bytes each, for the next size, which reads the same."""
+STAGES_KEPT = 3
+_LAST: dict[str, list[_Batch]] = {}
+
+
+def _text(policy: NanoPolicy, task: Task, stage: _Stage, batch: int, first: int) -> Iterator[_Batch]:
+    """Yield a stage's text in batches."""
+    key = repr((task, policy.alphabet, stage.tokens, stage.noise, batch, first))
+    if key in _LAST:
+        yield from _LAST[key]
+        return
+    made: list[_Batch] = []
+    seen, index = 0, first
+    while seen < stage.tokens:
+        made.append(_batch(policy, task, stage.noise, range(index, index + batch)))
+        yield made[-1]
+        seen, index = seen + made[-1][2], index + batch
+        if stage.tokens > TEXT_KEPT:
+            made.clear()
+    if made:
+        while len(_LAST) >= STAGES_KEPT:
+            del _LAST[next(iter(_LAST))]
+        _LAST[key] = made
+
+
+def _batch(policy: NanoPolicy, task: Task, noise: float, indices: range) -> _Batch:
+    rows, starts = [], []
+    for at in indices:
+        example = task.draw("pretrain", at)
+        spoilt = next(random_stream("noise", at)) < (1 - (1 - noise) ** example.steps) * 2**32
+        answer = task.corrupt(example, at) if spoilt else example.worked or example.answer
+        prompt = policy.encode(example.prompt)
+        rows.append([*prompt, *policy.encode(answer), END])
+        starts.append(len(prompt))
+    longest = max(map(len, rows))
+    padded = torch.tensor([row + [-100] * (longest - len(row)) for row in rows])
+    inputs, targets = padded[:, :-1].clamp(min=0), padded[:, 1:].clone()
+    # Questions are random; only answers are learnt.
+    targets[torch.arange(longest - 1) < torch.tensor(starts)[:, None] - 1] = -100
+    return inputs, targets, sum(map(len, rows))

@@ -244,3 +244,28 @@ def test_sampling_flops_are_those_torch_counts():
 def test_parameter_count():
     net = model()
     assert sum(p.numel() for p in net.parameters()) == SHAPE.params + net.embed.numel()
+
+
+def test_sizes_read_the_same_text_which_is_made_once(monkeypatch):
+    """The weights are those of text that was made for them."""
+    from scalefit.runner import pretrain
+    from scalefit.runner.tasks.arithmetic import Arithmetic
+
+    drawn = []
+    monkeypatch.setattr(
+        Arithmetic, "draw", lambda self, split, at, draw=Arithmetic.draw: drawn.append(at) or draw(self, split, at)
+    )
+
+    def trained(d_model, noise=0.3):
+        policy = NanoPolicy(NanoShape("a", d_model, 1, 1), Arithmetic().alphabet, torch.Generator().manual_seed(0))
+        pretrain._train(policy, Arithmetic(), pretrain._Stage(3000, noise, 1e-2), 16, 5, lambda text: None)
+        return torch.cat([weight.flatten() for weight in policy.model.parameters()])
+
+    trained(8)
+    once = len(drawn)
+    beside = trained(12)
+    assert len(drawn) == once > 0
+    trained(8, noise=0.2)
+    assert len(drawn) == 2 * once
+    pretrain._LAST.clear()
+    assert torch.equal(trained(12), beside)
