@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 
 import pandas as pd
 import pytest
@@ -121,8 +122,13 @@ def test_trackers_are_told_what_the_log_says(tmp_path, monkeypatch):
     assert seen == pytest.approx(log["reward"].dropna().to_dict())
 
     (path,) = (folder / "wandb").glob("offline-run-*/run-*.wandb")
-    rows = [row.values for row in offline_run(path, Log(str(path), ""), lambda *done: None)]
-    told = {row["_step"]: row["reward"] for row in rows if "reward" in row}
+    told = {}
+    for _ in range(300):  # W&B's own process writes, and may do so after the run has left
+        rows = [row.values for row in offline_run(path, Log(str(path), ""), lambda *done: None)]
+        told = {row["_step"]: row["reward"] for row in rows if "reward" in row}
+        if len(told) == len(log["reward"].dropna()):
+            break
+        time.sleep(0.1)
     assert told == pytest.approx(log["reward"].dropna().to_dict())
 
 
