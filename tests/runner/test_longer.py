@@ -114,6 +114,7 @@ def test_what_cannot_be_made_longer_says_why(old, new, words, made):
     assert (made / "runs.parquet").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_schedule_that_has_ended_says_so(tiny, tmp_path):
     scheduled = TINY.replace("steps = 8", 'steps = 2\nschedule = "linear"')
     tiny.write_text(scheduled)
@@ -127,6 +128,7 @@ def test_a_schedule_that_has_ended_says_so(tiny, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_runs_become_longer_through_the_command_and_rows_of_a_smaller_grid_stay(made, tmp_path):
     """One seed of two is made longer, as the grid names only that; the other keeps its rows."""
     longer = TINY.replace("steps = 8", "steps = 6\nhorizon = 4")

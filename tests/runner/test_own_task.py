@@ -615,6 +615,7 @@ def test_tasks_are_looked_at_once_for_each_value_of_a_sweep(tmp_path, monkeypatc
         try_tasks(dataclasses.replace(config, eval=dataclasses.replace(config.eval, problems=200)))
 
 
+@pytest.mark.slow
 def test_looking_at_a_run_tells_what_was_edited_since(tmp_path):
     put(tmp_path)
     assert run("x.toml", cwd=tmp_path).returncode == 0

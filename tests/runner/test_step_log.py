@@ -149,6 +149,7 @@ class Tracker:
 """
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_told_once_and_left_out(tmp_path, undisturbed_rows):
     """A tracker of one's own, through the command line; rows and log are those of a run without it."""
     (tmp_path / "mine.py").write_text(FAILING)
