@@ -124,6 +124,7 @@ _NEEDS = {
     "trl": ("engine = 'trl' needs TRL", "scalefit-rl[runner,trl]"),
     "vllm": ("sampler = 'vllm' needs vLLM", "scalefit-rl[runner,vllm]"),
     "transformers": ("policies of kind 'hf' need transformers", "scalefit-rl[runner,hf]"),
+    "peft": ("[hf.lora] needs peft", "scalefit-rl[runner,lora]"),
     "tensorboard": ("[log] to = 'tensorboard' needs its package", "scalefit-rl[runner,tensorboard]"),
     "wandb": ("[log] to = 'wandb' needs its package", "scalefit-rl[runner,wandb]"),
     "trackio": ("[log] to = 'trackio' needs its package", "scalefit-rl[runner,trackio]"),
@@ -141,6 +142,7 @@ def require_engine(settings: Config) -> None:
         "trl": settings.engine == "trl",
         "vllm": settings.policy.sampler == "vllm",
         "transformers": settings.policy.kind == "hf",
+        "peft": settings.policy.kind == "hf" and settings.hf.lora.rank > 0,
         **dict.fromkeys(settings.log.to, True),
     }
     for module, (what, extra) in _NEEDS.items():
