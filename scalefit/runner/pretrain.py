@@ -7,7 +7,6 @@ samples right more often than never and less often than always. `instruct` goes 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import math
@@ -42,11 +41,12 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class _Stage:
-    """So many tokens of text in which a share of the answers is wrong, and the highest learning rate."""
+    """So many tokens of text in which a share of the answers is wrong, the highest learning rate, and what is drawn."""
 
     tokens: int
     noise: float
     learning_rate: float
+    split: str = "pretrain"
 
 
 def base_policy(
@@ -59,10 +59,11 @@ def base_policy(
 ) -> NanoPolicy:
     """Return the pre-trained policy of a size and series (skill, base or instruct), from the cache or made now."""
     rate = size.pretrain_learning_rate or config.learning_rate
+    instruct = "instruct" if getattr(task, "own_instruct", False) else "pretrain"
     stages = {
         "skill": _Stage(config.tokens, 0.0, rate),
         "base": _Stage(config.base_tokens, config.base_noise, 0.3 * rate),
-        "instruct": _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate),
+        "instruct": _Stage(config.instruct_tokens, config.instruct_noise, 0.3 * rate, instruct),
     }
     shape = NanoShape(size.name, size.d_model, size.layers, size.heads)
     making = _Making(shape, task, config, report, torch.device(device))
@@ -107,7 +108,7 @@ class _Making:
     def _key(self, stages: list[_Stage]) -> str:
         shape, config = self.shape, self.config
         numbers = (shape.d_model, shape.layers, shape.heads, config.seed, config.batch)
-        made_of = [dataclasses.astuple(stage) for stage in stages]
+        made_of = [(stage.tokens, stage.noise, stage.learning_rate) for stage in stages]
         where = [torch.__version__, torch.get_num_threads(), self.device.type]
         key = json.dumps([FORMAT, numbers, made_of, repr(self.task), *where])
         return hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
@@ -144,14 +145,14 @@ _LAST: dict[str, list[_Batch]] = {}
 
 def _text(policy: NanoPolicy, task: Task, stage: _Stage, batch: int, first: int) -> Iterator[_Batch]:
     """Yield a stage's text in batches."""
-    key = repr((task, policy.alphabet, stage.tokens, stage.noise, batch, first))
+    key = repr((task, policy.alphabet, stage.tokens, stage.noise, stage.split, batch, first))
     if key in _LAST:
         yield from _LAST[key]
         return
     made: list[_Batch] = []
     seen, index = 0, first
     while seen < stage.tokens:
-        made.append(_batch(policy, task, stage.noise, range(index, index + batch)))
+        made.append(_batch(policy, task, stage, range(index, index + batch)))
         yield made[-1]
         seen, index = seen + made[-1][2], index + batch
         if stage.tokens > TEXT_KEPT:
@@ -162,11 +163,11 @@ def _text(policy: NanoPolicy, task: Task, stage: _Stage, batch: int, first: int)
         _LAST[key] = made
 
 
-def _batch(policy: NanoPolicy, task: Task, noise: float, indices: range) -> _Batch:
+def _batch(policy: NanoPolicy, task: Task, stage: _Stage, indices: range) -> _Batch:
     rows, starts = [], []
     for at in indices:
-        example = task.draw("pretrain", at)
-        spoilt = next(random_stream("noise", at)) < (1 - (1 - noise) ** example.steps) * 2**32
+        example = task.draw(stage.split, at)
+        spoilt = next(random_stream("noise", at)) < (1 - (1 - stage.noise) ** example.steps) * 2**32
         answer = task.corrupt(example, at) if spoilt else example.worked or example.answer
         prompt = policy.encode(example.prompt)
         rows.append([*prompt, *policy.encode(answer), END])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scalefit.errors import nearest
 from scalefit.runner.tasks.problem_files import UnfitRow, turns_of
 from scalefit.runner.tasks.task import Example, Score, Task, belongs, random_stream
 from scalefit.runner.tasks.user_code import (
@@ -64,14 +65,34 @@ class OwnTask:
     def __init__(self, mine: Any, origin: Origin, name: str, chosen: dict[str, Any]) -> None:
         self.mine, self.origin, self.name, self.chosen = mine, origin, name, chosen
         self._alphabet: str | None = None
+        self.own_instruct = bool(getattr(mine, "own_instruct", False))
+        said = getattr(mine, "not_taught", ())
+        self.not_taught = (said,) if isinstance(said, str) else tuple(said)
+        for parameter in self.not_taught:
+            if parameter not in chosen:
+                raise UserCodeError(
+                    f"{origin.place.name}: not_taught names {parameter!r}, which is no parameter of {type(mine).__name__} "
+                    f"(your own code); {nearest(str(parameter), chosen)}."
+                )
 
     def __repr__(self) -> str:
-        """Say what decides its problems, wherever the file lies: base models are kept by it."""
-        return f"OwnTask({self.origin.mark}, {self.name!r}, {self.chosen!r})"
+        """Say what decides what is taught, wherever the file lies: base models are kept by it.
+
+        A parameter that is not taught may still give the task another name, or other letters.
+        """
+        if not self.not_taught:
+            return f"OwnTask({self.origin.mark}, {self.name!r}, {self.chosen!r})"
+        taught = {name: value for name, value in self.chosen.items() if name not in self.not_taught}
+        return f"OwnTask({self.origin.mark}, {taught!r}, {self.alphabet!r})"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What the class is asked to draw for."""
+        return (*SPLITS, "instruct") if self.own_instruct else SPLITS
 
     @property
     def alphabet(self) -> str:
-        """The class's own, or every character of the first draws for training and pre-training, and of their wrong answers."""
+        """The class's own, or every character of the first draws for all but the evaluation, and of their wrong answers."""
         if self._alphabet is None:
             own = getattr(self.mine, "alphabet", None)
             self._alphabet = "".join(dict.fromkeys(own)) if isinstance(own, str) and own else self._gather()
@@ -79,7 +100,9 @@ class OwnTask:
 
     def _gather(self) -> str:
         seen: set[str] = set()
-        for split in ("train", "pretrain"):
+        for split in self.splits:
+            if split == "eval":
+                continue
             for index in range(GATHERED):
                 example = self.draw(split, index)
                 seen.update(example.prompt + example.answer + example.worked)

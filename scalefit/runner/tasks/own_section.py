@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Union, cast
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.fields import section
-from scalefit.runner.tasks.own import SPLITS, Origin, OwnTask, is_task_class
+from scalefit.runner.tasks.own import Origin, OwnTask, is_task_class
 from scalefit.runner.tasks.task import SHARED, TaskConfig
 from scalefit.runner.tasks.user_code import find_in, load_code, split_reference, told_as_theirs
 
@@ -40,14 +40,14 @@ class OwnConfig(TaskConfig):
         place = self._origin.place
         with told_as_theirs(place, f"making {self._kind.__name__}({_shown(self.chosen())})"):
             mine = self._kind(**self.chosen())
-        own = getattr(mine, "name", "") if self.name == type(self).name else ""
-        return OwnTask(mine, self._origin, own if isinstance(own, str) and own else self.name, self.chosen())
+            own = getattr(mine, "name", "") if self.name == type(self).name else ""
+            return OwnTask(mine, self._origin, own if isinstance(own, str) and own else self.name, self.chosen())
 
     def faults(self) -> list[str]:
         """Return what one draw of each split and its right answer's score say against the class."""
         try:
             task = self.make()
-            for split in SPLITS:
+            for split in task.splits:
                 first = task.draw(split, 0)
                 if task.draw(split, 0) != first:
                     return [
