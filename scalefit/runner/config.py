@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -182,6 +183,16 @@ class RunSpec:
         """Return the samples a problem of the evaluation after `step`."""
         settings = self.config.eval
         return settings.end_samples or settings.samples if step in (0, self.config.grpo.steps) else settings.samples
+
+    def due(self, step: int) -> bool:
+        """Say whether an evaluation follows step `step`, counted from 1."""
+        each = self.config.eval.per_decade
+        if step in (0, self.config.grpo.steps):
+            return True
+        if not each:
+            return step % self.config.eval.every == 0
+        place = each * math.log10(step)
+        return any(round(10 ** (at / each)) == step for at in (math.floor(place), math.ceil(place)))
 
     def shortened(self, steps: int) -> RunSpec:
         """Return the run of so many steps that this one begins with; what its first steps see decides its horizon."""

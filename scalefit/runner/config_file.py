@@ -45,6 +45,11 @@ def read_config(path: str | Path) -> Config:
     for name in KEPT:
         if raw.pop(name, None) is not None:
             reading.tell(f"unknown key {name!r}", name)
+    evaluated = raw.get("eval")
+    if isinstance(evaluated, dict) and evaluated.get("per_decade") and "every" in evaluated:
+        reading.tell(
+            "[eval] every and per_decade both say when a run is evaluated; leave one of them out", "eval.every"
+        )
     config = reading.config(raw)
     check(config, str(path), reading.faults, reading.spoilt)
     return dataclasses.replace(config, files=marks(config))

@@ -147,12 +147,15 @@ class AdvantageConfig:
 class EvalConfig:
     """Evaluation on a fixed held-out set, at the paper's temperature, pass@1 averaged over `samples`.
 
+    It follows every so many steps, or with `per_decade` N (0: not used) the steps 10^(i/N), rounded: evenly spaced in their
+    logarithm, whatever the length of the run. A run is always evaluated before its first step and after its last.
     `keep_problems` adds a column `pass_rates` with every problem's pass rate, by which recipes are compared in pairs.
     `pass_at` adds a column `pass_at_k` for each k, estimated without bias from the samples; `end_samples` are those of the
     first and the last evaluation (0: `samples`), so that a large k is paid for only where a run begins and ends.
     """
 
     every: Count = 2
+    per_decade: Whole = 0
     problems: Count = 512
     samples: Count = 4
     temperature: Amount = 0.7

@@ -104,12 +104,11 @@ class Run:
 
     def go(self, after_row: Callable[[Run], None], after_step: Callable[[Run], None] = lambda run: None) -> str:
         """Run to the end from wherever the state is; return finished or diverged."""
-        every, steps = self.spec.config.eval.every, self.config.steps
         if not self.state.rows:
             self.evaluate()
             after_row(self)
-        while self.state.step < steps:
-            due = (self.state.step + 1) % every == 0 or self.state.step + 1 == steps
+        while self.state.step < self.config.steps:
+            due = self.spec.due(self.state.step + 1)
             try:
                 self.advance()
                 if due and not all(torch.isfinite(weight).all() for weight in self.weights):
@@ -124,10 +123,10 @@ class Run:
 
     def reopen(self) -> None:
         """Where the run went on to be longer, make what was its last row the one of a run that passes there."""
-        rows, step, settings = self.state.rows, self.state.step, self.spec.config.eval
+        rows, step = self.state.rows, self.state.step
         if not rows or step == self.config.steps:
             return
-        if step and step % settings.every:
+        if not self.spec.due(step):
             rows.pop()
         elif rows[-1]["eval_samples"] != self.spec.eval_samples(step):
             rows.pop()

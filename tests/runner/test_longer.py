@@ -6,6 +6,7 @@ import random
 import pandas as pd
 import pytest
 
+from scalefit.errors import UsageError
 from scalefit.runner.config_file import read_config
 from scalefit.runner.run_folder import parts_of, read_done, read_rows
 from tests.runner.conftest import TINY, Killed, inside, make, run
@@ -16,6 +17,7 @@ WAYS = {
     "as drawn": {"order": "drawn"},
     "a horizon of its first length, problems seen five times": {"horizon": SHORT, "reuse": (5,)},
     "a horizon beyond, with a schedule": {"horizon": 20, "schedule": "cosine", "order": "curriculum"},
+    "evaluations at even distances of log steps": {"order": "drawn", "per_decade": 2},
     "other samples at the end": {"order": "drawn", "end_samples": 6, "every": 1},
 }
 
@@ -51,6 +53,18 @@ def test_a_longer_run_is_the_undisturbed_one(way, tiny, tmp_path):
         rows = make(spec, folder)
     assert (read_done(folder)["steps"], rows[-1]["step"]) == (LONG, LONG)
     assert rows == undisturbed
+
+
+@pytest.mark.parametrize("each", [1, 2, 4, 7, 60])
+def test_evaluations_lie_evenly_in_log_steps(each, tiny):
+    """Whatever the length, at 10^(i/N), each rounded; a file that names both ways is told."""
+    spec, longer = (spec_of(tiny, steps, per_decade=each) for steps in (700, 1000))
+    wanted = {round(10 ** (at / each)) for at in range(3 * each + 1)}
+    assert {step for step in range(1, 1001) if longer.due(step)} == wanted
+    assert [step for step in range(701) if spec.due(step)] == sorted({0, 700, *(one for one in wanted if one < 700)})
+    tiny.write_text(TINY.replace("every = 2", f"every = 2\nper_decade = {each}"))
+    with pytest.raises(UsageError, match=r"1 fault:\n  \[eval\] every and per_decade both say when"):
+        read_config(tiny)
 
 
 def test_a_horizon_of_the_first_length_is_none(tiny):

@@ -317,11 +317,6 @@ def reward_factor(spec: RunSpec) -> float:
     return spec.group_size / (spec.group_size - 1) if spec.config.grpo.advantage == "rloo" else 1.0
 
 
-def due(step: int, spec: RunSpec) -> bool:
-    """Say whether an evaluation follows step `step`, counted from 1, as in scalefit's own loop."""
-    return step % spec.config.eval.every == 0 or step == spec.config.grpo.steps
-
-
 def whole_steps(updates: int, spec: RunSpec) -> int | None:
     """Return the steps that so many updates are, None within a step."""
     each = spec.config.grpo.prompts // spec.config.grpo.mini_batch

@@ -28,7 +28,7 @@ from scalefit.runner.config import RunSpec
 from scalefit.runner.config_file import find_run
 from scalefit.runner.data import Lengths, evaluation_examples, training_examples
 from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_params
-from scalefit.runner.engines.trl_launch import START, due, reward_factor, start_model, trl_arguments, whole_steps
+from scalefit.runner.engines.trl_launch import START, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.engines.trl_log import NOTE
 from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
 from scalefit.runner.engines.trl_steps import Steps
@@ -258,7 +258,7 @@ def train(spec: RunSpec, folder: Path) -> None:
     rows = [] if reached is None else [row for row in read_rows(folder) if row["step"] <= reached]
     if rows:
         trainer.earlier = {name: rows[-1][name] for name in PASSES}
-        if not due(rows[-1]["step"], spec):  # the last of a run that was shorter
+        if not spec.due(rows[-1]["step"]):  # the last of a run that was shorter
             rows.pop()
     trainer.args.eval_on_start = not rows
     if first:

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from scalefit.runner.engines.trl_launch import due, whole_steps
+from scalefit.runner.engines.trl_launch import whole_steps
 
 WHOLE = "whole"
 """Marks a checkpoint that was written to its end."""
@@ -41,5 +41,5 @@ class Schedule(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Evaluate and save after the steps that are due."""
         step = whole_steps(state.global_step, self.trainer.spec)
-        if step is not None and due(step, self.trainer.spec):
+        if step is not None and self.trainer.spec.due(step):
             control.should_evaluate = control.should_save = True

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scalefit.runner.config import RunSpec
-from scalefit.runner.engines.trl_launch import due, reward_factor, whole_steps
+from scalefit.runner.engines.trl_launch import reward_factor, whole_steps
 from scalefit.runner.step_log import StepLog
 
 DIAGNOSTICS = ("entropy", "kl", "gradient_norm", "clipped", "uniform_groups")
@@ -56,7 +56,7 @@ class Steps:
         if "reward" in self._last:
             self._last["reward"] /= reward_factor(self.spec)
         self._updates.clear()
-        if not due(step, self.spec):  # else its evaluation follows
+        if not self.spec.due(step):  # else its evaluation follows
             self.write(step, tokens)
 
     def write(self, step: int, tokens: float, **more: float) -> None:
