@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-from scalefit.errors import UsageError
+from scalefit.errors import ScalefitError, UsageError
 from scalefit.named import find_named
 from scalefit.names import faults_of_names
 from scalefit.runner.advantage import find_advantage
@@ -128,10 +128,18 @@ def _task(config: Config) -> Iterator[str]:
         yield f"[task] name = {name!r}: nano models are not pre-trained on {name}; use [policy] kind = 'hf'"
     found: dict[str, None] = {}
     for task in _tasks(config):
-        found |= dict.fromkeys(task.faults())
+        found |= dict.fromkeys(task.faults() or (_untaught(task) if config.pretrain.target else []))
         if found and isinstance(task, OwnConfig):  # the other values of the grid would fail alike
             break
     yield from found
+
+
+def _untaught(task: TaskConfig) -> list[str]:
+    try:
+        task.taught()
+    except ScalefitError as error:
+        return [f"[task] {str(error).removesuffix('.')}"]
+    return []
 
 
 def _reward(config: Config) -> Iterator[str]:

@@ -68,12 +68,13 @@ def evaluate(
     max_new_tokens: int,
     temperature: float,
     generator: torch.Generator,
+    at_once: int = EVALUATED_AT_ONCE,
 ) -> Evaluation:
-    """Sample each problem `samples` times and score the answers."""
+    """Sample each problem `samples` times, so many problems at once, and score the answers."""
     lengths, truncated = 0, 0
     found: list[list[Score]] = []
-    for at in range(0, len(examples), EVALUATED_AT_ONCE):
-        part = examples[at : at + EVALUATED_AT_ONCE]
+    for at in range(0, len(examples), at_once):
+        part = examples[at : at + at_once]
         rollouts = sampler.sample(
             [example.shown for example in part],
             samples,

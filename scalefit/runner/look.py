@@ -20,6 +20,7 @@ from scalefit.runner.kept import ABOUT, find_kept
 from scalefit.runner.made import MadeRun
 from scalefit.runner.policies import kept_policy, make_policy
 from scalefit.runner.policies.policy import Policy
+from scalefit.runner.pretrain_target import PRETRAINED
 from scalefit.runner.rows import row_of
 from scalefit.runner.run_folder import Row, read_rows
 from scalefit.runner.samplers.own import OwnSampler
@@ -164,6 +165,6 @@ def evaluate_run(made: MadeRun, step: int | None = None, spec: RunSpec | None = 
         generator=generator_for(spec.seed, "evaluate", step),
     )
     then = next((row for row in read_rows(made.folder) if row["step"] == step), {})
-    totals = {name: then[name] for name in COUNTERS if name in then}
+    totals = {name: then[name] for name in (*COUNTERS, *PRETRAINED) if name in then}
     row = row_of(spec, task, step, found, params=float(policy.params), totals=totals, diagnostics={})
     return {**row, "run_id": made.spec.run_id}  # its name says what it was trained on

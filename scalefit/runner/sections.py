@@ -81,6 +81,10 @@ class PretrainConfig:
     `tokens` of right answers teach the skill; `base_tokens` of text in which a share `base_noise` of answers is wrong
     make the base model; from there `instruct_tokens` with `instruct_noise` make the instruct model. With `each_seed`
     every seed of the sweep has base models of its own, so that what pre-training happens to leave is averaged too.
+
+    With a `target` (0: none) the last stage that makes base models, `base_tokens` or where that is 0 `tokens`, ends where
+    pass@1 is that, up to `target_within`; its tokens are then the most that it may read. Pass@1 is measured as the
+    evaluation does, at its temperature, on other problems. Rows say `pretrain_tokens` and `pretrain_pass_at_1`.
     """
 
     tokens: Count = 1_000_000
@@ -92,6 +96,8 @@ class PretrainConfig:
     learning_rate: Positive = 5e-3
     seed: int = 0
     each_seed: bool = False
+    target: Share = 0.0
+    target_within: Positive = 0.02
 
 
 @section

@@ -314,7 +314,7 @@ class Run:
                 found,
                 params=float(self.policy.params),
                 totals=state.totals,
-                diagnostics=self.diagnostics,
+                diagnostics={**self.policy.pretrained, **self.diagnostics},
             )
         )
         self.seconds["evaluate"] += time.perf_counter() - begin

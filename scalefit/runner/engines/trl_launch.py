@@ -6,6 +6,7 @@ Left to TRL: sharding, devices, generation. What differs from scalefit's own loo
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shlex
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 from scalefit.errors import ScalefitError
 from scalefit.locks import locked
-from scalefit.output import make_folder
+from scalefit.output import make_folder, write_text
 from scalefit.places import require
 from scalefit.runner.config import RunSpec
 from scalefit.runner.engines.trl_log import killing_signal, last_error, notes
@@ -27,7 +28,7 @@ from scalefit.runner.run_folder import CONFIGURATION, last_words, read_done, rea
 from scalefit.runner.sections import TrlConfig
 
 PROCESS = "scalefit.runner.engines.trl_process"
-START = "start"
+START, SAID = "start", "pretrained.json"
 """Folder with the model that a run starts from, where that is not a checkpoint already."""
 LOG = "trl.log"
 MOST_A_DEVICE = 16
@@ -304,7 +305,9 @@ def _export_start(spec: RunSpec, folder: Path, alive: Watch) -> None:
     if (start / "whole").exists():
         return
     make_folder(start)
-    make_policy(spec, spec.make_task(), alive).export(start)
+    policy = make_policy(spec, spec.make_task(), alive)
+    policy.export(start)
+    write_text(start / SAID, json.dumps(policy.pretrained))
     (start / "whole").touch()
 
 

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import hashlib
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from scalefit.runner.config import RunSpec
 from scalefit.runner.config_file import find_run
 from scalefit.runner.data import Lengths, evaluation_examples, training_examples
 from scalefit.runner.engines.trl_flops import BACKWARD, PASSES, Passes, count_params
-from scalefit.runner.engines.trl_launch import START, reward_factor, start_model, trl_arguments, whole_steps
+from scalefit.runner.engines.trl_launch import SAID, START, reward_factor, start_model, trl_arguments, whole_steps
 from scalefit.runner.engines.trl_log import NOTE
 from scalefit.runner.engines.trl_schedule import WHOLE, Schedule
 from scalefit.runner.engines.trl_steps import Steps
@@ -223,7 +224,9 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         }
         rewarded = sum(count for _, count in sums)
         reward = {"reward": sum(total for total, _ in sums) / rewarded} if rewarded else {}
-        diagnostics = reward | self.steps.diagnostics
+        said = self.folder / START / SAID
+        pretrained = json.loads(said.read_text(encoding="utf-8")) if said.exists() else {}
+        diagnostics = pretrained | reward | self.steps.diagnostics
         return row_of(spec, self.task, step, found, params=size, totals=totals, diagnostics=diagnostics)
 
 

@@ -24,11 +24,13 @@ Report = Callable[[str], None]
 
 def _nano(spec: RunSpec, task: Task, report: Report) -> Policy:
     from scalefit.runner.pretrain import base_policy
+    from scalefit.runner.pretrain_target import goal_of
 
     settings = spec.config.pretrain
     if settings.each_seed:
         settings = dataclasses.replace(settings, seed=settings.seed + spec.seed, each_seed=False)
-    policy = base_policy(spec.size, spec.series, task, settings, report, find_device(spec.config.policy.device))
+    device = find_device(spec.config.policy.device)
+    policy = base_policy(spec.size, spec.series, task, settings, report, device=device, goal=goal_of(spec))
     policy.halt_at(spec.config.policy.stop)
     return policy
 

@@ -81,6 +81,7 @@ class HfPolicy:
         ends = model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self.ends: list[int] = sorted({end for end in (*ends, self.tokenizer.eos_token_id) if end is not None})
+        self.pretrained: dict[str, float] = {}
         # A token is a byte at least, but for what a special one may add at the border.
         self._stop_tokens = max((len(text.encode()) for text in stop), default=0) + 4
         self._bare = False

@@ -42,6 +42,7 @@ class NanoPolicy:
         self.head_params = self.model.embed.numel()
         self.layers, self.channels = shape.layers, shape.d_model
         self.ends, self.max_length = [END], MAX_LENGTH
+        self.pretrained: dict[str, float] = {}
         self._token = {character: ALPHABET_AT + at for at, character in enumerate(alphabet)}
         self.halt_at(())
 

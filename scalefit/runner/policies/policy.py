@@ -105,6 +105,8 @@ class Policy(Sampler, Protocol):
     """Strings that end a response."""
     max_length: int
     """Longest prompt and response together [tokens]."""
+    pretrained: dict[str, float]
+    """What rows say of its pre-training, where that stopped at a target."""
 
     @property
     def device(self) -> torch.device:

@@ -158,6 +158,7 @@ class Rewarded:
     def __init__(self, task: Task, function: Callable[[str, Example], Any], place: Path) -> None:
         self._task, self._function, self._place = task, function, place
         self.judged = False
+        self.scored_by = f"{function.__module__}:{function.__qualname__}"  # a module's name holds a hash of its content
 
     def __repr__(self) -> str:
         """Say what the task does: a reward decides nothing that base models learn."""

@@ -12,13 +12,13 @@ import typing
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Union, cast
+from typing import Any, ClassVar, Literal, Self, Union, cast
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.runner.fields import section
 from scalefit.runner.tasks.own import Origin, OwnTask, is_task_class
 from scalefit.runner.tasks.task import SHARED, TaskConfig
-from scalefit.runner.tasks.user_code import find_in, load_code, split_reference, told_as_theirs
+from scalefit.runner.tasks.user_code import UserCodeError, find_in, load_code, split_reference, told_as_theirs
 
 _PLAIN = (bool, int, float, str, type(None))
 _HOLDERS = (list, tuple, dict, Union, types.UnionType)
@@ -42,6 +42,17 @@ class OwnConfig(TaskConfig):
             mine = self._kind(**self.chosen())
             own = getattr(mine, "name", "") if self.name == type(self).name else ""
             return OwnTask(mine, self._origin, own if isinstance(own, str) and own else self.name, self.chosen())
+
+    def taught(self) -> Self:
+        """Return the same with the defaults of what is not taught; raises UserCodeError where that has none."""
+        kept = {one.name: one for one in dataclasses.fields(self)}
+        for name in self.make().not_taught:
+            if kept[name].default is kept.pop(name).default_factory is dataclasses.MISSING:
+                raise UserCodeError(
+                    f"{self._origin.place.name}: {name!r} is in not_taught and has no default (your own code), with which [pretrain] target "
+                    "measures pass@1; give it one."
+                )
+        return type(self)(**{name: getattr(self, name) for name in kept})
 
     def faults(self) -> list[str]:
         """Return what one draw of each split and its right answer's score say against the class."""

@@ -126,6 +126,10 @@ class TaskConfig:
         found: dict[str, Any] = {name: os.path.join(folder, path) for name, path in named.items() if path}
         return replace(self, **found)
 
+    def taught(self) -> Self:
+        """Return the same with the defaults of parameters that base models do not depend on, where the task names such."""
+        return self
+
     def make(self) -> Task:
         """Return the task; raises UsageError where there is none with these parameters."""
         raise NotImplementedError
