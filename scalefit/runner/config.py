@@ -182,12 +182,16 @@ class RunSpec:
     def eval_samples(self, step: int) -> int:
         """Return the samples a problem of the evaluation after `step`."""
         settings = self.config.eval
-        return settings.end_samples or settings.samples if step in (0, self.config.grpo.steps) else settings.samples
+        return (settings.end_samples if self.is_end(step) else 0) or settings.samples
+
+    def is_end(self, step: int) -> bool:
+        """Say whether the evaluation after `step` is the first or the last."""
+        return step in (0, self.config.grpo.steps)
 
     def due(self, step: int) -> bool:
         """Say whether an evaluation follows step `step`, counted from 1."""
         each = self.config.eval.per_decade
-        if step in (0, self.config.grpo.steps):
+        if self.is_end(step):
             return True
         if not each:
             return step % self.config.eval.every == 0

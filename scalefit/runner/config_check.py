@@ -170,6 +170,8 @@ def _trl(config: Config) -> Iterator[str]:
         yield f"[grpo] advantage = {grpo.advantage!r}: TRL has {', '.join(SCALE)}; use engine = 'scalefit' for the others"
     if config.eval.end_samples:
         yield "[eval] end_samples: TRL samples every evaluation alike; use samples with engine = 'trl'"
+    if config.eval.answer_loss:
+        yield "[eval] answer_loss: TRL's evaluation samples answers alone; use engine = 'scalefit'"
     if config.policy.sampler != "torch":
         yield (
             f"[policy] sampler = {config.policy.sampler!r} is for scalefit's own engine; "
@@ -292,7 +294,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Config], Sequence[str] | Iterator[
     (("task", "policy.kind"), _task),
     (("task.reward",), _reward),
     (("task", "policy.kind", "grpo.max_new_tokens"), _answers_fit),
-    (("trl", "engine", "grpo.advantage", "eval.end_samples", "policy.sampler"), _trl),
+    (("trl", "engine", "grpo.advantage", "eval.end_samples", "eval.answer_loss", "policy.sampler"), _trl),
     (("trl.processes", "trl.nodes", "trl.device_batch", "grpo.mini_batch"), _processes),
     (("policy.sizes",), _sizes),
     (("policy.sizes",), _names),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from scalefit.numerics.proportions import binomial_interval
+from scalefit.runner.config import RunSpec
 from scalefit.runner.memory import EVALUATED_AT_ONCE
 from scalefit.runner.policies.policy import Policy, Sampler
+from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.scoring import flexible_loss, score_groups
 from scalefit.runner.tasks.task import Example, Score, Task
 
@@ -30,6 +33,8 @@ class Evaluation:
         Mean tokens; share of answers cut by the limit; share that could not be read.
     flexible_loss : float or None
         The loss if, where an answer could not be read, its last number counted; None for tasks without that rule.
+    answer_loss : float or None
+        Negative log-probability a token of right answers [nats], a mean over problems; None where it is not asked for.
     """
 
     pass_rate: np.ndarray
@@ -39,6 +44,7 @@ class Evaluation:
     truncated: float
     unparsed: float
     flexible_loss: float | None = None
+    answer_loss: float | None = None
 
     @property
     def loss(self) -> float:
@@ -86,3 +92,50 @@ def evaluate(
         lengths += int(rollouts.mask_PGT.sum())
         truncated += int((~rollouts.ended_PG).sum())
     return Evaluation.of(found, lengths, truncated)
+
+
+def evaluate_after(
+    step: int,
+    spec: RunSpec,
+    policy: Policy,
+    sampler: Sampler,
+    task: Task,
+    *,
+    examples: Sequence[Example],
+    generator: torch.Generator,
+) -> Evaluation:
+    """Return what the evaluation of a run after `step` finds."""
+    grpo, settings = spec.config.grpo, spec.config.eval
+    found = evaluate(
+        policy,
+        sampler,
+        task,
+        examples,
+        samples=spec.eval_samples(step),
+        max_new_tokens=grpo.max_new_tokens,
+        temperature=settings.temperature,
+        generator=generator,
+    )
+    if not (settings.answer_loss and spec.is_end(step)):
+        return found
+    return replace(found, answer_loss=answer_loss(policy, examples, grpo.pass_tokens))
+
+
+@torch.no_grad()
+def answer_loss(policy: Policy, examples: Sequence[Example], pass_tokens: int) -> float:
+    """Return the mean over problems of the negative log-probability a token of what is taught [nats], the end included."""
+    prompt_PS, pad_P = policy.pack([example.shown for example in examples])
+    rows = [torch.tensor(policy.response_of(example.worked or example.answer)) for example in examples]
+    response_PGT = pad_sequence(rows, batch_first=True)[:, None]
+    lengths_P = torch.tensor([len(row) for row in rows])
+    mask_PGT = torch.arange(response_PGT.shape[2]) < lengths_P[:, None, None]
+    nothing_PGT, ended_PG = torch.zeros(mask_PGT.shape), torch.ones(mask_PGT.shape[:2], dtype=torch.bool)
+    said = Rollouts(prompt_PS, pad_P, response_PGT, mask_PGT, nothing_PGT, ended_PG, 0.0, 0, 0)
+    at_once = max(1, pass_tokens // (prompt_PS.shape[1] + response_PGT.shape[2]))
+    losses: list[float] = []
+    for part in torch.arange(len(examples)).split(at_once):
+        some = said.pick(part)
+        log_prob_PT = policy.score(some, 1.0).log_prob_PGT[:, 0].cpu().double()
+        mask_PT = some.mask_PGT[:, 0]
+        losses += (-(log_prob_PT * mask_PT).sum(1) / mask_PT.sum(1)).tolist()
+    return sum(losses) / len(losses)

@@ -15,7 +15,7 @@ from scalefit.output import make_folder
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.data import evaluation_examples
 from scalefit.runner.device import device_name, threads_of
-from scalefit.runner.evaluate import evaluate
+from scalefit.runner.evaluate import evaluate_after
 from scalefit.runner.kept import ABOUT, find_kept
 from scalefit.runner.made import MadeRun
 from scalefit.runner.policies import kept_policy, make_policy
@@ -153,15 +153,14 @@ def evaluate_run(made: MadeRun, step: int | None = None, spec: RunSpec | None = 
     """
     policy, step = load_policy(made, step)
     spec = spec or made.spec
-    task, settings = spec.make_task(), spec.config.eval
-    found = evaluate(
+    task = spec.make_task()
+    found = evaluate_after(
+        step,
+        spec,
         policy,
         OwnSampler(policy),
         task,
-        evaluation_examples(task, settings.problems),
-        samples=spec.eval_samples(step),
-        max_new_tokens=spec.config.grpo.max_new_tokens,
-        temperature=settings.temperature,
+        examples=evaluation_examples(task, spec.config.eval.problems),
         generator=generator_for(spec.seed, "evaluate", step),
     )
     then = next((row for row in read_rows(made.folder) if row["step"] == step), {})

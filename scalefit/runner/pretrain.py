@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from scalefit.locks import locked
 from scalefit.output import make_folder, write_file
-from scalefit.runner.policies.nano import END, NanoShape
+from scalefit.runner.policies.nano import NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.pretrain_target import PRETRAINED, Goal, read_to
 from scalefit.runner.sections import PretrainConfig, SizeConfig
@@ -222,7 +222,7 @@ def _batch(policy: NanoPolicy, task: Task, stage: _Stage, indices: range) -> _Ba
         spoilt = next(random_stream("noise", at)) < (1 - (1 - stage.noise) ** example.steps) * 2**32
         answer = task.corrupt(example, at) if spoilt else example.worked or example.answer
         prompt = policy.encode(example.prompt)
-        rows.append([*prompt, *policy.encode(answer), END])
+        rows.append([*prompt, *policy.response_of(answer)])
         starts.append(len(prompt))
     longest = max(map(len, rows))
     padded = torch.tensor([row + [-100] * (longest - len(row)) for row in rows])

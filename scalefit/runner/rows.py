@@ -52,6 +52,7 @@ def row_of(
         "truncated": found.truncated,
         "unparsed": found.unparsed,
         **({} if found.flexible_loss is None else {"flexible_loss": found.flexible_loss}),
+        **({"answer_loss": found.answer_loss} if spec.config.eval.answer_loss else {}),
         **_pass_columns(found.pass_rate, samples, spec.config.eval),
         **diagnostics,
     }

@@ -158,6 +158,8 @@ class EvalConfig:
     `keep_problems` adds a column `pass_rates` with every problem's pass rate, by which recipes are compared in pairs.
     `pass_at` adds a column `pass_at_k` for each k, estimated without bias from the samples; `end_samples` are those of the
     first and the last evaluation (0: `samples`), so that a large k is paid for only where a run begins and ends.
+    `answer_loss` adds a column of that name to those two: the negative log-probability a token [nats] of the right answers as
+    pre-training teaches them, end included, as a mean over problems, at temperature 1.
     """
 
     every: Count = 2
@@ -168,6 +170,7 @@ class EvalConfig:
     keep_problems: bool = False
     pass_at: tuple[Count, ...] = ()
     end_samples: Whole = 0
+    answer_loss: bool = False
 
 
 @section

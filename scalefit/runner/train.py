@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scalefit.runner.advantage import Dynamics, find_advantage
 from scalefit.runner.config import RunSpec
 from scalefit.runner.data import Lengths, evaluation_examples, training_examples
-from scalefit.runner.evaluate import evaluate
+from scalefit.runner.evaluate import evaluate_after
 from scalefit.runner.flops import attention_flops, forward_flops, paper_flops
 from scalefit.runner.loss import clipped_loss, low_variance_kl, token_weight
 from scalefit.runner.memory import telling_shortage
@@ -128,7 +128,7 @@ class Run:
             return
         if not self.spec.due(step):
             rows.pop()
-        elif rows[-1]["eval_samples"] != self.spec.eval_samples(step):
+        elif step and (rows[-1]["eval_samples"] != self.spec.eval_samples(step) or rows[-1].get("answer_loss")):
             rows.pop()
             self.evaluate()
 
@@ -294,16 +294,15 @@ class Run:
     def evaluate(self) -> None:
         """Evaluate and add a row."""
         begin = time.perf_counter()
-        spec, settings, state = self.spec, self.spec.config.eval, self.state
+        spec, state = self.spec, self.state
         with telling_shortage("sampling answers to the evaluation", "lower [eval] samples or [grpo] max_new_tokens"):
-            found = evaluate(
+            found = evaluate_after(
+                state.step,
+                spec,
                 self.policy,
                 self.sampler,
                 self.task,
-                self.held_out,
-                samples=spec.eval_samples(state.step),
-                max_new_tokens=self.config.max_new_tokens,
-                temperature=settings.temperature,
+                examples=self.held_out,
                 generator=generator_for(spec.seed, "evaluate", state.step),
             )
         state.rows.append(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.numerics.proportions import binomial_interval, pass_at_k
@@ -24,9 +25,9 @@ from scalefit.runner.advantage import (
 )
 from scalefit.runner.config import Config, RunSpec
 from scalefit.runner.data import training_examples
-from scalefit.runner.evaluate import evaluate
+from scalefit.runner.evaluate import answer_loss, evaluate
 from scalefit.runner.loss import clipped_loss, entropy_of, low_variance_kl, token_weight
-from scalefit.runner.policies.nano import NanoShape
+from scalefit.runner.policies.nano import END, NanoShape
 from scalefit.runner.policies.nano_policy import NanoPolicy
 from scalefit.runner.sections import (
     AdvantageConfig,
@@ -34,12 +35,15 @@ from scalefit.runner.sections import (
     GrpoConfig,
     Normalisation,
     PolicyConfig,
+    PretrainConfig,
     SizeConfig,
     SweepConfig,
 )
 from scalefit.runner.tasks.arithmetic import Arithmetic
+from scalefit.runner.tasks.logic import Logic
 from scalefit.runner.tasks.task import Score, distinct
 from scalefit.runner.train import Diverged, Run, learning_rate_at
+from tests.runner.conftest import make
 
 SIZE = SizeConfig("t", 16, 2, 2)
 
@@ -335,3 +339,38 @@ def test_evaluation_counts():
     assert found.pass_rate.shape == (100,)
     assert found.low <= found.loss <= found.high
     assert 0 <= found.truncated <= 1
+
+
+@pytest.mark.parametrize("pass_tokens", [1, 60, 4096])
+def test_the_loss_on_right_answers_is_that_of_each_text_by_itself(pass_tokens):
+    """A plain pass over prompt, worked solution and end, one problem at a time without padding."""
+    task = Logic("implication", depth=3, pretrain_depth=3)
+    policy = NanoPolicy(NanoShape("t", 16, 2, 2), task.alphabet, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for weight in policy.model.parameters():
+            weight.mul_(3)  # far from uniform
+    examples = [task.draw("eval", at) for at in range(12)]
+    wanted = []
+    for example in examples:
+        assert example.worked
+        prompt, said = policy.encode(example.prompt), [*policy.encode(example.worked), END]
+        logits = policy.model(torch.tensor([prompt + said]))[0, len(prompt) - 1 : -1]
+        wanted.append(float(F.cross_entropy(logits.detach(), torch.tensor(said))))
+    assert max(wanted) > min(wanted) + 0.1
+    assert answer_loss(policy, examples, pass_tokens) == pytest.approx(sum(wanted) / len(wanted), abs=1e-5)
+
+
+def test_the_loss_on_right_answers_stands_where_a_run_begins_and_ends(tmp_path):
+    """Asking for it moves nothing else; without it there is no such column, and the run is the one that it was."""
+    grpo = GrpoConfig(steps=2, prompts=4, mini_batch=2, max_new_tokens=4, kl=0.0)
+    text = PretrainConfig(tokens=2000, base_tokens=0)
+    plain = Config(policy=PolicyConfig(sizes=(SIZE,)), grpo=grpo, eval=EvalConfig(every=1, problems=16), pretrain=text)
+    asked = dataclasses.replace(plain, eval=EvalConfig(every=1, problems=16, answer_loss=True))
+    assert (
+        dataclasses.replace(asked, eval=EvalConfig(every=1, problems=16, answer_loss=False)).digest() == plain.digest()
+    )
+    before, rows = (make(config.runs()[0], tmp_path / name) for name, config in (("plain", plain), ("asked", asked)))
+    said = [row.pop("answer_loss") for row in rows]
+    assert rows == before
+    assert said[1] is None
+    assert min(said[0], said[2]) > 0

@@ -9,7 +9,9 @@ import torch
 
 from scalefit.errors import UsageError
 from scalefit.runner.config_file import read_config
+from scalefit.runner.evaluate import answer_loss
 from scalefit.runner.policies.hf import HfPolicy
+from scalefit.runner.tasks.task import Example
 from scalefit.runner.train import generator_for
 from tests.runner.conftest import TINY, run
 
@@ -149,3 +151,16 @@ def test_real_weights(tmp_path):
     assert runs["params"].iloc[0] == pytest.approx(106.2e6, rel=0.01)
     assert runs["loss"].iloc[0] < 0.9
     assert runs["gradient_norm"].iloc[1] > 0
+
+
+def test_the_loss_on_right_answers_is_that_of_each_text_by_itself(tiny_llama):
+    policy = HfPolicy(str(tiny_llama), chat=False)
+    examples = [Example("1+2=", "3"), Example("10+20+3=", "33", worked="30+3=33")]
+    wanted = []
+    for example in examples:
+        prompt = policy.tokenizer(example.prompt)["input_ids"]
+        said = [*policy.tokenizer(example.worked or example.answer)["input_ids"], policy.tokenizer.eos_token_id]
+        with torch.no_grad():
+            logits = policy.model(torch.tensor([prompt + said])).logits[0, len(prompt) - 1 : -1]
+        wanted.append(float(torch.nn.functional.cross_entropy(logits, torch.tensor(said))))
+    assert answer_loss(policy, examples, 2048) == pytest.approx(sum(wanted) / 2, abs=1e-5)

@@ -19,6 +19,7 @@ WAYS = {
     "a horizon beyond, with a schedule": {"horizon": 20, "schedule": "cosine", "order": "curriculum"},
     "evaluations at even distances of log steps": {"order": "drawn", "per_decade": 2},
     "other samples at the end": {"order": "drawn", "end_samples": 6, "every": 1},
+    "the loss on right answers at the end": {"order": "drawn", "answer_loss": True, "every": 1},
 }
 
 

@@ -128,6 +128,8 @@ def test_rloo_is_carried_by_the_rewards(tmp_path):
 def test_contradictions_are_told(tmp_path, change, words):
     with pytest.raises(UsageError, match=words):
         spec_of(tmp_path, change + "\n" + TINY.replace("[task]", "[task]", 1))
+    with pytest.raises(UsageError, match=r"\[eval\] answer_loss: TRL's evaluation samples answers alone"):
+        spec_of(tmp_path, GREEDY.replace("samples = 1", "samples = 1\nanswer_loss = true"))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero2", "zero3"])

@@ -142,6 +142,12 @@ class HfPolicy:
         text = self.tokenizer.decode(response[-self._stop_tokens :], skip_special_tokens=True)
         return any(stop in text for stop in self.stop)
 
+    def response_of(self, text: str) -> list[int]:
+        """Return the tokens of a response that says a text and ends; a model that knows no end has none."""
+        said: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        end = self.tokenizer.eos_token_id
+        return [*said, *(self.ends[:1] if end is None else [end])]
+
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
         """Return the responses as text without special tokens and up to a stop string, prompts x group."""
         return [

@@ -104,6 +104,10 @@ class NanoPolicy:
             stop=self.stop_tokens,
         )
 
+    def response_of(self, text: str) -> list[int]:
+        """Return the tokens of a response that says a text and ends."""
+        return [*self.encode(text), END]
+
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
         """Return the responses as text up to the end token or a stop string, prompts x group."""
         letters = ["", "", *self.alphabet]

@@ -117,6 +117,10 @@ class Policy(Sampler, Protocol):
         """Return prompts left-padded to one length (P, S) and their padding (P,)."""
         ...
 
+    def response_of(self, text: str) -> list[int]:
+        """Return the tokens of a response that says a text and ends."""
+        ...
+
     def texts(self, rollouts: Rollouts) -> list[list[str]]:
         """Return the responses as text up to the end token or a stop string, prompts x group."""
         ...
