@@ -24,6 +24,7 @@ from scalefit.prediction.predictor import SeriesFit
 from scalefit.studies.budget import Plan
 from scalefit.studies.design import Design
 from scalefit.studies.horizon import Horizon
+from scalefit.studies.passes import Passes
 from scalefit.studies.recipes import Comparison
 from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
@@ -142,6 +143,19 @@ def _reuse(axes: Axes, found: Reuse) -> None:
     _margin(axes, found.margin)
     axes.set_xlabel(f"end loss against the smallest τ, 95 %; grey: within {found.margin:g}")
     axes.set_title(f"{found.series}, {format_quantity(found.params)}: reuse of prompts", loc="left")
+
+
+@picture_of(Passes)
+def _passes(axes: Axes, found: Passes) -> None:
+    rows = sorted(found.rows, key=lambda row: (row["what"], row["held"]))
+    names = [
+        f"{row['times']:.3g} × {row['what']}, at {row['held']:g} {'problems' if row['what'] == 'passes' else 'passes'}"
+        for row in rows
+    ]
+    draw_intervals(axes, names, [(row["difference"], row["low"], row["high"]) for row in rows])
+    _margin(axes, found.margin)
+    axes.set_xlabel(f"change of the cost [loss], 95 %; grey: within {found.margin:g}")
+    axes.set_title(f"{found.series}, {format_quantity(found.params)}: passes or distinct problems", loc="left")
 
 
 @picture_of(Comparison)
