@@ -30,7 +30,8 @@ class Levels:
         Runs.
     covariance : ndarray, shape (B, B)
         Of a run's levels within its arm.
-    dof : float
+    freedom : ndarray, shape (B, B)
+        Degrees of freedom of each of its entries.
     runs_differ : bool
         Whether the covariance is that between runs; else it is noise within runs.
     """
@@ -38,8 +39,12 @@ class Levels:
     mean: Array
     count: Array
     covariance: Array
-    dof: float
+    freedom: Array
     runs_differ: bool
+
+    def dof(self, budgets: Sequence[int]) -> float:
+        """Return the degrees of freedom of what is said of some budgets: the fewest of any pair of them."""
+        return float(self.freedom[np.ix_(budgets, budgets)].min()) if len(budgets) else float(self.freedom.max())
 
     def cover(self, weights: Array) -> Array:
         """Return the covariance of combinations of the levels, `weights` (n, A, B), shape (n, n)."""
@@ -47,9 +52,10 @@ class Levels:
 
     def combine(self, weights: Array) -> Difference:
         """Return a combination of the levels, `weights` (A, B); at every budget they sum to 0."""
+        at = np.flatnonzero(weights.any(0)).tolist()
         value = float(np.sum(weights * np.where(weights == 0, 0.0, self.mean)))
         variance = float(self.cover(weights[None])[0, 0])
-        return Difference(value, float(np.sqrt(max(variance, 0.0))), self.dof, 0, self.runs_differ, True)
+        return Difference(value, float(np.sqrt(max(variance, 0.0))), self.dof(at), 0, self.runs_differ, True)
 
 
 def measure_levels(
@@ -90,6 +96,6 @@ def measure_levels(
     both = np.einsum("ab,ac,a->bc", been.astype(float), been.astype(float), count - 1)
     dof = both * np.minimum(freed, freed[:, None])
     if dof.min() > 0:
-        return Levels(mean, count, np.einsum("arb,arc->bc", away, away) / dof, float(dof.min()), True)
+        return Levels(mean, count, np.einsum("arb,arc->bc", away, away) / dof, dof, True)
     within = [np.mean([run.se**2 for some in ends for run in some[b]]) for b in range(len(budgets))]
-    return Levels(mean, count, np.diag(within), WITHIN_DOF, False)
+    return Levels(mean, count, np.diag(within), np.full(dof.shape, WITHIN_DOF), False)
