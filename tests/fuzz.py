@@ -72,6 +72,7 @@ _OF_RUNS = (
     ("design", "--budget", "1e19", "--target", "72B"),
     ("reuse",),
     ("rollouts", "--json"),
+    ("joint", "--json"),
     ("horizon",),
     ("sharpening",),
     ("crossval", "--mode", "prefix", "--law", "saturating"),
