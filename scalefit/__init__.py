@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scalefit.prediction.predict import predict_size
     from scalefit.prediction.predictor import SeriesFit, fit, load_fit
     from scalefit.studies.budget import plan
+    from scalefit.studies.clocks import study_clocks
     from scalefit.studies.crossing import compute_to_target
     from scalefit.studies.design import design
     from scalefit.studies.horizon import study_horizon
@@ -59,6 +60,7 @@ _PLACES = {
     "read_systems": "scalefit.table.systems",
     "resolve_difference": "scalefit.studies.resolution",
     "simulate": "scalefit.fitting.simulate",
+    "study_clocks": "scalefit.studies.clocks",
     "study_horizon": "scalefit.studies.horizon",
     "study_joint": "scalefit.studies.joint",
     "study_reuse": "scalefit.studies.reuse",
@@ -94,6 +96,7 @@ __all__ = [
     "read_systems",
     "resolve_difference",
     "simulate",
+    "study_clocks",
     "study_horizon",
     "study_joint",
     "study_reuse",

@@ -73,6 +73,7 @@ _OF_RUNS = (
     ("reuse",),
     ("rollouts", "--json"),
     ("joint", "--json"),
+    ("clocks",),
     ("horizon",),
     ("sharpening",),
     ("crossval", "--mode", "prefix", "--law", "saturating"),

@@ -222,6 +222,9 @@ BASE = ("--where", "series=base")
 ASKED = {
     ("reuse", PAPER / "reuse.parquet"): lambda: sf.study_reuse(PAPER / "reuse.parquet"),
     ("rollouts", STUDY / "e03.parquet"): lambda: sf.study_rollouts(STUDY / "e03.parquet"),
+    ("clocks", STUDY / "e03.parquet", "--by", "group_size"): lambda: sf.study_clocks(
+        STUDY / "e03.parquet", by="group_size"
+    ),
     ("joint", STUDY / "e03.parquet", STUDY / "e02.parquet"): lambda: sf.study_joint(
         STUDY / "e03.parquet", STUDY / "e02.parquet"
     ),

@@ -30,6 +30,8 @@ RESULTS = {
     "Reuse": lambda runs: sf.study_reuse(PAPER / "reuse.parquet", where=BASE)[0],
     "Passes": lambda runs: sf.study_reuse(simulated(TRUTHS["passes"], np.random.default_rng(0)))[-1],
     "Rollouts": lambda runs: sf.study_rollouts(STUDY / "e03.parquet")[0],
+    "Joint": lambda runs: sf.study_joint(STUDY / "e03.parquet")[0],
+    "Clocks": lambda runs: sf.study_clocks(STUDY / "e05_grpo.parquet", STUDY / "e05_fade.parquet")[0],
     "Comparison": lambda runs: sf.compare_recipes(STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet")[
         0
     ],

@@ -26,6 +26,7 @@ ASK = {
     "report": (("runs",), (), "series=base"),
     "reuse": (("reuse",), (), "series=base"),
     "rollouts": (("rollouts",), (), "size=400k"),
+    "clocks": (("runs",), (), "series=base"),
     "joint": (("rollouts",), (), "size=400k"),
     "compare-recipes": (("first", "second"), (), "size=100k"),
     "sharpening": (("passes",), (), "params=25.2k"),

@@ -25,6 +25,7 @@ from scalefit.cli import (
     plan,
     predict,
 )
+from scalefit.cli import clocks as clocks_command
 from scalefit.cli import joint as joint_command
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
@@ -52,6 +53,7 @@ for group in (
     arms,
     sharpening_command,
     horizon,
+    clocks_command,
     joint_command,
     systems_command,
     run_command,

@@ -5,7 +5,7 @@ fast a run learns as both grow; the share is told by runs whose compute for a pr
 `D_eff = U + U (1 - exp(-wear R))/wear` of U distinct prompts seen 1 + R times, wear = 1/R*, by runs that repeat.
 Each table has an offset of its own at every size. The form of D_eff is that of `scalefit.studies.reuse`.
 
-Intervals are by leaving out each run in turn, one step of least squares (Bell and McCaffrey 2002, Surv. Methodol. 28, 169).
+Intervals are by leaving out each run in turn (`scalefit.numerics.left_out`).
 A wear below 0, a repeat worth more than a fresh prompt, is allowed, so that an interval can hold 0.
 """
 

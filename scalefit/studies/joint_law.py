@@ -5,7 +5,7 @@ Shapes: n evaluations, R runs, G groups (a size of a table), S sizes, P paramete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.status import away_from_line
-from scalefit.numerics.intervals import student
 from scalefit.numerics.least_squares import Limits, minimise
+from scalefit.numerics.left_out import Without, leave_each_out
 from scalefit.studies.ends import Single
 from scalefit.studies.reuse import effective_data
 
 Array = NDArray[np.float64]
 LEAST_LOSS = 1e-4
 STILL = 1e-9
-SMALL = 1e-4
 STARTS = ((0.3, 0.05), (0.7, 0.5), (0.3, 2.0))
 """Share and wear where the search begins."""
 
@@ -178,52 +177,8 @@ class JointLaw:
         return np.asarray(found.theta[int(np.argmin(found.cost))])
 
     def without_each(self, theta: Array) -> Without:
-        """Return the parameters without each run, by one step of least squares."""
+        """Return the fit without each run, which may be off by a level or by a slope."""
         residual, J = self.residual(theta)
-        k = self.parts(theta)[2]
-        slope = self.points.effective(0.0) * k[self.points.size] * self.points.root
-        scale = np.sqrt((J**2).sum(0))
-        J = J / scale
-        whole, found, tried = J.T @ J, [], []
-        for run in range(self.points.run.max() + 1):
-            mine = self.points.run == run
-            left = whole - J[mine].T @ J[mine]
-            shapes = np.stack([residual[mine], self.points.root[mine], slope[mine]], 1)
-            shapes[:, 1:] /= np.sqrt((shapes[:, 1:] ** 2).mean(0)) + 1e-300
-            steps = -np.linalg.pinv(left, rcond=1e-10, hermitian=True) @ (J[mine].T @ shapes)
-            steps = np.where((np.diag(left) > STILL)[:, None], steps / scale[:, None], np.nan)
-            found.append(steps[:, 0])
-            tried.append(steps[:, 1:].T)
-        return Without(theta, np.array(found), np.array(tried))
-
-
-@dataclass(frozen=True)
-class Without:
-    """What leaving out each run does to the parameters (P,).
-
-    Attributes
-    ----------
-    steps : ndarray, shape (R, P)
-        As the runs are; not a number where no other run tells a parameter.
-    tried : ndarray, shape (R, 2, P)
-        As it would be if each run were off by a level or by a slope alike.
-    """
-
-    theta: Array
-    steps: Array
-    tried: Array
-
-    def estimate(self, of: Callable[[Array], float]) -> dict[str, float]:
-        """Return a quantity of the parameters with its 95 % interval.
-
-        Degrees of freedom are those of the runs that it rests on: (sum v)^2 / sum v^2 - 1, v the variance that each would add.
-        """
-        value, R = of(self.theta), len(self.steps)
-        others = np.array([of(self.theta + step) for step in self.steps])
-        if not np.isfinite(others).all():
-            return {"value": value, "low": -np.inf, "high": np.inf}
-        slopes = [[of(self.theta + SMALL * step) - value for step in some] for some in self.tried]
-        added = (np.array(slopes) ** 2).sum(1)
-        dof = added.sum() ** 2 / max(float((added**2).sum()), 1e-300) - 1
-        width = student(0.95, dof) * float(np.sqrt((R - 1) / R * np.sum((others - others.mean()) ** 2)))
-        return {"value": value, "low": value - width, "high": value + width}
+        slope = self.points.effective(0.0) * self.parts(theta)[2][self.points.size]
+        shapes = np.stack([np.ones_like(slope), slope], 1) * self.points.root[:, None]
+        return leave_each_out(theta, residual, J, self.points.run, shapes)
