@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.one_clock import apart, fit_clock
-from scalefit.numerics.least_squares import Limits, minimise
+from scalefit.numerics.least_squares import Limits, minimise, normal_of
 from scalefit.numerics.left_out import Without, leave_each_out
 from scalefit.table.prepare import FitData
 
@@ -62,15 +62,6 @@ class SharedClock:
         J[at, len(theta) - R + self.run] = -share
         return self.loss - start[self.run] + gain[self.run] * share, J
 
-    def normal(self, theta: Array) -> tuple[Array, Array, Array]:
-        """Return cost, right side and normal matrix of a batch, as the solver asks."""
-        told = [self.residual(one) for one in theta]
-        return (
-            np.array([0.5 * r @ r for r, _ in told]),
-            np.stack([J.T @ r for r, J in told]),
-            np.stack([J.T @ J for _, J in told]),
-        )
-
     @cached_property
     def theta(self) -> Array:
         """The parameters by least squares, (P,)."""
@@ -82,7 +73,9 @@ class SharedClock:
         limits = Limits(iterations=500, tolerance=1e-12, patient=True)
         start = np.clip(begin, low, high)[None]
         reach = np.where(high - low > 4, 2.0, 0.25 * (high - low))
-        return np.asarray(minimise(self.normal, start, (low, high), reach=reach, ground=0.0, limits=limits).theta[0])
+        return np.asarray(
+            minimise(normal_of(self.residual), start, (low, high), reach=reach, ground=0.0, limits=limits).theta[0]
+        )
 
     @cached_property
     def without_each(self) -> Without:

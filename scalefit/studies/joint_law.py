@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.fitting.status import away_from_line
-from scalefit.numerics.least_squares import Limits, minimise
+from scalefit.numerics.least_squares import Limits, minimise, normal_of
 from scalefit.numerics.left_out import Without, leave_each_out
 from scalefit.studies.ends import Single
 from scalefit.studies.reuse import effective_data
@@ -154,15 +154,6 @@ class JointLaw:
         J[at, self.first + len(one.sizes) + one.group] = 1.0
         return (one.log_L - E[one.group] + own * x) * one.root, J * one.root[:, None]
 
-    def normal(self, theta: Array) -> tuple[Array, Array, Array]:
-        """Return cost, gradient and normal matrix of a batch, as the solver asks."""
-        told = [self.residual(one) for one in theta]
-        return (
-            np.array([0.5 * r @ r for r, _ in told]),
-            np.stack([J.T @ r for r, J in told]),
-            np.stack([J.T @ J for _, J in told]),
-        )
-
     def fit(self) -> Array:
         """Return the parameters (P,) by least squares, the best from several starts."""
         one = self.points
@@ -173,7 +164,9 @@ class JointLaw:
         low = np.array([(-10.0, -0.2)[at] for at in asked] + [-5.0] * S + [-40.0] * G)
         high = np.array([(11.0, 50.0)[at] for at in asked] + [5.0] * S + [40.0] * G)
         limits = Limits(iterations=300, tolerance=1e-12, patient=True)
-        found = minimise(self.normal, starts, (low, high), reach=0.25 * (high - low), ground=0.0, limits=limits)
+        found = minimise(
+            normal_of(self.residual), starts, (low, high), reach=0.25 * (high - low), ground=0.0, limits=limits
+        )
         return np.asarray(found.theta[int(np.argmin(found.cost))])
 
     def without_each(self, theta: Array) -> Without:
