@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import scalefit as sf
 from scalefit.errors import FitError
+from scalefit.numerics.left_out import leave_each_out
 from scalefit.studies.ends import single_runs
 from scalefit.studies.joint_law import JointLaw, collect
 from tests.conftest import ROOT
@@ -83,6 +85,15 @@ def test_a_run_left_out_is_a_run_that_was_not_there():
     without = law.fit() + law.without_each(law.fit()).steps[4]
     fewer = JointLaw(collect(singles[:4] + singles[5:]), False, False)
     np.testing.assert_allclose(without[:4], fewer.fit()[:4], atol=1e-4)
+
+
+def test_the_mean_of_runs_has_student_s_interval():
+    """A level of six runs, five points each: mean of runs, their scatter over root six, five degrees of freedom."""
+    y = np.random.default_rng(6).standard_normal((6, 5))
+    ones, run = np.ones((30, 1)), np.repeat(np.arange(6), 5)
+    found = leave_each_out(np.array([y.mean()]), y.ravel() - y.mean(), ones, run, ones).estimate(lambda one: one[0])
+    low, high = stats.t.interval(0.95, 5, y.mean(), stats.sem(y.mean(1)))
+    assert (found["value"], found["low"], found["high"]) == pytest.approx((y.mean(), low, high))
 
 
 def test_a_size_with_one_run_has_no_interval():
