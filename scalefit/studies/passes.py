@@ -5,7 +5,8 @@ a run's cost is its level against runs that have repeated nothing at the same sa
 it stays at equal tau if passes alone decide, and at equal U if the number of problems alone does. Along a run U stays, and
 at sample s it has made s/U passes: the longer runs are measured at the shorter length too.
 
-A cost a log tau + b log U would not tell: the fresh runs of each length have D = U, so only a - b is ever seen in it.
+A cost a log tau + b log U would not tell: the fresh runs of each length have D = U, so only a - b is ever seen in it. For the
+same reason a loss that depends on U alone shows a little of passes too: the longer fresh runs have more problems.
 """
 
 from __future__ import annotations
@@ -230,9 +231,7 @@ def _verdict(costs: Sequence[Mapping[str, Any]], means: Mapping[str, Mapping[str
             return f"{name[what]} matters and {name[other]} does not within {margin:g}: {said}."
         return f"{name[what]} matters: {said}; of {name[other]} the data do not say ({change[other]})."
     if all(mean["equivalent"] for mean in means.values()):
-        return (
-            f"repeats cost, and within {margin:g} as much whichever of the two changes: neither is told from the other."
-        )
+        return f"within {margin:g} what repeats cost is the same whichever of the two changes: neither is told from the other."
     return (
         "the data do not say: no change of the cost is shown at equal distinct problems "
         f"({change['passes']}) or at equal passes ({change['problems']})."
