@@ -110,9 +110,11 @@ def test_a_size_with_one_run_has_no_interval():
 
 
 def test_committed_runs_are_told_apart_by_their_rollouts():
+    """Repeats cost .19 of loss there: that stays told where the share, which makes up for it, is asked too."""
     (found,) = sf.study_joint(STUDY / "e03.parquet", STUDY / "e02.parquet")
     (row,) = found.rows
     assert row["told"] == "own"
+    assert "repeats cost: R* = " in found.verdict
     assert found.identified["R*"].startswith("told by runs of up to 100 passes")
     assert len(found.frame) == 1
 

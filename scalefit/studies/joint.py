@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.fitting.status import APART
+from scalefit.numerics.intervals import student
+from scalefit.numerics.left_out import Without
 from scalefit.studies.ends import Single, single_runs
 from scalefit.studies.joint_law import JointLaw, Points, collect
 from scalefit.table.select import Source, Where, select
@@ -132,7 +134,7 @@ def _study(key: tuple[str, str], singles: Sequence[tuple[int, Single]], names: S
 
     estimate = each.estimate
     share = estimate(lambda one: law.parts(one)[0]) if law.with_share else None
-    wear = estimate(lambda one: law.parts(one)[1]) if law.with_wear else None
+    wear = _wear(law, each) if law.with_wear else None
     rows = []
     for at, size in enumerate(points.sizes.tolist()):
         count = sum(one.key[2] == size for _, one in singles)
@@ -153,6 +155,17 @@ def _study(key: tuple[str, str], singles: Sequence[tuple[int, Single]], names: S
     warnings = [] if all(row["runs"] > 1 for row in rows) else ["a size with one run has no interval"]
     used = [names[at] for at in sorted({at for at, _ in singles})]
     return Joint(*key, used, runs, rows, share, wear, r_star, identified, _verdict(rows, share, r_star), warnings)
+
+
+def _wear(law: JointLaw, each: Without) -> dict[str, float]:
+    """Return the wear with its interval: of its logarithm where repeats are shown to cost, so that it stays above 0."""
+    at = int(law.with_share)
+    (value,), ((variance,),), dof = each.spread(lambda theta: theta[at : at + 1])
+    width = student(0.95, dof) * float(np.sqrt(variance))
+    if value > 0 and law.repeats_cost() > student(0.95, dof):
+        far = float(np.exp(width / value))
+        return {"value": float(value), "low": float(value / far), "high": float(value * far)}
+    return {"value": float(value), "low": float(value - width), "high": float(value + width)}
 
 
 def _r_star(wear: Mapping[str, float] | None) -> dict[str, float | None] | None:

@@ -169,6 +169,19 @@ class JointLaw:
         )
         return np.asarray(found.theta[int(np.argmin(found.cost))])
 
+    def repeats_cost(self) -> float:
+        """Return how far a wear of 0 is off, in standard errors by run: above 0 where repeats cost.
+
+        The score of the wear at the fit without it, what the other parameters take up taken out. A wear that is told to be
+        above 0 may be told badly in size, as it and the share make up for one another.
+        """
+        free = JointLaw(self.points, self.with_share, False).fit()
+        residual, J = self.residual(np.insert(free, int(self.with_share), 0.0))
+        wear, others = J[:, int(self.with_share)], np.delete(J, int(self.with_share), 1)
+        alone = wear - others @ np.linalg.lstsq(others, wear, rcond=None)[0]
+        scores = np.bincount(self.points.run, alone * residual)
+        return float(scores.sum() / np.sqrt((scores**2).sum()))
+
     def without_each(self, theta: Array) -> Without:
         """Return the fit without each run, which may be off by a level or by a slope."""
         residual, J = self.residual(theta)
