@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from scalefit.prediction.predict import predict_size
     from scalefit.prediction.predictor import SeriesFit, fit, load_fit
     from scalefit.studies.budget import plan
+    from scalefit.studies.clocks import study_clocks
     from scalefit.studies.crossing import compute_to_target
     from scalefit.studies.design import design
     from scalefit.studies.horizon import study_horizon
+    from scalefit.studies.joint import study_joint
     from scalefit.studies.recipes import compare_recipes
     from scalefit.studies.resolution import resolve_difference
     from scalefit.studies.reuse import study_reuse
@@ -58,7 +60,9 @@ _PLACES = {
     "read_systems": "scalefit.table.systems",
     "resolve_difference": "scalefit.studies.resolution",
     "simulate": "scalefit.fitting.simulate",
+    "study_clocks": "scalefit.studies.clocks",
     "study_horizon": "scalefit.studies.horizon",
+    "study_joint": "scalefit.studies.joint",
     "study_reuse": "scalefit.studies.reuse",
     "study_rollouts": "scalefit.studies.rollouts",
     "study_sharpening": "scalefit.studies.sharpening",
@@ -92,7 +96,9 @@ __all__ = [
     "read_systems",
     "resolve_difference",
     "simulate",
+    "study_clocks",
     "study_horizon",
+    "study_joint",
     "study_reuse",
     "study_rollouts",
     "study_sharpening",

@@ -72,6 +72,8 @@ _OF_RUNS = (
     ("design", "--budget", "1e19", "--target", "72B"),
     ("reuse",),
     ("rollouts", "--json"),
+    ("joint", "--json"),
+    ("clocks",),
     ("horizon",),
     ("sharpening",),
     ("crossval", "--mode", "prefix", "--law", "saturating"),

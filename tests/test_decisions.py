@@ -222,6 +222,12 @@ BASE = ("--where", "series=base")
 ASKED = {
     ("reuse", PAPER / "reuse.parquet"): lambda: sf.study_reuse(PAPER / "reuse.parquet"),
     ("rollouts", STUDY / "e03.parquet"): lambda: sf.study_rollouts(STUDY / "e03.parquet"),
+    ("clocks", STUDY / "e03.parquet", "--by", "group_size"): lambda: sf.study_clocks(
+        STUDY / "e03.parquet", by="group_size"
+    ),
+    ("joint", STUDY / "e03.parquet", STUDY / "e02.parquet"): lambda: sf.study_joint(
+        STUDY / "e03.parquet", STUDY / "e02.parquet"
+    ),
     ("compare-recipes", STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet"): lambda: sf.compare_recipes(
         STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet", names=("e04_grpo_token", "e04_rloo_token")
     ),

@@ -17,6 +17,7 @@ from scalefit.plotting.style import new_figure
 from scalefit.prediction.holdouts import slopes
 from scalefit.table.prepare import prepare
 from tests.conftest import PAPER, ROOT, SIZES
+from tests.test_passes import TRUTHS, simulated
 
 BASE = {"series": "base"}
 STUDY = ROOT / "data" / "study"
@@ -27,7 +28,10 @@ RESULTS = {
     "Plan": lambda runs: sf.plan(runs, flops=2e19, where=BASE)[0],
     "Design": lambda runs: sf.design(runs, 1e21, 72e9, where=BASE)[0],
     "Reuse": lambda runs: sf.study_reuse(PAPER / "reuse.parquet", where=BASE)[0],
+    "Passes": lambda runs: sf.study_reuse(simulated(TRUTHS["passes"], np.random.default_rng(0)))[-1],
     "Rollouts": lambda runs: sf.study_rollouts(STUDY / "e03.parquet")[0],
+    "Joint": lambda runs: sf.study_joint(STUDY / "e03.parquet")[0],
+    "Clocks": lambda runs: sf.study_clocks(STUDY / "e05_grpo.parquet", STUDY / "e05_fade.parquet")[0],
     "Comparison": lambda runs: sf.compare_recipes(STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet")[
         0
     ],

@@ -14,6 +14,7 @@ import scalefit as sf
 from scalefit.errors import FitError, TableError, UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.fit import Estimate, Specification, fit_data
+from scalefit.fitting.one_clock import fit_clock
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.fitting.weigh_runs import find_likeliest
 from scalefit.laws import get_law
@@ -47,7 +48,6 @@ from scalefit.prediction.rolling import Curve, Past, _average, combine, look_ahe
 from scalefit.prediction.saturation import weigh_saturation
 from scalefit.prediction.scores import baselines, score
 from scalefit.prediction.siblings import Calibration, among_siblings, band, calibrate, curves_of, others_of
-from scalefit.prediction.started import fit_clock
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
 from tests.conftest import PAPER, SIZES, results, scalefit

@@ -21,8 +21,9 @@ from scalefit.fitting.describe import OF_EACH, PLAIN, TESTS, Account, describe_l
 from scalefit.fitting.f_test import judge_larger
 from scalefit.fitting.fit import fit_data
 from scalefit.fitting.left import Left, left_by
+from scalefit.fitting.one_clock import apart, by_clock, pace
 from scalefit.fitting.whiteness import LAGS, judge_whiteness
-from scalefit.numerics.ar1 import Noise, ar1_noise, effective_points
+from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.output import write_json
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
@@ -35,10 +36,6 @@ CLOCKS = {"prompts": "samples", "tokens": "tokens", "FLOPs per parameter": "flop
 """What the common clock may tick in, and the table's column. Steps are no other clock: every table has one batch size."""
 ASKED = ("paper", "e01", "e03", "e05")
 """Tables whose clock is asked: of several sizes, and of several rollouts a prompt (e03)."""
-POWERS = np.linspace(-0.5, 2, 51).round(2)
-"""Powers of N by which a larger model's clock may run ahead: 0 where it ticks in prompts, 1 where in FLOPs."""
-CLEAR = 3.84
-"""Twice the log-likelihood that bounds an interval of 95 %."""
 DRAWS, SEED, RHO = 200, 0, 0.3
 """Simulated tables a law, and the correlation of their noise where it has one."""
 DIGITS, SAME = 5, 1e-4
@@ -50,11 +47,6 @@ def tables() -> list[tuple[str, RunTable, str]]:
     paper = [("paper", sf.read_runs(PAPER), x) for x in ("samples", "flops")]
     own = [(path.stem, sf.read_runs(path), "samples") for path in sorted(DATA.glob("*.parquet"))]
     return paper + own
-
-
-def apart(data: FitData) -> FitData:
-    """Return the curves as if each were of a size of its own, numbered from 1."""
-    return replace(data, params=np.arange(1.0, len(data.params) + 1))
 
 
 def describe(data: FitData) -> tuple[dict[str, Any], Account]:
@@ -84,12 +76,6 @@ def describe(data: FitData) -> tuple[dict[str, Any], Account]:
     return row, found
 
 
-def by_clock(each: FitData, spent: np.ndarray, name: str) -> tuple[Left, float]:
-    """Return what one clock in a resource leaves of runs that have a start and a gain of their own, and what points are worth."""
-    left = left_by(fit_data("clock", replace(apart(each), resource=spent, resources=(name,)), PLAIN))
-    return left, effective_points(left.present, left.noise.rho)
-
-
 def ticks(runs: RunTable, series: str) -> list[dict[str, Any]]:
     """Return how well one clock describes the runs of a series in each resource: the same points and parameters everywhere."""
     rows: list[dict[str, Any]] = []
@@ -107,21 +93,6 @@ def ticks(runs: RunTable, series: str) -> list[dict[str, Any]]:
         rows.append({"ticks in": name, "runs": len(each.params), "points": len(left.values), "rms": left.rms})
         rows[-1] |= {"X_mid": middle, "B": steepness, "against prompts": worth * np.log(first.squares / left.squares)}
     return rows
-
-
-def pace(data: FitData) -> dict[str, float | None]:
-    """Return the power of N by which the clock runs ahead in larger models, with its interval; None where no end is in reach."""
-    each = data.each
-    found = [by_clock(each, each.resource * (each.params / each.params[0])[:, None] ** a, "pace") for a in POWERS]
-    squares = np.array([left.squares for left, _ in found])
-    best = int(np.argmin(squares))
-    far = found[best][1] * np.log(squares / squares[best])
-    ends: list[float | None] = []
-    for side in (slice(best, None, -1), slice(best, None)):
-        out = np.flatnonzero(far[side] > CLEAR)
-        at = int(out[0]) if len(out) else 0
-        ends.append(float(np.interp(CLEAR, far[side][at - 1 : at + 1], POWERS[side][at - 1 : at + 1])) if at else None)
-    return {"power": float(POWERS[best]), "low": ends[0], "high": ends[1]}
 
 
 def paces(data: FitData) -> dict[str, dict[str, float | None]]:

@@ -11,12 +11,12 @@ from scalefit.fitting.binding import law_resource
 from scalefit.fitting.describe import PLAIN
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.fitting.left import left_by
+from scalefit.fitting.one_clock import fit_clock
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.laws import get_law
 from scalefit.laws.clocks import clock_share
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.prediction.crossval import AVERAGE, cross_validate_data
-from scalefit.prediction.started import fit_clock
 from scalefit.table.prepare import FitData
 
 Array = NDArray[np.float64]

@@ -25,6 +25,8 @@ from scalefit.cli import (
     plan,
     predict,
 )
+from scalefit.cli import clocks as clocks_command
+from scalefit.cli import joint as joint_command
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
@@ -51,6 +53,8 @@ for group in (
     arms,
     sharpening_command,
     horizon,
+    clocks_command,
+    joint_command,
     systems_command,
     run_command,
     weights_commands,

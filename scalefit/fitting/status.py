@@ -138,6 +138,12 @@ def judge_split(found: Judgement, data: FitData) -> Judgement:
     return Judgement(covariance, status, (split, *(note for note in found.notes if "no effect" not in note)))
 
 
+def away_from_line(log_C: Array, log_D: Array) -> tuple[Array, float]:
+    """Return the line of log C in log D (slope, level), and the squares of what C strays from it."""
+    line = np.polyfit(log_D, log_C, 1)
+    return line, float(np.sum((log_C - np.polyval(line, log_D)) ** 2))
+
+
 def _lines_of_resources(data: FitData) -> tuple[float, Array]:
     """Return how far log C strays from a line in log D within a size [decades], and each size's line, (S, 2)."""
     C, D = np.log10(data.resource)
@@ -145,8 +151,8 @@ def _lines_of_resources(data: FitData) -> tuple[float, Array]:
     for s in range(len(data.sizes)):
         mine = data.present & (data.size_index == s)[:, None]
         if mine.sum() > 2:
-            lines[s] = np.polyfit(D[mine], C[mine], 1)
-            squares += float(np.sum((C[mine] - np.polyval(lines[s], D[mine])) ** 2))
+            lines[s], own = away_from_line(C[mine], D[mine])
+            squares += own
     return float(np.sqrt(squares / max(data.points, 1))), lines
 
 

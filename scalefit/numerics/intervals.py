@@ -16,6 +16,13 @@ def student(level: float, dof: float) -> float:
     return float(stdtrit(max(dof, 1.0), 0.5 + level / 2))
 
 
+def student_p(value: float, se: float, dof: float) -> float:
+    """Return the chance of a value as far from 0, either side; 0 where it has no error."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(max(dof, 1.0), -abs(value) / se)) if se > 0 else float(value == 0)
+
+
 def loss_ends(log: Array, width: Array) -> tuple[Array, Array]:
     """Return the ends of an interval of the loss from its middle and half width, both in log10; a loss is at most 1."""
     return 10.0 ** np.minimum(log - width, 0.0), 10.0 ** np.minimum(log + width, 0.0)

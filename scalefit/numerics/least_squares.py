@@ -22,6 +22,20 @@ ROUNDING = 1e-13
 Normal = Callable[[Array], tuple[Array, Array, Array]]
 
 
+def normal_of(residual: Callable[[Array], tuple[Array, Array]]) -> Normal:
+    """Return what `minimise` asks of one problem, from its residual (n,) and the law's derivatives (n, P) at parameters (P,)."""
+
+    def normal(theta: Array) -> tuple[Array, Array, Array]:
+        told = [residual(one) for one in theta]
+        return (
+            np.array([0.5 * r @ r for r, _ in told]),
+            np.stack([J.T @ r for r, J in told]),
+            np.stack([J.T @ J for _, J in told]),
+        )
+
+    return normal
+
+
 @dataclass(frozen=True)
 class Solution:
     """A batch of fits: `theta` (B, P), `cost` (B,) = half the weighted sum of squares, `normal` (B, P, P)."""

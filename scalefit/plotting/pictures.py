@@ -22,8 +22,11 @@ from scalefit.prediction.holdouts import fitted_curves
 from scalefit.prediction.predict import SHOWN, Prediction
 from scalefit.prediction.predictor import SeriesFit
 from scalefit.studies.budget import Plan
+from scalefit.studies.clocks import NEAR, Clocks
 from scalefit.studies.design import Design
 from scalefit.studies.horizon import Horizon
+from scalefit.studies.joint import Joint
+from scalefit.studies.passes import Passes
 from scalefit.studies.recipes import Comparison
 from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
@@ -142,6 +145,49 @@ def _reuse(axes: Axes, found: Reuse) -> None:
     _margin(axes, found.margin)
     axes.set_xlabel(f"end loss against the smallest τ, 95 %; grey: within {found.margin:g}")
     axes.set_title(f"{found.series}, {format_quantity(found.params)}: reuse of prompts", loc="left")
+
+
+@picture_of(Passes)
+def _passes(axes: Axes, found: Passes) -> None:
+    rows = sorted(found.rows, key=lambda row: (row["what"], row["held"]))
+    names = [
+        f"{row['times']:.3g} × {row['what']}, at {row['held']:g} {'problems' if row['what'] == 'passes' else 'passes'}"
+        for row in rows
+    ]
+    draw_intervals(axes, names, [(row["difference"], row["low"], row["high"]) for row in rows])
+    _margin(axes, found.margin)
+    axes.set_xlabel(f"change of the cost [loss], 95 %; grey: within {found.margin:g}")
+    axes.set_title(f"{found.series}, {format_quantity(found.params)}: passes or distinct problems", loc="left")
+
+
+@picture_of(Clocks)
+def _clocks(axes: Axes, found: Clocks) -> None:
+    if not found.units:
+        raise ScalefitError("the clock of one table has no picture; its numbers are in .frame.")
+    draw_intervals(
+        axes, [one["unit"] for one in found.units], [(one["ratio"], one["low"], one["high"]) for one in found.units]
+    )
+    axes.axvspan(1 / NEAR, NEAR, color="0.92", lw=0, zorder=0)
+    axes.axvline(1, color="0.4", lw=0.8)
+    axes.set_xlim(
+        max(0.9 * min(one["low"] for one in found.units), 0.05), min(1.1 * max(one["high"] for one in found.units), 20)
+    )
+    log_ticks(axes, "x", axes.get_xlim())
+    axes.set_xlabel(f"ratio of half-way points, 95 %; grey: within {NEAR:g} times")
+    axes.set_title(f"{found.series} on {found.eval}: in what the clock ticks", loc="left")
+
+
+@picture_of(Joint)
+def _joint(axes: Axes, found: Joint) -> None:
+    parts = [("k_C", "k_D") if row["k_C"] else ("k",) for row in found.rows]
+    told = [(row, part) for row, some in zip(found.rows, parts, strict=True) for part in some]
+    names = [f"{'k_C + k_D' if part == 'k' else part}, {format_quantity(row['params'])}" for row, part in told]
+    ends = [tuple(row[part][end] for end in ("value", "low", "high")) for row, part in told]
+    finite = [(value, *(end if np.isfinite(end) else value for end in (low, high))) for value, low, high in ends]
+    draw_intervals(axes, names, finite)
+    axes.axvline(0, color="0.4", lw=0.8)
+    axes.set_xlabel("slope of log10 loss, 95 %")
+    axes.set_title(f"{found.series} on {found.eval}: compute or data", loc="left")
 
 
 @picture_of(Comparison)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError
 from scalefit.fitting.binding import BoundLaw, own_unit
 from scalefit.fitting.fit import fit_data
+from scalefit.fitting.one_clock import fit_clock
 from scalefit.laws import get_law
 from scalefit.numerics.intervals import student
 from scalefit.prediction.rolling import Curve, Past, combine, look_ahead, look_back, weigh
-from scalefit.prediction.started import fit_clock
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 

@@ -6,7 +6,6 @@ of its start that each fitted size gains is continued to the size as the trend c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -14,13 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.fitting.binding import BoundLaw, law_resource
-from scalefit.fitting.point_fit import make_problem
-from scalefit.fitting.start import find_start
+from scalefit.fitting.binding import law_resource
+from scalefit.fitting.one_clock import fit_clock
 from scalefit.laws import get_law
 from scalefit.laws.clocks import clock_share
 from scalefit.numerics.mixtures import Mixture
-from scalefit.prediction.members import PLAIN
 from scalefit.prediction.trend import shares
 from scalefit.table.prepare import FitData
 
@@ -29,23 +26,6 @@ LEAST_LOSS = 1e-3
 """Of a curve."""
 SHOWN, GRID = 20, 60
 """Points of a curve and of a line that are drawn."""
-
-
-def fit_clock(data: FitData, near: Mapping[str, Array] | None = None, sizes: Array | None = None) -> dict[str, Array]:
-    """Return the clock of all sizes: X_mid and B (1,), L0 and G (S,) of each, by least squares of points.
-
-    Parameters
-    ----------
-    near : mapping, optional
-        What it was for more sizes, `sizes`, from which the search then begins.
-    """
-    bound, each = BoundLaw(get_law("clock"), data.sizes), data.each
-    if near is None or sizes is None:
-        start = find_start(bound, each)
-    else:
-        kept = np.isin(sizes, data.sizes)
-        start = bound.internal({name: one[kept] if len(one) > 1 else one for name, one in near.items()})
-    return bound.values(make_problem(bound, each, PLAIN).solve(start[None]).theta[0])
 
 
 def on_one_clock(data: FitData) -> dict[str, Any]:

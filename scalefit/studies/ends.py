@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -157,7 +157,13 @@ def ends_at(arms: Arms[Single], until: float) -> Arms[Measured]:
 
 
 def answer_arms(
-    runs: RunTable, x: str, column: str, study: Callable[[Key, Arms[Single], Sequence[Arms[Single]]], Kind]
+    runs: RunTable,
+    x: str,
+    column: str,
+    study: Callable[[Key, Arms[Single], Sequence[Arms[Single]]], Kind],
+    *,
+    split: Callable[[Sequence[Single]], Mapping[float, Sequence[Single]]] | None = None,
+    whole: Callable[[Key, Mapping[float, Arms[Single]]], Kind] | None = None,
 ) -> Answers[Kind]:
     """Study every size whose runs differ in a column.
 
@@ -165,27 +171,39 @@ def answer_arms(
     ----------
     study : callable
         Given series, evaluation and size, the arms, and those of other sizes of the same series and evaluation.
+    split : callable, optional
+        Parts the runs of a size into such as are compared, by their length [x]; by default all are.
+    whole : callable, optional
+        Asked besides of a size that was split, given its arms by length.
 
     Raises
     ------
     FitError
         If the column varies nowhere, or no size can be answered.
     """
-    arms = {key: split_arms(some, column) for key, some in single_runs(runs, x).items()}
-    several = {key: some for key, some in arms.items() if len(some) > 1}
+    parts = {key: split(some) if split else {0.0: some} for key, some in single_runs(runs, x).items()}
+    arms = {(key, at): split_arms(some, column) for key, by in parts.items() for at, some in by.items()}
+    names = {(key, at): name_of(key) + (f", {format_quantity(at)} {x}" if at else "") for key, at in arms}
+    several = {part: some for part, some in arms.items() if len(some) > 1}
     if not several:
         raise FitError(
             f"{runs.path}: {column} does not vary within a size; run the same size with another value ([sweep] {column})."
         )
     asked = {
-        name_of(key): partial(
-            study, key, some, [other for at, other in several.items() if at[:2] == key[:2] and at != key]
-        )
-        for key, some in several.items()
+        names[part]: partial(study, part[0], some, [one for at, one in several.items() if _siblings(at[0], part[0])])
+        for part, some in several.items()
     }
+    for key, by in parts.items():
+        if whole and len(by) > 1:
+            lengths = {at: several[key, at] for at in by if (key, at) in several}
+            asked[f"{name_of(key)}, all lengths"] = partial(whole, key, lengths)
     found = answer_each(asked)
-    rest = {name_of(key): f"{column} does not vary" for key in arms if key not in several}
+    rest = {names[part]: f"{column} does not vary" for part in arms if part not in several}
     return Answers(found, {**found.unanswered, **rest})
+
+
+def _siblings(one: Key, other: Key) -> bool:
+    return one[:2] == other[:2] and one != other
 
 
 def name_of(key: Key) -> str:

@@ -6,8 +6,8 @@ fresh ones, infinite where a repeat is as good as new. Source of the form: Muenn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.studies.differences import MARGIN, Difference, Measured, Scatter, difference
 from scalefit.studies.ends import Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
+from scalefit.studies.passes import Passes, compare_lengths, split_lengths
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
@@ -27,6 +28,10 @@ GRID = np.geomspace(0.1, 1e5, 241)
 """Values of R* searched; an end of the grid stands for none and for infinite."""
 INTERVAL = 3.84
 """Twice the log-likelihood that a 95 % interval gives away."""
+ONE_LENGTH = (
+    "tau and the number of distinct problems are one in runs of one length; runs of a second one with the same tau tell "
+    "which of them matters"
+)
 LEAST_ARMS = 4
 """Arms of one run each whose scatter can be told from a cost."""
 
@@ -108,8 +113,10 @@ def effective_data(samples: Array, unique: float | Array, r_star: float | Array)
     return np.asarray(np.minimum(samples, unique) + unique * r_star * -np.expm1(-repeats / r_star))
 
 
-def study_reuse(runs: Source, *, margin: float = MARGIN, where: Where | None = None) -> Answers[Reuse]:
+def study_reuse(runs: Source, *, margin: float = MARGIN, where: Where | None = None) -> Answers[Reuse | Passes]:
     """Study reuse at every size, series and evaluation that was run with several tau.
+
+    Runs of several lengths are compared within each, and together say whether passes or distinct problems matter.
 
     Parameters
     ----------
@@ -130,7 +137,17 @@ def study_reuse(runs: Source, *, margin: float = MARGIN, where: Where | None = N
         raise FitError(
             f"{runs.path}: reuse is studied at equal samples by tau; the columns 'reuse' and 'samples' are needed."
         )
-    return answer_arms(runs, "samples", "reuse", partial(_study, margin))
+    study: Callable[..., Reuse | Passes] = partial(_study, margin)
+    whole: Callable[..., Reuse | Passes] = partial(compare_lengths, margin)
+    found = answer_arms(runs, "samples", "reuse", study, split=split_lengths, whole=whole)
+    apart = {(one.series, one.eval, one.params) for one in found if isinstance(one, Passes)}
+    told = [
+        one
+        if isinstance(one, Passes) or (one.series, one.eval, one.params) in apart
+        else replace(one, warnings=[*one.warnings, ONE_LENGTH])
+        for one in found
+    ]
+    return Answers(told, found.unanswered)
 
 
 def _study(margin: float, key: Key, by_tau: Arms[Single], siblings: Sequence[Arms[Single]]) -> Reuse:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.numerics.intervals import student
+from scalefit.studies.best_group import best_groups, said_best
 from scalefit.studies.differences import WITHIN_DOF, difference, in_pairs
 from scalefit.studies.ends import LAST_SHARE, Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
 from scalefit.table.schema import USUAL
@@ -41,6 +42,9 @@ class Rollouts(Answer):
         whether the scatter between runs is in these (`runs_differ`).
     steps : dict
         For each resource, at its largest budget: the difference of each G to the next smaller, with its 95 % interval.
+    curve : dict
+        For each resource, the best G by budget with its interval, and whether it rises; see `best_groups`. None where fewer
+        than three group sizes have budgets in common or no arm has two runs.
     mechanism : list of dict
         For each G: pass rate over the run, the probability of a uniform group at it, and the share measured (None
         where the table has no `uniform_groups`).
@@ -51,6 +55,7 @@ class Rollouts(Answer):
     params: float
     frontier: dict[str, list[dict[str, Any]]]
     steps: dict[str, list[dict[str, Any]]]
+    curve: dict[str, dict[str, Any] | None]
     mechanism: list[dict[str, Any]]
     verdict: str
     warnings: list[str]
@@ -78,6 +83,9 @@ class Rollouts(Answer):
                 for step in self.steps[resource]
             ]
             lines.append(f"  at the last: G {', '.join(gaps)}")
+            if curve := self.curve[resource]:
+                told = [f"{said_best(row)} at {format_quantity(row['budget'])}" for row in curve["rows"]]
+                lines.append(f"  best G by a parabola in log G: {', '.join(told)}")
         rows = [["G", "pass rate", "uniform at it", "uniform measured"]]
         for arm in self.mechanism:
             measured = "" if arm["uniform_measured"] is None else f"{arm['uniform_measured']:.3f}"
@@ -117,13 +125,15 @@ def study_rollouts(runs: Source, *, where: Where | None = None, seed: int = 0) -
 def _study(
     resources: Sequence[str], seed: int, key: Key, arms: Arms[Single], siblings: Sequence[Arms[Single]]
 ) -> Rollouts:
-    frontier, steps, warnings = {}, {}, []
+    frontier, steps, best, warnings = {}, {}, {}, []
     for resource in resources:
         mine, *others = (_in(resource, some) for some in (arms, *siblings))
         frontier[resource], steps[resource] = _frontier(mine, others, seed)
+        best[resource] = best_groups(mine, resource)
     if min(map(len, arms.values())) < 2:
         warnings.append("one run an arm: what another seed would change is not in the intervals")
-    return Rollouts(*key, frontier, steps, [_mechanism(*arm) for arm in arms.items()], _verdict(frontier), warnings)
+    verdict = "; ".join([_verdict(frontier), *(one["verdict"] for one in best.values() if one)]) + "."
+    return Rollouts(*key, frontier, steps, best, [_mechanism(*arm) for arm in arms.items()], verdict, warnings)
 
 
 def _in(resource: str, arms: Arms[Single]) -> Arms[Single]:
@@ -193,4 +203,4 @@ def _verdict(frontier: dict[str, list[dict[str, Any]]]) -> str:
         else:
             which = f"the data do not say which G is best, likeliest {best} {chance}"
         said.append(f"within the same {resource}, {which}")
-    return "; ".join(said) + "."
+    return "; ".join(said)
