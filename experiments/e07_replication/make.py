@@ -1,0 +1,102 @@
+"""Write the arms of the study, an experiment file each: what all share, and what an arm changes.
+
+To add an arm, write a line in `ARMS`. `run.py` makes their tables in this order.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from scalefit.output import write_text  # noqa: E402
+
+SIZES: dict[str, tuple[int, int, int, float, float]] = {
+    "30k": (32, 2, 2, 3e-3, 8e-5),
+    "100k": (64, 2, 4, 5e-3, 6e-5),
+    "300k": (80, 4, 4, 3e-3, 4e-5),
+    "1M": (144, 4, 4, 1.5e-3, 3e-5),
+    "3M": (208, 6, 4, 8e-4, 2e-5),
+}
+"""Channels, layers, heads, rate of pre-training and rate of reinforcement learning (chosen by the arm `rates`)."""
+SHARED: dict[str, dict[str, Any]] = {
+    "task": {"file": "../walk.py:Walk", "order": "shuffled"},
+    "pretrain": {"tokens": 4_000_000, "base_tokens": 0, "target": 0.15, "each_seed": True},
+    "grpo": {"steps": 200, "prompts": 64, "mini_batch": 16, "max_new_tokens": 20, "kl": 0.0},
+    "eval": {
+        "per_decade": 8,
+        "problems": 1024,
+        "samples": 4,
+        "keep_problems": True,
+        "pass_at": [1, 8, 64],
+        "end_samples": 64,
+        "answer_loss": True,
+    },
+    "keep": {"weights": "none", "checkpoint": False},
+}
+TOKENS = {"pretrain": {"target": None, "tokens": 400_000}}
+"""Equal tokens in place of an equal start."""
+FIVE, THREE, TWO = [0, 1, 2, 3, 4], [0, 1, 2], [0, 1]
+SMALL = ("30k", "100k", "300k")
+
+
+def _at_equal_rollouts(group: int) -> dict[str, Any]:
+    """512 rollouts a step and 128 an update, whatever the size of a group."""
+    return {"grpo": {"prompts": 512 // group, "mini_batch": 128 // group}, "sweep": {"group_size": [group], "seeds": THREE}}
+
+
+ARMS: dict[str, tuple[tuple[str, ...], dict[str, dict[str, Any]]]] = {
+    "start": (("30k", "100k", "300k", "1M"), {"sweep": {"seeds": FIVE}}),
+    "tokens": (("30k", "100k", "300k", "1M"), TOKENS | {"sweep": {"seeds": FIVE}}),
+    "reuse_long": (("100k",), {"sweep": {"reuse": [5, 25, 100], "seeds": THREE}}),
+    "reuse_short": (("100k",), {"grpo": {"steps": 50}, "sweep": {"reuse": [1, 5, 25, 100], "seeds": THREE}}),
+    "rollouts_prompts": (("100k",), {"sweep": {"group_size": [4, 16, 32], "seeds": THREE}}),
+    "rollouts_equal_4": (("100k",), _at_equal_rollouts(4)),
+    "rollouts_equal_16": (("100k",), _at_equal_rollouts(16)),
+    "rollouts_equal_32": (("100k",), _at_equal_rollouts(32)),
+    "batch": (SMALL, {"grpo": {"prompts": 32, "mini_batch": 8}, "sweep": {"seeds": TWO}}),
+    "slow": (SMALL, {"sweep": {"seeds": TWO}}),
+    "curriculum": (SMALL, {"task": {"order": "curriculum"}, "sweep": {"seeds": TWO}}),
+    "rare": (SMALL, {"task": {"rare": 1.0}, "sweep": {"seeds": TWO}}),
+    "ceiling": (("30k", "100k", "300k", "1M"), {"sweep": {"seeds": [0], "task.way": [";", "!"]}}),
+    "start_3M": (("3M",), {"sweep": {"seeds": TWO}}),
+    "tokens_3M": (("3M",), TOKENS | {"sweep": {"seeds": TWO}}),
+    "instruct": (("100k", "300k", "1M"), TOKENS | {"sweep": {"series": ["instruct"], "seeds": THREE}}),
+}
+for _name, _factor in (("rates_low", 0.5), ("rates_mid", 1.0), ("rates_high", 2.0)):
+    ARMS[_name] = (("30k", "100k", "300k", "1M"), {"grpo": {"steps": 100}, "sweep": {"seeds": [0]}})
+FACTORS = {"rates_low": 0.5, "rates_high": 2.0, "slow": 0.5}
+"""Arms with another learning rate than that of `SIZES`."""
+
+
+def text_of(arm: str) -> str:
+    """Return an arm's experiment file."""
+    names, changes = ARMS[arm]
+    lines = [f"# The arm `{arm}` of e07_replication; written by make.py."]
+    for section in dict.fromkeys([*SHARED, *changes]):
+        keys = SHARED.get(section, {}) | changes.get(section, {})
+        lines += ["", f"[{section}]", *(f"{key} = {_value(value)}" for key, value in keys.items() if value is not None)]
+    for name in names:
+        channels, layers, heads, before, rate = SIZES[name]
+        shape = {"name": name, "d_model": channels, "layers": layers, "heads": heads}
+        rates = {"pretrain_learning_rate": before, "learning_rate": rate * FACTORS.get(arm, 1.0)}
+        lines += ["", "[[policy.sizes]]", *(f"{key} = {_value(value)}" for key, value in (shape | rates).items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value)
+
+
+def main() -> None:
+    """Write every arm's file."""
+    for arm in ARMS:
+        write_text(HERE / "arms" / f"{arm}.toml", text_of(arm))
+
+
+if __name__ == "__main__":
+    main()
