@@ -29,6 +29,7 @@ from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
 from scalefit.cli import systems as systems_command
+from scalefit.cli import untrained as untrained_commands
 from scalefit.cli import weights as weights_commands
 from scalefit.cli.characters import use_plain_characters
 from scalefit.cli.options import ReaderLeft
@@ -50,6 +51,7 @@ for group in (
     design,
     arms,
     sharpening_command,
+    untrained_commands,
     horizon,
     systems_command,
     run_command,
