@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scalefit.studies.crossing import compute_to_target
     from scalefit.studies.design import design
     from scalefit.studies.horizon import study_horizon
+    from scalefit.studies.level import study_level
     from scalefit.studies.offsets import study_offsets
     from scalefit.studies.recipes import compare_recipes
     from scalefit.studies.resolution import resolve_difference
@@ -60,6 +61,7 @@ _PLACES = {
     "resolve_difference": "scalefit.studies.resolution",
     "simulate": "scalefit.fitting.simulate",
     "study_horizon": "scalefit.studies.horizon",
+    "study_level": "scalefit.studies.level",
     "study_offsets": "scalefit.studies.offsets",
     "study_reuse": "scalefit.studies.reuse",
     "study_rollouts": "scalefit.studies.rollouts",
@@ -95,6 +97,7 @@ __all__ = [
     "resolve_difference",
     "simulate",
     "study_horizon",
+    "study_level",
     "study_offsets",
     "study_reuse",
     "study_rollouts",

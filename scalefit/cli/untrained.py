@@ -1,7 +1,8 @@
-"""`scalefit offsets`: whether the untrained model of a size says where its curve lies."""
+"""`scalefit offsets` and `scalefit level`: what the untrained model of a size says of its curve, and how much of the slope is where it starts."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,9 @@ from scalefit.cli.options import STUDY, Json, Resource, Runs, Where, add_command
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     add_command(app, offsets, STUDY, "scalefit offsets runs.parquet --x samples")
+    add_command(app, level, STUDY, "scalefit level runs.parquet")
 
 
 def offsets(
@@ -32,3 +34,32 @@ def offsets(
     from scalefit.studies.offsets import study_offsets
 
     show(study_offsets(open_runs(runs), x, parse_where(where), hold_out=hold_out or ()), as_json)
+
+
+def level(
+    runs: Runs,
+    other: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A second table, in which sizes start where they do; the first then holds runs of equal start.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            help="Two series of one table instead, that of equal start first: equal-start,equal-tokens.",
+            show_default=False,
+        ),
+    ] = None,
+    x: Resource = None,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Say how much of "larger models learn faster" is where they start: k on the start within sizes, and what is left of it at equal start."""
+    from scalefit.studies.level import study_level
+
+    second = open_runs(other) if other else None
+    named = tuple(part.strip() for part in arms.split(",")) if arms else ()
+    show(study_level(open_runs(runs), second, x, parse_where(where), arms=named), as_json)

@@ -121,8 +121,8 @@ def _study(table: RunTable, data: FitData, hold_out: Sequence[str | float]) -> O
     data = one.data
     if len(data.sizes) < LEAST_SIZES:
         raise FitError(
-            f"{data.name}: {len(data.sizes)} sizes with a row at step 0; {LEAST_SIZES} are needed, so that three are left to "
-            "fit when one is left out."
+            f"{data.name}: the data do not say; sizes with a row at step 0: {len(data.sizes)}, and {LEAST_SIZES} are needed, so "
+            "that three are left to fit when one is left out."
         )
     if (data.each.present.sum(1) < 3).any():
         raise FitError(
@@ -140,7 +140,7 @@ def _study(table: RunTable, data: FitData, hold_out: Sequence[str | float]) -> O
         rows += mine
         judged[of] = judge_reading(side, mine)
     rows += _beside(data, folds, near)
-    warnings = [*data.caveats, *one.warnings, *_weak(data, sides["offset"])]
+    warnings = [*data.caveats, *one.warnings, *one.unread, *_weak(data, sides["offset"])]
     held = folds.top.tolist()
     return OffsetStudy(
         series=data.series,

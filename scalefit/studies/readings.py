@@ -46,13 +46,13 @@ class Form:
     """Of a gain: what its parameters multiply, (S,) each."""
 
 
-def offset_forms(one: Untrained, values: Values) -> list[Form]:
-    """Return the offsets that read, first, and the closed ones; k(N) saturates in all."""
+def offset_forms(one: Untrained, values: Values, left: int) -> list[Form]:
+    """Return the offsets that read, first, and the closed ones; k(N) saturates in all; `left` sizes are fitted at least."""
     sizes, found = one.data.sizes, []
     formulas = {reading.name: reading.formula for reading in one.readings}
     for name, read in values.items():
         for of_gain in (False, True):
-            if of_gain and len(sizes) - 1 < MORE:
+            if of_gain and left < MORE:
                 continue
             title = f"offset of {name}" + (" and k(N)" if of_gain else "")
             law = reading_offset(title, formulas[name], sizes, read, of_gain=of_gain)
@@ -150,7 +150,7 @@ class Offsets(Side):
 
     def forms(self, values: Values) -> list[Form]:
         """Return the forms, those that read first."""
-        return offset_forms(self.one, values)
+        return offset_forms(self.one, values, len(self.folds.sizes) - len(self.folds.top))
 
     @cached_property
     def _lines(self) -> RunLines:

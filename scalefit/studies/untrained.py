@@ -62,13 +62,18 @@ class Untrained:
         Of the runs, as `data.each` has them.
     readings : tuple of Reading
         The loss, `pass@1`, first.
-    warnings : list of str
+    answers : ndarray, shape (M,)
+        Answers that each run's untrained model gave; nan where the table does not say.
+    warnings, unread : list of str
+        What is left out, and what could have been read beside the loss.
     """
 
     data: FitData
     run_ids: tuple[str, ...]
     readings: tuple[Reading, ...]
+    answers: Array
     warnings: list[str]
+    unread: list[str]
 
     @property
     def start(self) -> Array:
@@ -106,7 +111,7 @@ def read_untrained(runs: RunTable, data: FitData) -> Untrained:
         )
     names = _run_order(part, data)
     start = zero["loss"].reindex(names).to_numpy(float)
-    each, warnings = data.each, []
+    each, warnings, unread = data.each, [], []
     known = np.isfinite(start)
     whole = np.isin(data.sizes, each.params[known])
     if not whole.all():
@@ -117,7 +122,7 @@ def read_untrained(runs: RunTable, data: FitData) -> Untrained:
     floor = 0.5 / (problems if np.isfinite(problems) else 1e3)
     wrong, left = _wrong_at(zero, names)
     if not wrong:
-        warnings.append(f"no pass@k at step 0 beside pass@1; {KEYS} makes columns pass_at_8 and pass_at_64")
+        unread.append(f"no pass@k at step 0 beside pass@1; {KEYS} makes columns pass_at_8 and pass_at_64")
     shares = {"pass@1": start, **wrong}
     readings = [Reading(name, f"log10(1 - {name})", one[some], floor) for name, one in shares.items()]
     if ANSWER in zero:
@@ -127,13 +132,20 @@ def read_untrained(runs: RunTable, data: FitData) -> Untrained:
     full = [one for one in readings if len(np.unique(index[np.isfinite(one.each)])) == len(data.sizes)]
     gone = [*left, *(one.name for one in readings if one not in full)]
     if gone:
-        warnings.append(f"{' and '.join(gone)} not at step 0 of every size, so not read")
-    warnings += [
+        unread.append(f"{' and '.join(gone)} not at step 0 of every size, so not read")
+    unread += [
         f"{one.name} is as good as all problems at the larger sizes' start, where it tells nothing"
         for one in full
         if one.floor and (np.bincount(index, np.nan_to_num(one.each)) / np.bincount(index) <= one.floor).any()
     ]
-    return Untrained(data, tuple(name for name, kept in zip(names, some, strict=True) if kept), tuple(full), warnings)
+    return Untrained(
+        data,
+        tuple(name for name, kept in zip(names, some, strict=True) if kept),
+        tuple(full),
+        _answers(zero, names)[some],
+        warnings,
+        unread,
+    )
 
 
 def _run_order(part: RunTable, data: FitData) -> list[str]:
@@ -142,6 +154,13 @@ def _run_order(part: RunTable, data: FitData) -> list[str]:
     numbered = replace(part, frame=part.frame.assign(loss=codes.astype(float)))
     (found,) = prepare(numbered, data.resources[0])
     return [str(names[int(code)]) for code in found.each.loss[:, 0]]
+
+
+def _answers(zero: pd.DataFrame, names: list[str]) -> Array:
+    if "eval_size" not in zero:
+        return np.full(len(names), np.nan)
+    samples = zero["eval_samples"] if "eval_samples" in zero else 1
+    return (zero["eval_size"] * samples).reindex(names).to_numpy(float, na_value=np.nan)
 
 
 def _wrong_at(zero: pd.DataFrame, names: list[str]) -> tuple[dict[str, Array], list[str]]:
