@@ -3,7 +3,7 @@
 Two quantities of a size are read: the offset E(N) of a line whose k(N) saturates, and the share of its start that a size
 gains on a clock that all sizes share. Within each, forms differ in nothing but where it comes from. The errors that are told
 are those of the same prediction as everywhere (`score_held_out`); what other runs, or another order of what is read, would
-make of them comes from lines of runs and from least squares, of which a thousand cost little.
+make of them comes from least squares of sizes' lines, of which a thousand cost little.
 Shapes: M runs, S sizes, F folds.
 """
 
@@ -17,9 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.fitting.binding import law_resource, size_lines
-from scalefit.fitting.run_lines import RunLines, fit_run_lines
-from scalefit.fitting.specification import Specification
-from scalefit.fitting.weigh_runs import find_likeliest
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.clocks import clock_share
 from scalefit.laws.law import BILLION, Law, SizeLines
@@ -31,6 +28,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Values = dict[str, Array]
 """What is read, by name, of each size (S,)."""
+Curve = tuple[Array, Array, Array]
+"""Size, log10 X (or the share of its gain made by then) and loss of the points of a curve, (n,) each."""
 MORE = 4
 """Sizes that a fit needs for an offset of three parameters: with three it goes through every size, and tells nothing."""
 
@@ -127,7 +126,7 @@ class Side:
         """Return what the untrained models of runs kept told, by name."""
         return {one.name: one.of_sizes(self.index, kept) for one in self.one.readings}
 
-    def curves(self, kept: Mask) -> list[tuple[Array, Array, Array]]:
+    def curves(self, kept: Mask) -> list[Curve]:
         """Return the curves of the runs kept, means of seeds: size (n,), log10 X and loss of the points of each."""
         data = self.one.data
         each, curve = data.each, data.run_curve
@@ -146,51 +145,42 @@ class Side:
 
 @dataclass(frozen=True)
 class Offsets(Side):
-    """Offsets, by lines of runs."""
+    """Offsets, by least squares of sizes' lines."""
 
     def forms(self, values: Values) -> list[Form]:
         """Return the forms, those that read first."""
         return offset_forms(self.one, values, len(self.folds.sizes) - len(self.folds.top))
 
-    @cached_property
-    def _lines(self) -> RunLines:
-        return fit_run_lines(OFFSET_FORMS[0], self.one.data.each, Specification())
-
     def misses(self, names: Sequence[str], kept: Mask) -> Array:
         """Return what laws by name miss of the top and of sizes left out in turn, (names, 2), of the runs kept."""
-        lines = self._lines.keep(kept)
         forms = {form.law.name: form.law for form in self.forms(self.values(kept))}
-        curves = self.curves(kept)
-
-        def miss(law: Law, out: Array) -> float:
-            found = find_likeliest(law, lines.keep(~np.isin(lines.params, out)))
-            return _miss(curves, out, lambda size, x: found.curve(size, x))
-
-        return np.array([self.folds.pooled(partial(miss, forms[name])) for name in names])
+        lines, curves = self._lines(kept), self.curves(kept)
+        return np.array([self.folds.pooled(partial(_line_miss, forms[name], lines, curves)) for name in names])
 
     def shuffled(self, values: Values) -> float:
-        """Return the least of what the forms that read miss, by least squares of the sizes' lines, of sizes left out in turn."""
-        lines, curves = self._size_lines, self._curves
-
-        def miss(law: Law, out: Array) -> float:
-            assert law.start is not None
-            assert law.line is not None
-            p = law.start(_keep(lines, ~np.isin(lines.params, out)))
-            k, E, _ = law.line({name: np.asarray(value) for name, value in p.items()}, out)
-            at = dict(zip(out.tolist(), zip(np.ravel(k), np.ravel(E), strict=True), strict=True))
-            return _miss(curves, out, lambda size, x: at[size][1] - at[size][0] * x)
-
+        """Return the least of what the forms that read miss of sizes left out in turn, these values being read."""
+        lines, curves = self._all
         laws = [form.law for form in self.forms(values) if form.reads]
-        return min(float(self.folds.pooled(partial(miss, law))[1]) for law in laws)
+        return min(float(self.folds.pooled(partial(_line_miss, law, lines, curves))[1]) for law in laws)
 
     @cached_property
-    def _size_lines(self) -> SizeLines:
-        data = self.one.data
-        return size_lines(data, law_resource(OFFSET_FORMS[0], data, data.resource, data.params)[0])
+    def _all(self) -> tuple[SizeLines, list[Curve]]:
+        every = np.ones(len(self.index), bool)
+        return self._lines(every), self.curves(every)
 
-    @cached_property
-    def _curves(self) -> list[tuple[Array, Array, Array]]:
-        return self.curves(np.ones(len(self.index), bool))
+    def _lines(self, kept: Mask) -> SizeLines:
+        some = self.one.data.each.keep(kept)
+        return size_lines(some, law_resource(OFFSET_FORMS[0], some, some.resource, some.params)[0])
+
+
+def _line_miss(law: Law, lines: SizeLines, curves: list[Curve], out: Array) -> float:
+    """Return what a law misses of sizes left out, by least squares of the lines of the others."""
+    assert law.start is not None
+    assert law.line is not None
+    p = law.start(_keep(lines, ~np.isin(lines.params, out)))
+    k, E, _ = law.line({name: np.asarray(value) for name, value in p.items()}, out)
+    at = dict(zip(out.tolist(), zip(np.ravel(k), np.ravel(E), strict=True), strict=True))
+    return _miss(curves, out, lambda size, x: at[size][1] - at[size][0] * x)
 
 
 @dataclass(frozen=True)
@@ -205,7 +195,7 @@ class Gains(Side):
     def _clock(self) -> Values:
         return fit_clock(self.one.data)
 
-    def _own(self, kept: Mask, start: Array) -> tuple[list[tuple[Array, Array, Array]], Array]:
+    def _own(self, kept: Mask, start: Array) -> tuple[list[Curve], Array]:
         """Return curves as (size, share of the gain made, loss), and each size's own gain (S,) as a share of its start."""
         # A clock sees compute per parameter, as closed offsets do.
         curves = [(size, clock_share(self._clock, 10.0**x), loss) for size, x, loss in self.curves(kept)]
@@ -231,7 +221,7 @@ class Gains(Side):
         curves, own = self._own(np.ones(len(self.index), bool), start)
         return min(float(self._pooled(form, start, curves, own)[1]) for form in self.forms(values) if form.reads)
 
-    def _pooled(self, form: Form, start: Array, curves: list[tuple[Array, Array, Array]], own: Array) -> Array:
+    def _pooled(self, form: Form, start: Array, curves: list[Curve], own: Array) -> Array:
         assert form.columns is not None
         columns, sizes = np.stack(list(form.columns.values()), 1), self.one.data.sizes
 
@@ -246,7 +236,7 @@ class Gains(Side):
         return self.folds.pooled(miss)
 
 
-def _miss(curves: list[tuple[Array, Array, Array]], out: Array, log_loss: Callable[[float, Array], Array]) -> float:
+def _miss(curves: list[Curve], out: Array, log_loss: Callable[[float, Array], Array]) -> float:
     """Return the root mean square of loss missed at the points of sizes left out."""
     off = [10.0 ** np.minimum(log_loss(float(size[0]), x), 0.5) - loss for size, x, loss in curves if size[0] in out]
     return float(np.sqrt(np.mean(np.square(np.concatenate(off)))))

@@ -105,10 +105,12 @@ def in_common(arms: list[Arm]) -> list[Arm]:
 
 
 def ends_at(value: float, half: float | None) -> dict[str, float | None]:
+    """Return low and high of an interval, None of what no second run tells."""
     return {"low": None, "high": None} if half is None else {"low": value - half, "high": value + half}
 
 
 def rise_of(arm: Arm) -> dict[str, Any]:
+    """Return by how much slopes and starts rise from the smallest size to the largest."""
     value = arm.rise(arm.slope)
     variance, dof = arm.of_rise
     half = student(0.95, dof) * float(np.sqrt(variance)) if dof else None
@@ -165,6 +167,7 @@ def _finite(low: float, high: float) -> tuple[float | None, float | None]:
 
 
 def share_text(value: float, ends: tuple[float | None, float | None]) -> str:
+    """Return a share with its interval, in per cent."""
     if ends[0] is None or ends[1] is None:
         return f"{value:.0%} [not told]"
     return f"{value:.0%} [{ends[0]:.0%}, {ends[1]:.0%}]"
