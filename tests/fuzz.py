@@ -74,6 +74,8 @@ _OF_RUNS = (
     ("rollouts", "--json"),
     ("horizon",),
     ("sharpening",),
+    ("offsets",),
+    ("level", "--json"),
     ("crossval", "--mode", "prefix", "--law", "saturating"),
 )
 

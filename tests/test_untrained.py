@@ -26,12 +26,13 @@ SAMPLES = np.geomspace(200, 2e4, 10)
 
 
 def table(seed, *, sizes=4, seeds=2, related=True, wander=0.3, curve=0.0, noise=0.004, scatter=0.02, crossing=0.0):
-    """Runs whose E(N) is read from pass@64 of the untrained model, or from something else that wanders as much."""
+    """Runs whose E(N) is read from pass@64 of the untrained model, or from something else that wanders as much; pass@1 tells nothing."""
     rng = np.random.default_rng(seed)
     params = 1e4 * np.geomspace(1, 100, sizes)
     u = np.log10(params / 1e5)
     line = -0.5 - 0.25 * u
     wrong, other = line + wander * rng.standard_normal((2, sizes))
+    start = 10 ** np.minimum(-0.1 - 0.08 * u + 0.2 * wander * rng.standard_normal(sizes), -0.01)
     k = 0.15 * params / (params + 5e4)
     E = -0.15 + 0.1 * u + 0.3 * ((wrong if related else other) + 0.5) + curve * u**2 + crossing * k
     rows = []
@@ -49,7 +50,7 @@ def table(seed, *, sizes=4, seeds=2, related=True, wander=0.3, curve=0.0, noise=
                 "eval_size": 1000,
             }
             told = {"pass_at_64": 1 - 10 ** wrong[s]}
-            rows.append({**about, "step": 0, "samples": 0.0, "loss": min(10 ** (log[0] + 0.3 * slope), 1.0), **told})
+            rows.append({**about, "step": 0, "samples": 0.0, "loss": start[s], **told})
             rows += [{**about, "step": t + 1, "samples": SAMPLES[t], "loss": loss[t]} for t in range(len(loss))]
     return sf.as_runs(pd.DataFrame(rows))
 
@@ -152,15 +153,16 @@ NULLS = {"another": {}, "wanders little": {"wander": 0.1}, "smooth": {"wander": 
 
 @pytest.mark.parametrize("kind", NULLS)
 def test_an_offset_of_something_else_is_not_found(kind):
-    says = [judged(table(seed, related=False, **NULLS[kind])).says for seed in range(4)]
-    assert "yes" not in says
+    """Of eight tables of fixed seeds, where at most 5 % are to be found: three or more would be seen in .6 % of times."""
+    says = [judged(table(seed, related=False, **NULLS[kind])).says for seed in range(8)]
+    assert says.count("yes") <= 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [4, 5])
 @pytest.mark.parametrize("kind", NULLS)
 def test_false_alarms(kind, sizes):
-    """At most 5 %: of 60 tables seven or more would be seen in 3 % of times were it 5 %."""
+    """At most 5 %: of 60 tables seven or more would be seen in 3 % of times."""
     says = [judged(table(seed, sizes=sizes, related=False, **NULLS[kind])).says for seed in range(60)]
     assert says.count("yes") <= 6
 

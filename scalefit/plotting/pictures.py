@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
 from scalefit.plotting.law import draw_bands, draw_law, law_legend
-from scalefit.plotting.studies import draw_horizon, draw_passes
+from scalefit.plotting.studies import draw_horizon, draw_level, draw_passes, draw_readings
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, shade, styled
 from scalefit.prediction.forecast import Forecast
 from scalefit.prediction.holdouts import fitted_curves
@@ -24,6 +24,8 @@ from scalefit.prediction.predictor import SeriesFit
 from scalefit.studies.budget import Plan
 from scalefit.studies.design import Design
 from scalefit.studies.horizon import Horizon
+from scalefit.studies.level import Level
+from scalefit.studies.offsets import OffsetStudy
 from scalefit.studies.recipes import Comparison
 from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
@@ -208,6 +210,21 @@ def _design(axes: Axes, found: Design) -> None:
 def _sharpening(axes: Axes, found: Sharpening) -> None:
     draw_passes(axes, found.passes, found.law, f"{found.series}, {found.eval}, {format_quantity(found.params)}")
     axes.legend(frameon=False, fontsize=7, loc="lower right")
+
+
+@picture_of(OffsetStudy)
+def _offsets(axes: Axes, found: OffsetStudy) -> None:
+    draw_readings(axes, found.readings, ", ".join(map(format_quantity, found.held_out)))
+    _whole(axes).set_size_inches(6.0, 1.2 + 0.22 * len(found.readings))
+    axes.set_title(f"{found.series} on {found.eval}: where the level and the gain come from", loc="left")
+    axes.legend(frameon=False, fontsize=7)
+
+
+@picture_of(Level)
+def _level(axes: Axes, found: Level) -> None:
+    draw_level(axes, found.sizes)
+    axes.set_title(f"{found.series} on {found.eval}: slope and start", loc="left")
+    axes.legend(frameon=False, fontsize=7)
 
 
 @picture_of(Horizon)
