@@ -14,8 +14,9 @@ from scalefit.numerics.derivative import differentiate
 from scalefit.numerics.intervals import ratio_ends
 from scalefit.prediction.scores import score_held_out
 from scalefit.studies.judge_reading import judge_reading
+from scalefit.studies.level_parts import left_at_equal_start, within_sizes
 from scalefit.studies.readings import Folds, Offsets
-from scalefit.studies.rises import Arm, left_at_equal_start, within_sizes
+from scalefit.studies.rises import Arm
 from scalefit.studies.untrained import read_untrained
 from scalefit.table.prepare import prepare
 from tests.conftest import ROOT, results, scalefit

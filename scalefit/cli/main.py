@@ -25,11 +25,12 @@ from scalefit.cli import (
     plan,
     predict,
 )
+from scalefit.cli import level as level_command
+from scalefit.cli import offsets as offsets_command
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
 from scalefit.cli import systems as systems_command
-from scalefit.cli import untrained as untrained_commands
 from scalefit.cli import weights as weights_commands
 from scalefit.cli.characters import use_plain_characters
 from scalefit.cli.options import ReaderLeft
@@ -51,7 +52,8 @@ for group in (
     design,
     arms,
     sharpening_command,
-    untrained_commands,
+    offsets_command,
+    level_command,
     horizon,
     systems_command,
     run_command,

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.numerics.intervals import student
-from scalefit.studies.readings import Side, Values
+from scalefit.studies.left_out import Side
+from scalefit.studies.readings import Values
 
 Array = NDArray[np.float64]
 HALF = 0.5

@@ -22,19 +22,15 @@ from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.fitting.specification import Specification
 from scalefit.laws import get_law
 from scalefit.numerics.intervals import student
-from scalefit.studies.rises import (
+from scalefit.studies.level_parts import (
     APART,
     MOST,
-    Arm,
     between_sizes,
-    ends_at,
-    in_common,
     left_at_equal_start,
-    rise_of,
-    say_bent,
     share_text,
     within_sizes,
 )
+from scalefit.studies.rises import Arm, ends_at, in_common, rise_of, say_bent
 from scalefit.studies.untrained import read_untrained
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare

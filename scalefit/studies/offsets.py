@@ -22,9 +22,9 @@ from scalefit.laws.law import Law
 from scalefit.prediction.crossval import AVERAGE
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import level_at
-from scalefit.prediction.scores import score_held_out
+from scalefit.prediction.scores import miss_held_out
 from scalefit.studies.judge_reading import HALF, Judgement, judge_reading
-from scalefit.studies.readings import Folds, Gains, Offsets, Side
+from scalefit.studies.left_out import Folds, Gains, Offsets, Side
 from scalefit.studies.untrained import read_untrained
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
@@ -193,9 +193,7 @@ def _missed(data: FitData, folds: Folds, law: Law | None) -> Array:
     """Return the RMSE of a law and of the nearest size's curve, of the top and of sizes left out in turn, (2, 2)."""
 
     def miss(out: Array) -> Array:
-        row = score_held_out(law, data.keep(~np.isin(data.params, out)), data, out, 0)
-        assert row is not None
-        return np.array([row["rmse"], row["rmse_nearest_size"]])
+        return np.array(miss_held_out(law, data.keep(~np.isin(data.params, out)), data, out))
 
     return folds.pooled(miss).T
 

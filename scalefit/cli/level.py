@@ -1,4 +1,4 @@
-"""`scalefit offsets` and `scalefit level`: what the untrained model of a size says of its curve, and how much of the slope is where it starts."""
+"""`scalefit level`: how much of "larger models learn faster" is where they start."""
 
 from __future__ import annotations
 
@@ -11,29 +11,8 @@ from scalefit.cli.options import STUDY, Json, Resource, Runs, Where, add_command
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    add_command(app, offsets, STUDY, "scalefit offsets runs.parquet --x samples")
+    """Add the command."""
     add_command(app, level, STUDY, "scalefit level runs.parquet")
-
-
-def offsets(
-    runs: Runs,
-    *,
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A size that is predicted from those below, such as 3M; of several, the largest ones, together. By default the largest.",
-            show_default=False,
-        ),
-    ] = None,
-    x: Resource = None,
-    where: Where = None,
-    as_json: Json = False,
-) -> None:
-    """Say where E(N) comes from: offsets and gains that read the untrained model (pass@1, pass@k, its loss on right answers), against closed ones, on sizes left out."""
-    from scalefit.studies.offsets import study_offsets
-
-    show(study_offsets(open_runs(runs), x, parse_where(where), hold_out=hold_out or ()), as_json)
 
 
 def level(
