@@ -41,6 +41,8 @@ def within_sizes(arm: Arm) -> dict[str, Any]:
     value = float(start @ slope) / square / reliable
     left = slope - start * float(start @ slope) / square
     variance = float(left @ left) / dof / square / reliable**2
+    # The correction is as uncertain as the variance of starts that it is made of.
+    variance += (value * (1 - reliable) / reliable) ** 2 * 2 / dof
     half = student(0.95, dof) * float(np.sqrt(variance))
     rise, start_rise = arm.rise(arm.slope), arm.rise(arm.start)
     between_runs, _ = arm.of_rise

@@ -241,7 +241,7 @@ def _verdict(judged: dict[str, Judgement], top: str, rows: list[dict[str, Any]])
         less = "closed offset" if of == "offset" else "gain that reads nothing"
         numbers = f"sizes left out are missed by {one.missed:.3f} against {one.against_missed:.3f} of the best {less}"
         span = "" if one.low is None else f" [{one.low:.2f}, {one.high:.2f}]"
-        numbers += f" ({one.ratio:.2f} times{span}; shuffled as well in {100 * one.p:.0f} %)"
+        numbers += f" ({one.ratio:.2f} times{span}; shuffled among sizes it does as well in {100 * one.p:.0f} %)"
         at_top = f"{top} by {one.top_missed:.3f} against {one.top_against_missed:.3f}"
         if one.says == "yes":
             halved = " (halved)" if one.top_ratio <= HALF else " (not halved)"
@@ -255,5 +255,5 @@ def _verdict(judged: dict[str, Judgement], top: str, rows: list[dict[str, Any]])
             text += f"; less is missed by {' and '.join(better)}" if better else ""
         if of == "offset" and floor["top"] > HALF * one.top_against_missed:
             text += f"; with E set on it {floor['top']:.3f} would be left there, so no offset halves it"
-        said.append(text)
+        said.append(text if not said else text[0].upper() + text[1:])
     return ". ".join(said)
