@@ -202,6 +202,22 @@ def test_false_alarms_of_gains():
     assert [judged(gaining(seed, related=False), Gains).says for seed in range(100)].count("yes") <= 9
 
 
+def test_the_interval_is_that_of_a_jackknife_within_sizes():
+    from scipy import stats
+
+    runs = table(3, seeds=3)
+    found = judged(runs)
+    (data,) = prepare(runs, "samples")
+    side = Offsets(read_untrained(runs, data), Folds(data.sizes, data.sizes[-1:]))
+    others = [form.law.name for form in side.forms(side.values()) if not form.reads]
+    logs = []
+    for out in range(12):
+        missed = side.misses([found.law, *others], np.arange(12) != out)[:, 1]
+        logs.append(np.log(missed[0] / missed[1:].min()))
+    variance = sum(2 / 3 * np.sum((np.array(part) - np.mean(part)) ** 2) for part in np.split(np.array(logs), 4))
+    assert np.log(found.high / found.ratio) == pytest.approx(stats.t.ppf(0.975, 8) * np.sqrt(variance))
+
+
 def test_one_run_a_size_has_no_interval():
     found = judged(table(3, seeds=1))
     assert (found.low, found.high, found.says) == (None, None, "open")
