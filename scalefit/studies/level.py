@@ -175,7 +175,7 @@ def _study(parts: Sequence[tuple[RunTable, FitData, str]]) -> Level:
     for arm in each:
         if len(arm.sizes) < 3:
             raise FitError(
-                f"{arm.name}: {len(arm.sizes)} sizes with a row at step 0; a line through k and log N needs three."
+                f"{parts[0][1].name}, {arm.name}: sizes with a row at step 0: {len(arm.sizes)}; a line of k in log N needs three."
             )
     warnings += [said for arm in each if (said := say_bent(arm))]
     rises = [rise_of(arm) for arm in each]

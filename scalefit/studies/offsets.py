@@ -235,7 +235,7 @@ def _verdict(judged: dict[str, Judgement], top: str, rows: list[dict[str, Any]])
     """Say in words whether the level and the gain are read."""
     floor = next(row for row in rows if row["of"] == "level known")
     rivals = [row for row in rows if row["of"] in ("nothing", "default") and row["left_out"] is not None]
-    said = []
+    said: list[str] = []
     for of, one in judged.items():
         what = "the level E(N)" if of == "offset" else "the share that is gained"
         less = "closed offset" if of == "offset" else "gain that reads nothing"
