@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from scalefit.studies.design import design
     from scalefit.studies.horizon import study_horizon
     from scalefit.studies.joint import study_joint
+    from scalefit.studies.level import study_level
+    from scalefit.studies.offsets import study_offsets
     from scalefit.studies.recipes import compare_recipes
     from scalefit.studies.resolution import resolve_difference
     from scalefit.studies.reuse import study_reuse
@@ -63,6 +65,8 @@ _PLACES = {
     "study_clocks": "scalefit.studies.clocks",
     "study_horizon": "scalefit.studies.horizon",
     "study_joint": "scalefit.studies.joint",
+    "study_level": "scalefit.studies.level",
+    "study_offsets": "scalefit.studies.offsets",
     "study_reuse": "scalefit.studies.reuse",
     "study_rollouts": "scalefit.studies.rollouts",
     "study_sharpening": "scalefit.studies.sharpening",
@@ -99,6 +103,8 @@ __all__ = [
     "study_clocks",
     "study_horizon",
     "study_joint",
+    "study_level",
+    "study_offsets",
     "study_reuse",
     "study_rollouts",
     "study_sharpening",

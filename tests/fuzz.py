@@ -76,6 +76,8 @@ _OF_RUNS = (
     ("clocks",),
     ("horizon",),
     ("sharpening",),
+    ("offsets",),
+    ("level", "--json"),
     ("crossval", "--mode", "prefix", "--law", "saturating"),
 )
 

@@ -36,6 +36,8 @@ RESULTS = {
         0
     ],
     "Sharpening": lambda runs: sf.study_sharpening(STUDY / "e05_grpo.parquet")[0],
+    "OffsetStudy": lambda runs: sf.study_offsets(STUDY / "e05_grpo.parquet")[0],
+    "Level": lambda runs: sf.study_level(STUDY / "e01.parquet")[0],
     "Horizon": lambda runs: sf.study_horizon(STUDY / "e06.parquet")[0],
     "Transfer": lambda runs: sf.study_transfer(PAPER / "systems.csv")[0],
     "Resolution": lambda runs: sf.resolve_difference(0.02, 0.5, run_sd=0.005, pairing=0.5),

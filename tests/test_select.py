@@ -30,6 +30,8 @@ ASK = {
     "joint": (("rollouts",), (), "size=400k"),
     "compare-recipes": (("first", "second"), (), "size=100k"),
     "sharpening": (("passes",), (), "params=25.2k"),
+    "offsets": (("starts",), ("--x", "samples"), "series=b"),
+    "level": (("starts",), ("--x", "samples"), "series=b"),
     "horizon": (("depths",), (), "fragment=implication"),
 }
 """Of each command: its tables, what else it needs, and a selection."""
@@ -59,6 +61,7 @@ def tables(tmp_path_factory):
     passes = pd.read_parquet(STUDY / "e05_grpo.parquet")
     passes = passes[passes["size"].isin(sorted(passes["size"].unique())[:2])]
     passes = passes.assign(params=np.where(passes["size"] == passes["size"].iloc[0], 25_200.0, 1e5))
+    starts = pd.read_parquet(STUDY / "e05_grpo.parquet").query("params > 1e4")
     return {
         "runs": runs[runs["step"] % 4 == 0],
         "reuse": pd.read_parquet(PAPER / "reuse.parquet"),
@@ -66,6 +69,7 @@ def tables(tmp_path_factory):
         "first": pd.read_parquet(STUDY / "e04_grpo_token.parquet"),
         "second": pd.read_parquet(STUDY / "e04_rloo_token.parquet"),
         "passes": passes,
+        "starts": pd.concat(starts[starts["seed"] == seed].assign(series=name) for seed, name in enumerate("ab")),
         "depths": depths[depths["seed"] == 0],
     }
 

@@ -46,7 +46,10 @@ SMALL = ("30k", "100k", "300k")
 
 def _at_equal_rollouts(group: int) -> dict[str, Any]:
     """512 rollouts a step and 128 an update, whatever the size of a group."""
-    return {"grpo": {"prompts": 512 // group, "mini_batch": 128 // group}, "sweep": {"group_size": [group], "seeds": THREE}}
+    return {
+        "grpo": {"prompts": 512 // group, "mini_batch": 128 // group},
+        "sweep": {"group_size": [group], "seeds": THREE},
+    }
 
 
 ARMS: dict[str, tuple[tuple[str, ...], dict[str, dict[str, Any]]]] = {

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from make import ARMS  # noqa: E402
+
 from scalefit.output import write_text  # noqa: E402
 
 DATA = HERE.parents[1] / "data" / "study"

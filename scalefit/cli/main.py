@@ -27,6 +27,8 @@ from scalefit.cli import (
 )
 from scalefit.cli import clocks as clocks_command
 from scalefit.cli import joint as joint_command
+from scalefit.cli import level as level_command
+from scalefit.cli import offsets as offsets_command
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
@@ -52,6 +54,8 @@ for group in (
     design,
     arms,
     sharpening_command,
+    offsets_command,
+    level_command,
     horizon,
     clocks_command,
     joint_command,

@@ -26,7 +26,7 @@ def clock_share(p: Values, X: Array) -> Array:
         return np.asarray(1 / (1 + np.exp(p["B"] * np.log(p["X_mid"] / X))))
 
 
-def _share_by(p: Values, X: Array, share: Array) -> dict[str, Array]:
+def share_slopes(p: Values, X: Array, share: Array) -> dict[str, Array]:
     """Return the derivatives of s(X) by X_mid and B."""
     bent = -share * (1 - share)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -40,7 +40,7 @@ def _columns(p: Values, N: Array, X: Array) -> dict[str, Array]:
 
 
 def _bent(p: Values, N: Array, X: Array) -> dict[str, Array]:
-    slopes = _share_by(p, X[0], clock_share(p, X[0]))
+    slopes = share_slopes(p, X[0], clock_share(p, X[0]))
     return {name: -p["G"] * slope for name, slope in slopes.items()}
 
 
@@ -114,7 +114,7 @@ def closed_clock(name: str, form: str) -> Law:
 
     def gradient(p: Values, N: Array, X: Array) -> dict[str, Array]:
         share, g, start, by_own = parts(p, N, X)
-        by_clock = _share_by(p, X[0], share)
+        by_clock = share_slopes(p, X[0], share)
         left = 1 - g * share
         by_g = by_own["g"] * left - start * share
         by = {key: -start * g * slope for key, slope in by_clock.items()}
@@ -163,4 +163,4 @@ def _lines_through(columns: Array, first: Array, low: float, high: float) -> tup
 
 CLOSED_CLOCKS = tuple(closed_clock(f"clock-{form}", form) for form in STARTS)
 CLOCKS = (CLOCK, *CLOSED_CLOCKS)
-__all__ = ["CLOCKS", "CLOSED_CLOCKS", "clock_share"]
+__all__ = ["CLOCKS", "CLOSED_CLOCKS", "clock_share", "share_slopes"]

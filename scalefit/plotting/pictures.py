@@ -17,6 +17,7 @@ from scalefit.errors import ScalefitError
 from scalefit.plotting.law import draw_bands, draw_law, law_legend
 from scalefit.plotting.studies import draw_horizon, draw_passes
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, shade, styled
+from scalefit.plotting.untrained import draw_level, draw_readings
 from scalefit.prediction.forecast import Forecast
 from scalefit.prediction.holdouts import fitted_curves
 from scalefit.prediction.predict import SHOWN, Prediction
@@ -26,6 +27,8 @@ from scalefit.studies.clocks import NEAR, Clocks
 from scalefit.studies.design import Design
 from scalefit.studies.horizon import Horizon
 from scalefit.studies.joint import Joint
+from scalefit.studies.level import Level
+from scalefit.studies.offsets import OffsetStudy
 from scalefit.studies.passes import Passes
 from scalefit.studies.recipes import Comparison
 from scalefit.studies.resolution import Resolution
@@ -254,6 +257,21 @@ def _design(axes: Axes, found: Design) -> None:
 def _sharpening(axes: Axes, found: Sharpening) -> None:
     draw_passes(axes, found.passes, found.law, f"{found.series}, {found.eval}, {format_quantity(found.params)}")
     axes.legend(frameon=False, fontsize=7, loc="lower right")
+
+
+@picture_of(OffsetStudy)
+def _offsets(axes: Axes, found: OffsetStudy) -> None:
+    draw_readings(axes, found.readings, ", ".join(map(format_quantity, found.held_out)))
+    _whole(axes).set_size_inches(6.0, 1.2 + 0.22 * len(found.readings))
+    axes.set_title(f"{found.series} on {found.eval}: where the level and the gain come from", loc="left")
+    axes.legend(frameon=False, fontsize=7)
+
+
+@picture_of(Level)
+def _level(axes: Axes, found: Level) -> None:
+    draw_level(axes, found.sizes)
+    axes.set_title(f"{found.series} on {found.eval}: slope and start", loc="left")
+    axes.legend(frameon=False, fontsize=7)
 
 
 @picture_of(Horizon)

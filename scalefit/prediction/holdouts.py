@@ -71,7 +71,7 @@ def across_sizes(data: FitData) -> Numbers:
     }
     if road.by == BY_OFFSETS:
         k = fit.k(top).value
-        level = _level(k, x, loss)
+        level = level_at(k, x, loss)
         curve["level_set"] = {
             "x": grid,
             "loss": 10.0 ** (level - k * np.log10(grid)),
@@ -215,7 +215,7 @@ def _fitted(fit: Fit, count: int = GRID) -> list[Numbers]:
     return curves
 
 
-def _level(k: float, x: Array, loss: Array) -> float:
+def level_at(k: float, x: Array, loss: Array) -> float:
     """Return the E that minimises the squared error of the loss, given k: linear in 10^E."""
     shape = x**-k
     return float(np.log10(shape @ loss / (shape @ shape)))

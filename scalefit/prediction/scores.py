@@ -124,6 +124,24 @@ def score_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array,
     return row
 
 
+def miss_held_out(law: Law | None, train: FitData, data: FitData, sizes: Array) -> tuple[float, float]:
+    """Return the RMSE of sizes predicted from others, and of the nearest size's curve, as `score_held_out` does; without bands, in half the time."""
+    source = average_offsets(train) if law is None else fit_data(law, train)
+    off, near = [], []
+    for size in sizes.tolist():
+        here = data.keep(data.params == size)
+        resource, loss = here.resource[:, here.present], here.loss[here.present]
+        told = (
+            10.0 ** source.mean_curve(size, resource)[0]
+            if isinstance(source, Fit)
+            else source.predict(size, resource)["loss"]
+        )
+        off.append(told - loss)
+        near.append(baselines(train, size, resource, None)["nearest_size"] - loss)
+    rmse, rmse_near = (float(np.sqrt(np.mean(np.concatenate(part) ** 2))) for part in (off, near))
+    return rmse, rmse_near
+
+
 def _joined(parts: Sequence[Ends]) -> Ends:
     """Return the bands of several parts as those of one, by name."""
     return {

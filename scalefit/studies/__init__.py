@@ -1,1 +1,1 @@
-"""Questions asked of a table: budgets, designs, arms, horizons, sharpening, systems."""
+"""Questions asked of a table: budgets, designs, arms, horizons, sharpening, what untrained models tell, systems."""
