@@ -15,16 +15,18 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from scalefit.output import write_text  # noqa: E402
 
-SIZES: dict[str, tuple[int, int, int, float, float]] = {
-    "30k": (32, 2, 2, 3e-3, 8e-5),
-    "100k": (64, 2, 4, 5e-3, 6e-5),
-    "300k": (80, 4, 4, 3e-3, 4e-5),
-    "1M": (144, 4, 4, 1.5e-3, 3e-5),
-    "3M": (208, 6, 4, 8e-4, 2e-5),
+SIZES: dict[str, tuple[int, int, int, float]] = {
+    "30k": (32, 2, 2, 3e-3),
+    "100k": (64, 2, 4, 5e-3),
+    "300k": (80, 4, 4, 3e-3),
+    "1M": (144, 4, 4, 1.5e-3),
+    "3M": (208, 6, 4, 8e-4),
 }
-"""Channels, layers, heads, rate of pre-training and rate of reinforcement learning (chosen by the arm `rates`)."""
+"""Channels, layers, heads, learning rate of pre-training."""
+RATE = 1e-3
+"""Learning rate of reinforcement learning, times the channels: a step of Adam then moves what a layer gives out as far at every width."""
 SHARED: dict[str, dict[str, Any]] = {
-    "task": {"file": "../walk.py:Walk", "order": "shuffled"},
+    "task": {"file": "../walk.py:Walk", "order": "shuffled", "rare": 0.5},
     "pretrain": {"tokens": 4_000_000, "base_tokens": 0, "target": 0.15, "each_seed": True},
     "grpo": {"steps": 200, "prompts": 64, "mini_batch": 16, "max_new_tokens": 20, "kl": 0.0},
     "eval": {
@@ -63,6 +65,7 @@ ARMS: dict[str, tuple[tuple[str, ...], dict[str, dict[str, Any]]]] = {
     "rollouts_equal_32": (("100k",), _at_equal_rollouts(32)),
     "batch": (SMALL, {"grpo": {"prompts": 32, "mini_batch": 8}, "sweep": {"seeds": TWO}}),
     "slow": (SMALL, {"sweep": {"seeds": TWO}}),
+    "one_rate": (("30k", "100k", "1M"), {"sweep": {"seeds": TWO}}),
     "curriculum": (SMALL, {"task": {"order": "curriculum"}, "sweep": {"seeds": TWO}}),
     "rare": (SMALL, {"task": {"rare": 1.0}, "sweep": {"seeds": TWO}}),
     "ceiling": (("30k", "100k", "300k", "1M"), {"sweep": {"seeds": [0], "task.way": [";", "!"]}}),
@@ -70,10 +73,12 @@ ARMS: dict[str, tuple[tuple[str, ...], dict[str, dict[str, Any]]]] = {
     "tokens_3M": (("3M",), TOKENS | {"sweep": {"seeds": TWO}}),
     "instruct": (("100k", "300k", "1M"), TOKENS | {"sweep": {"series": ["instruct"], "seeds": THREE}}),
 }
-for _name, _factor in (("rates_low", 0.5), ("rates_mid", 1.0), ("rates_high", 2.0)):
+for _name in ("rates_low", "rates_mid", "rates_high"):
     ARMS[_name] = (("30k", "100k", "300k", "1M"), {"grpo": {"steps": 100}, "sweep": {"seeds": [0]}})
 FACTORS = {"rates_low": 0.5, "rates_high": 2.0, "slow": 0.5}
-"""Arms with another learning rate than that of `SIZES`."""
+"""Arms with another learning rate, as a multiple."""
+ONE_RATE = {"one_rate": 1.25e-5}
+"""Arms with one learning rate for all sizes, as in the paper."""
 
 
 def text_of(arm: str) -> str:
@@ -84,9 +89,10 @@ def text_of(arm: str) -> str:
         keys = SHARED.get(section, {}) | changes.get(section, {})
         lines += ["", f"[{section}]", *(f"{key} = {_value(value)}" for key, value in keys.items() if value is not None)]
     for name in names:
-        channels, layers, heads, before, rate = SIZES[name]
+        channels, layers, heads, before = SIZES[name]
+        rate = ONE_RATE.get(arm, float(f"{FACTORS.get(arm, 1.0) * RATE / channels:.3g}"))
         shape = {"name": name, "d_model": channels, "layers": layers, "heads": heads}
-        rates = {"pretrain_learning_rate": before, "learning_rate": rate * FACTORS.get(arm, 1.0)}
+        rates = {"pretrain_learning_rate": before, "learning_rate": rate}
         lines += ["", "[[policy.sizes]]", *(f"{key} = {_value(value)}" for key, value in (shape | rates).items())]
     return "\n".join(lines) + "\n"
 
