@@ -71,10 +71,10 @@ def section(title: str, frame: pd.DataFrame, *, digits: int = 3, index: bool = T
     return f"{title}\n{frame.round(digits).to_string(index=index)}"
 
 
-def put_result(script: str, text: str, mark: str = "result") -> None:
-    """Print a result and put it between the marks of the notes beside the script."""
+def put_result(script: str, text: str, mark: str = "result", page: str = "notes.md") -> None:
+    """Print a result and put it between the marks of the notes, or another page, beside the script."""
     print(text)
-    notes = Path(script).with_name("notes.md")
+    notes = Path(script).with_name(page)
     first, last = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     head, _, rest = notes.read_text(encoding="utf-8").partition(first)
     tail = rest.partition(last)[2]

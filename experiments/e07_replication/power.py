@@ -1,0 +1,119 @@
+"""What the design can tell, from the scatter of earlier runs, before a run of it is made; written into `plan.md`.
+
+Tables are drawn with the sizes, seeds and evaluations of the arms, with the scatter between runs that e01 shows, and asked
+by the commands that will be asked of the real ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from make import SHARED  # noqa: E402
+
+import scalefit as sf  # noqa: E402
+from experiments.study import DATA, levels, put_result, section  # noqa: E402
+from scalefit.table.prepare import prepare  # noqa: E402
+
+DRAWS = 40
+SIZES = (25_248, 100_672, 310_480, 996_624)
+HELD_OUT = 3.1e6
+SEEDS = 5
+END = SHARED["grpo"]["steps"] * SHARED["grpo"]["prompts"]
+SAMPLES = SHARED["grpo"]["prompts"] * np.unique(np.round(10 ** (np.arange(19) / 8))).clip(1, SHARED["grpo"]["steps"])
+K_MAX, N0 = 0.25, 1e5
+"""A law steeper than e01's, as the pilots of the task are."""
+LOSS, NOISE = 0.5, 0.008
+"""About where differences are asked for, and the noise of an evaluation of 1,024 problems, four answers each."""
+
+
+def table(law: str, theta: dict[str, Any], scatter: float, seed: int, sizes: tuple[float, ...] = SIZES) -> pd.DataFrame:
+    """Return a table drawn from a law, with runs that differ in slope as e01's do."""
+    drawn = sf.simulate(
+        law, theta, params=sizes, samples=SAMPLES, sigma=NOISE, seeds=SEEDS, slope_sd=scatter, level_sd=0.01, seed=seed
+    )
+    return drawn.frame
+
+
+def slopes(scatter: float) -> pd.DataFrame:
+    """Return how well slopes, saturation and the held-out size are told."""
+    gaps, said, wide, missed = [], [], [], []
+    theta = {"k_max": K_MAX, "N0": N0, "E0": 0.45, "E_log": 0.0}
+    for seed in range(DRAWS):
+        runs = table("saturating-linear", theta, scatter, seed)
+        fit = sf.fit(runs, law="saturating", x="samples")
+        low, high = fit.k(SIZES[0]), fit.k(SIZES[-1])
+        gaps.append(low.high < high.low)
+        said.append(fit.saturation.verdict if fit.saturation else "")
+        told = fit.predict(params=HELD_OUT, samples=[END])
+        law = sf.simulate("saturating-linear", theta, params=[HELD_OUT], samples=[END])
+        mean = float(law.frame["loss"].iloc[0])
+        wide.append(float(told["run_high"].iloc[0] - told["run_low"].iloc[0]))
+        missed.append(float(told["loss"].iloc[0] - mean))
+    rows = {
+        "k of the largest size told from that of the smallest": np.mean(gaps),
+        "saturation told where it is true": np.mean([one == "saturating" for one in said]),
+        "3M, zero-shot: root mean square error at the end": np.sqrt(np.mean(np.square(missed))),
+        "3M, zero-shot: width of the 95 % band of a run at the end": np.mean(wide),
+    }
+    return pd.DataFrame({"value": rows})
+
+
+def differences(spread: float) -> pd.DataFrame:
+    """Return the smallest difference of end losses that two arms of so many seeds show in four of five cases."""
+    rows = {}
+    for seeds in (2, 3, 5):
+        for gap in np.arange(0.01, 0.5, 0.01):
+            table = sf.resolve_difference(float(gap), LOSS, run_sd=spread, pairing=0.5).table
+            needed = next(row["seeds"] for row in table if row["problems"] >= SHARED["eval"]["problems"])
+            if needed is not None and needed <= seeds:
+                rows[seeds] = {"smallest difference": gap}
+                break
+    return pd.DataFrame(rows).T.rename_axis("seeds")
+
+
+def clocks(scatter: float) -> pd.DataFrame:
+    """Return how often two tables' clocks, three sizes of two seeds each, are told apart by the ratio of their half-way points."""
+    rows = {}
+    for ratio in (1.0, 1.25, 1.5, 2.0):
+        told = []
+        for seed in range(DRAWS // 2):
+            frames = []
+            for which, middle in enumerate((3e3, 3e3 * ratio)):
+                theta = {"L0": [0.85] * 3, "G": [0.5, 0.6, 0.7], "X_mid": middle, "B": 1.5}
+                frame = table("clock", theta, scatter, 2 * seed + which, SIZES[:3])
+                frame = frame[frame["seed"] < 2]
+                frames.append(frame)
+            found = [*sf.study_clocks(*frames)]
+            units = found[0].units if found else []  # where a clock is open nothing is told
+            told.append(any(one["differ"] for one in units if one["unit"] == "prompts"))
+        rows[ratio] = {"told apart": np.mean(told)}
+    return pd.DataFrame(rows).T.rename_axis("ratio")
+
+
+def main() -> None:
+    """Write the plan's numbers."""
+    runs = sf.read_runs(DATA / "e01.parquet")
+    base = runs.frame[runs.frame["series"] == "base"]
+    fit = sf.fit(base, law="saturating", x="samples")
+    (data,) = prepare(runs, "samples", {"series": "base"})
+    spread = float(levels(base)["sd end"].median())
+    scatter = fit.scatter.slope[1]
+    parts = [
+        f"e01 base: {fit.scatter.sentence}; end losses of a size spread by {spread:.3f} (median of sizes), {len(data.params)} runs",
+        section(f"the grid of {len(SIZES)} sizes x {SEEDS} seeds, {DRAWS} drawn tables", slopes(scatter)),
+        section("difference of end losses that is seen with power .8, arms sharing problems", differences(spread)),
+        section("half-way points of two tables of three sizes x 2 seeds", clocks(scatter)),
+    ]
+    put_result(__file__, "\n\n".join(parts), page="plan.md")
+
+
+if __name__ == "__main__":
+    main()
