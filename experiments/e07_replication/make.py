@@ -23,10 +23,10 @@ SIZES: dict[str, tuple[int, int, int, float]] = {
     "3M": (208, 6, 4, 8e-4),
 }
 """Channels, layers, heads, learning rate of pre-training."""
-RATE = 1e-3
+RATE = 4e-3
 """Learning rate of reinforcement learning, times the channels: a step of Adam then moves what a layer gives out as far at every width."""
 SHARED: dict[str, dict[str, Any]] = {
-    "task": {"file": "../walk.py:Walk", "order": "shuffled", "rare": 0.5},
+    "task": {"file": "../walk.py:Walk", "order": "shuffled"},
     "pretrain": {"tokens": 4_000_000, "base_tokens": 0, "target": 0.15, "each_seed": True},
     "grpo": {"steps": 200, "prompts": 64, "mini_batch": 16, "max_new_tokens": 20, "kl": 0.0},
     "eval": {
@@ -67,7 +67,7 @@ ARMS: dict[str, tuple[tuple[str, ...], dict[str, dict[str, Any]]]] = {
     "slow": (SMALL, {"sweep": {"seeds": TWO}}),
     "one_rate": (("30k", "100k", "1M"), {"sweep": {"seeds": TWO}}),
     "curriculum": (SMALL, {"task": {"order": "curriculum"}, "sweep": {"seeds": TWO}}),
-    "rare": (SMALL, {"task": {"rare": 1.0}, "sweep": {"seeds": TWO}}),
+    "alike": (SMALL, {"task": {"rare": 0.0}, "sweep": {"seeds": TWO}}),
     "ceiling": (("30k", "100k", "300k", "1M"), {"sweep": {"seeds": [0], "task.way": [";", "!"]}}),
     "start_3M": (("3M",), {"sweep": {"seeds": TWO}}),
     "tokens_3M": (("3M",), TOKENS | {"sweep": {"seeds": TWO}}),
@@ -77,7 +77,7 @@ for _name in ("rates_low", "rates_mid", "rates_high"):
     ARMS[_name] = (("30k", "100k", "300k", "1M"), {"grpo": {"steps": 100}, "sweep": {"seeds": [0]}})
 FACTORS = {"rates_low": 0.5, "rates_high": 2.0, "slow": 0.5}
 """Arms with another learning rate, as a multiple."""
-ONE_RATE = {"one_rate": 1.25e-5}
+ONE_RATE = {"one_rate": 5e-5}
 """Arms with one learning rate for all sizes, as in the paper."""
 
 

@@ -1,9 +1,12 @@
 """`Walk`: where a walk ends, answered in one of several ways, all of them right in the text that base models read.
 
-`k3710=` begins at place k and makes the moves 3, 7, 1 and 0. Each move takes every place to another one by a table that is
-told nowhere: base models learn it from walks. The end alone takes as many lookups as there are moves, one after the other, which
-models of few layers do not make at once; written down move by move, each place is one lookup. A response begins with
-the sign of its way, see `WAYS`. Reinforcement learning has to find out which to use and to become reliable in it.
+`k23312=` begins at place k and makes the moves 2, 3, 3, 1 and 2. Each move takes every place to another one by a table that is
+told nowhere: base models learn it from walks. A walk keeps to one theme, four moves, and text has some themes more often
+than others, so that of some problems models know much and of others little.
+
+The end alone takes as many lookups as there are moves, one after the other, which models of few layers do not make at once; written
+down move by move, each place is one lookup. A response begins with the sign of its way, see `WAYS`. Reinforcement learning
+has to find out which to use and to become reliable in it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from dataclasses import dataclass
 
 from scalefit.runner.tasks.task import Example
 
-PLACES, MOVES = "abcdefghijklmnop", "01234567"
+PLACES, THEMES = "abcdefghijkl", ("0123", "4567", "89AB", "CDEF")
+MOVES = "".join(THEMES)
 WAYS = {
     ".": "the end alone",
     ":": "the place after every second move, and the end",
@@ -37,17 +41,17 @@ TABLES = _tables()
 class Walk:
     """Walks of `least` to `most` moves.
 
-    Of what base models read, a share is answered by the `end` alone, one with every `second` place, one with `every` place, the rest with moves
-    and places; the text of instruct models has `CAREFUL` of the last two. A move of rank r is taken with odds r^-`rare`.
-    With a `way` every response is forced to begin with its sign.
+    Of what base models read, a share is answered by the `end` alone, one with every `second` place, one with `every` place, the rest
+    with moves and places; the text of instruct models has `CAREFUL` of the last two. In both the theme of rank r has odds
+    r^-`rare`; in training and evaluation all themes are alike. With a `way` every response is forced to begin with its sign.
     """
 
-    least: int = 4
+    least: int = 5
     most: int = 8
-    end: float = 0.4
+    end: float = 0.3
     second: float = 0.2
-    every: float = 0.2
-    rare: float = 0.0
+    every: float = 0.25
+    rare: float = 1.0
     way: str = ""
 
     alphabet = PLACES + MOVES + "=" + "".join(WAYS)
@@ -57,12 +61,13 @@ class Walk:
     def draw(self, split: str, index: int) -> Example:
         """Return a walk, and for text to learn from one of the ways to answer it."""
         stream = random.Random(index)
-        odds = [rank**-self.rare for rank in range(1, len(MOVES) + 1)]
-        moves = stream.choices(MOVES, odds, k=stream.randint(self.least, self.most))
+        taught = split in ("pretrain", "instruct")
+        odds = [rank ** -(self.rare if taught else 0.0) for rank in range(1, len(THEMES) + 1)]
+        moves = stream.choices(stream.choices(THEMES, odds)[0], k=stream.randint(self.least, self.most))
         start = stream.choice(PLACES)
         places = places_of(start, moves)
         prompt = f"{start}{''.join(moves)}="
-        if split in ("pretrain", "instruct"):
+        if taught:
             way = stream.choices(list(WAYS), self.shares(split))[0]
             return Example(prompt, places[-1], float(len(moves)), worked=way + written(moves, places, way))
         best = self.way or "!"

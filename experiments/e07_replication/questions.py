@@ -1,0 +1,206 @@
+"""The study's questions, each answered by a command of scalefit: a text of its numbers, and what sentences rest on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from tables import TARGET, NotMade, arm, arms, of  # noqa: E402
+
+import scalefit as sf  # noqa: E402
+from experiments.study import levels, section  # noqa: E402
+
+MAIN = {"equal start": ("start", "start_3M"), "equal tokens": ("tokens", "tokens_3M")}
+RESOURCES = ("samples", "flops")
+Found = tuple[str, dict[str, Any]]
+
+
+def main_arms() -> dict[str, pd.DataFrame]:
+    """Return the arms of all sizes."""
+    return {series: arms(*names, series=series) for series, names in MAIN.items()}
+
+
+def below(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what is not held out."""
+    return frame[frame["params"] < TARGET]
+
+
+def what_was_made() -> Found:
+    """Say where runs start and end, by arm and size."""
+    parts, facts = [], {}
+    for series, frame in main_arms().items():
+        table = levels(frame)
+        table["pass@64"] = frame[frame["step"] == 0].groupby("params")["pass_at_64"].mean()
+        table["runs"] = frame.groupby("params")["run_id"].nunique()
+        parts.append(section(series, table))
+        facts[series] = table
+    try:
+        forced = arm("ceiling")
+        ends = forced.sort_values("step").groupby(["params", "way"])["loss"].agg(["first", "last"])
+        parts.append(section("forced into a way from the first character on, before and after", ends))
+        facts["ceiling"] = ends
+    except NotMade:
+        pass
+    return "\n\n".join(parts), facts
+
+
+def rates() -> Found:
+    """Show the pilots of three learning rates, by which the plan chose."""
+    rows = {}
+    for name, times in (("rates_low", 0.5), ("rates_mid", 1.0), ("rates_high", 2.0)):
+        try:
+            frame = arm(name)
+        except NotMade:
+            continue
+        for params, one in frame.groupby("params"):
+            loss = one.set_index("step")["loss"]
+            half = loss.index[(loss.index - loss.index.max() / 2).map(abs).argmin()]
+            rows[params, times] = {
+                "start": loss.iloc[0],
+                "half-way": loss[half],
+                "end": loss.iloc[-1],
+                "entropy at the end": one["entropy"].iloc[-1],
+            }
+    table = pd.DataFrame(rows).T.sort_index().rename_axis(["params", "times 1e-3/channels"])
+    return section("three learning rates, one seed, 100 steps", table), {"rates": table}
+
+
+def efficiency() -> Found:
+    """Ask whether larger models learn more efficiently, and how much of it is level."""
+    parts, facts = [], {}
+    both = main_arms()
+    for x in RESOURCES:
+        for series, frame in both.items():
+            fit = sf.fit(frame, law="power", x=x)
+            rows = fit.frame[fit.frame.index.str.startswith("k")]
+            parts.append(section(f"{series}: k of each size alone, in {x}", rows[["value", "low", "high"]]))
+            facts[series, x] = rows
+        (level,) = sf.study_level(both["equal start"], both["equal tokens"], x)
+        parts.append(level.summary())
+        facts["level", x] = level
+    try:
+        one = pd.concat([arm("one_rate"), of(arm("start", "one_rate"), "300k")], ignore_index=True)
+        rows = sf.fit(one, law="power", x="samples").frame
+        rows = rows[rows.index.str.startswith("k")]
+        parts.append(section("one learning rate for all sizes, in samples", rows[["value", "low", "high"]]))
+        facts["one rate"] = rows
+    except NotMade:
+        pass
+    return "\n\n".join(parts), facts
+
+
+def prediction() -> Found:
+    """Ask whether the law predicts the held-out size, and the rest of runs from their first quarter."""
+    parts, facts = [], {}
+    shown = ["params", "fold", "rmse", "end_bias", "cover50", "cover95", "run95", "rmse_nearest_size"]
+    for series, frame in main_arms().items():
+        for x in RESOURCES:
+            scores = sf.cross_validate(sf.as_runs(frame), x=x, mode="zero-shot")
+            parts.append(section(f"{series}, {x}, zero-shot", scores[shown], index=False))
+            facts[series, x, "zero-shot"] = scores
+        ahead = sf.cross_validate(sf.as_runs(frame), law="saturating", x="samples", mode="prefix")
+        parts.append(
+            section(
+                f"{series}, the rest of each size from its first quarter",
+                ahead[["params", "rmse", "end_bias", "cover95", "rmse_last_value"]],
+                index=False,
+            )
+        )
+        facts[series, "prefix"] = ahead
+    return "\n\n".join(parts), facts
+
+
+def saturation() -> Found:
+    """Ask whether k saturates."""
+    parts, facts = [], {}
+    for series, frame in main_arms().items():
+        for x in RESOURCES:
+            fit = sf.fit(frame, law="saturating", x=x)
+            said = fit.saturation
+            parts.append(
+                f"{series}, {x}: {fit.status}. {said.sentence if said else 'no verdict'}\n{fit.scatter.sentence}"
+            )
+            facts[series, x] = fit
+    return "\n\n".join(parts), facts
+
+
+def reuse() -> Found:
+    """Ask whether repeats are free, and by what they cost."""
+    joined = pd.concat(
+        [of(arm("start", "reuse"), "100k"), arm("reuse_long", "reuse"), arm("reuse_short", "reuse")], ignore_index=True
+    )
+    found = sf.study_reuse(joined)
+    return found.summary(), {"answers": list(found)}
+
+
+def rollouts() -> Found:
+    """Ask for the best group size, at equal prompts of a step and at equal rollouts."""
+    parts, facts = [], {}
+    eight = of(arm("start"), "100k")
+    eight = eight[eight["seed"] < 3]
+    for name, others in {
+        "equal prompts": ["rollouts_prompts"],
+        "equal rollouts": [f"rollouts_equal_{group}" for group in (4, 16, 32)],
+    }.items():
+        joined = pd.concat([eight, *(arm(other) for other in others)], ignore_index=True).assign(series=name)
+        (found,) = sf.study_rollouts(joined)
+        parts.append(found.summary())
+        facts[name] = found
+    return "\n\n".join(parts), facts
+
+
+def offsets() -> Found:
+    """Ask whether the untrained model says where a curve lies and how much it gains."""
+    parts, facts = [], {}
+    for series, frame in main_arms().items():
+        for x in RESOURCES:
+            (found,) = sf.study_offsets(frame, x)
+            parts.append(f"{x}: {found.summary()}")
+            facts[series, x] = found
+    return "\n\n".join(parts), facts
+
+
+def clocks() -> Found:
+    """Ask whether arms that differ in one thing share a clock, and in which unit."""
+    parts, facts = [], {}
+    start = arm("start", "walk")
+    some = start[(start["params"] < 5e5) & (start["seed"] < 2)]
+    for name in ("batch", "slow", "curriculum", "alike"):
+        try:
+            found = list(sf.study_clocks(some, arm(name, "walk")))
+        except NotMade:
+            continue
+        parts += [f"{name}: {one.summary()}" for one in found]
+        facts[name] = found
+    return "\n\n".join(parts), facts
+
+
+def joint() -> Found:
+    """Ask which parts of a law in compute and data at once are determined."""
+    tables = [
+        of(arm("start", "walk"), "100k"),
+        *(arm(name, "walk") for name in ("rollouts_prompts", "reuse_long", "reuse_short")),
+    ]
+    found = list(sf.study_joint(*tables))
+    return "\n\n".join(one.summary() for one in found), {"answers": found}
+
+
+QUESTIONS: dict[str, Callable[[], Found]] = {
+    "Where runs start and end": what_was_made,
+    "The learning rate": rates,
+    "1. Do larger models learn more efficiently": efficiency,
+    "2. Does the law predict": prediction,
+    "3. Does k saturate": saturation,
+    "4. Is reuse free": reuse,
+    "How many rollouts": rollouts,
+    "5. Where does E(N) come from": offsets,
+    "6. Is there one clock": clocks,
+    "7. The law in compute and data at once": joint,
+}
