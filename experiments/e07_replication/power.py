@@ -33,10 +33,12 @@ LOSS, NOISE = 0.6, 0.008
 """About where differences are asked for, and the noise of an evaluation of 1,024 problems, four answers each."""
 
 
-def table(law: str, theta: dict[str, Any], scatter: float, seed: int, sizes: tuple[float, ...] = SIZES) -> pd.DataFrame:
+def table(
+    law: str, theta: dict[str, Any], scatter: float, seed: int, sizes: tuple[float, ...] = SIZES, seeds: int = SEEDS
+) -> pd.DataFrame:
     """Return a table drawn from a law, with runs that differ in slope as e01's do."""
     drawn = sf.simulate(
-        law, theta, params=sizes, samples=SAMPLES, sigma=NOISE, seeds=SEEDS, slope_sd=scatter, level_sd=0.01, seed=seed
+        law, theta, params=sizes, samples=SAMPLES, sigma=NOISE, seeds=seeds, slope_sd=scatter, level_sd=0.01, seed=seed
     )
     return drawn.frame
 
@@ -86,9 +88,8 @@ def clocks(scatter: float) -> pd.DataFrame:
             frames = []
             for which, middle in enumerate((3e3, 3e3 * ratio)):
                 theta = {"L0": [0.85] * 3, "G": [0.3, 0.4, 0.5], "X_mid": middle, "B": 1.5}
-                frame = table("clock", theta, scatter, 2 * seed + which, SIZES[:3])
-                frame = frame[frame["seed"] < 2]
-                frames.append(frame)
+                frame = table("clock", theta, scatter, 2 * seed + which, SIZES[:3], 2)
+                frames.append(frame.assign(step=frame["samples"] / SHARED["grpo"]["prompts"]))
             found = [*sf.study_clocks(*frames)]
             units = found[0].units if found else []  # where a clock is open nothing is told
             told.append(any(one["differ"] for one in units if one["unit"] == "prompts"))
