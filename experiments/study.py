@@ -71,11 +71,12 @@ def section(title: str, frame: pd.DataFrame, *, digits: int = 3, index: bool = T
     return f"{title}\n{frame.round(digits).to_string(index=index)}"
 
 
-def put_result(script: str, text: str, mark: str = "result", page: str = "notes.md") -> None:
-    """Print a result and put it between the marks of the notes, or another page, beside the script."""
+def put_result(script: str, text: str, mark: str = "result", page: str = "notes.md", *, fenced: bool = True) -> None:
+    """Print a result and put it between the marks of the notes, or another page, beside the script; as it is, or as prose."""
     print(text)
     notes = Path(script).with_name(page)
     first, last = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     head, _, rest = notes.read_text(encoding="utf-8").partition(first)
     tail = rest.partition(last)[2]
-    write_text(notes, f"{head}{first}\n```\n{text}\n```\n{last}{tail}")
+    block = f"```\n{text}\n```" if fenced else text
+    write_text(notes, f"{head}{first}\n{block}\n{last}{tail}")

@@ -108,14 +108,37 @@ def test_verl_loads_our_reward(verl_config, answer, truth, score):
 
 
 def test_tables_are_those_of_the_manifest():
+    """Every table there is, with its content; those of the replication as they come."""
     folder = ROOT / "data" / "study"
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert set(manifest) == {path.name for path in folder.glob("*.parquet")}
+    assert set(manifest) == {path.name for kind in ("parquet", "csv") for path in folder.glob(f"*.{kind}")}
     for name, entry in manifest.items():
         assert sha256_of_file(folder / name) == entry["sha256"], name
-        config = entry["made by"].split()[2]
-        runs = read_config(ROOT / config).runs()
-        assert entry["runs"] + len(entry["runs missing"]) == len(runs)
+        if "runs missing" in entry:
+            assert entry["experiment"] in entry["made by"] or Path(entry["experiment"]).stem in entry["made by"].split()
+            assert entry["runs"] + len(entry["runs missing"]) == len(read_config(ROOT / entry["experiment"]).runs())
+    without = {name for name, entry in manifest.items() if "runs missing" not in entry}
+    assert without == {"e01_ceiling.csv", "e07_pilots.parquet"}
+
+
+def test_the_manifest_takes_tables_of_the_replication_as_they_come(tmp_path):
+    """With e01's table as that of an arm: runs of the same names are there, the others missing, and the cost is told."""
+    for name in ("experiments", "data"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.parts", "__pycache__"))
+    folder, study = tmp_path / "data" / "study", tmp_path / "experiments" / "e07_replication"
+    for path in folder.glob("e07_*.parquet"):
+        if path.name != "e07_pilots.parquet":
+            path.unlink()
+    shutil.copy(folder / "e01.parquet", folder / "e07_slow.parquet")
+    (study / "times.json").write_text('{"slow": 7}')
+    subprocess.run([sys.executable, str(folder / "manifest.py")], check=True, capture_output=True, text=True)
+    found = json.loads((folder / "manifest.json").read_text())
+    assert {name for name in found if name.startswith("e07")} == {"e07_slow.parquet", "e07_pilots.parquet"}
+    slow = found["e07_slow.parquet"]
+    assert slow["made by"] == "python experiments/e07_replication/run.py slow"
+    assert (slow["runs"], slow["processor seconds"], slow["status"]) == (36, 7, {"finished": 36})
+    assert slow["runs missing"] == [f"{size}-base-g8-r1-s{seed}" for size in ("300k", "30k") for seed in (0, 1)]
+    assert "plan.md" in found["e07_pilots.parquet"]["made by"]
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """Write `manifest.json`: what each table of the study holds and what made it.
 
-The tables come from `scalefit run experiments/<folder>/<file>.toml --out data/study/<table>.parquet`.
+Tables of e07 are in it as they come, those of other experiments are all there.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 import scalefit as sf
 from scalefit.output import write_text
@@ -14,7 +18,12 @@ from scalefit.provenance import sha256_of_file
 from scalefit.runner.config_file import read_config
 
 HERE = Path(__file__).parent
-EXPERIMENTS = HERE.parents[1] / "experiments"
+ROOT = HERE.parents[1]
+REPLICATION = ROOT / "experiments" / "e07_replication"
+sys.path.insert(0, str(REPLICATION))
+
+from make import ARMS  # noqa: E402
+
 SOURCES = {
     "e01": "e01_size_sweep/config.toml",
     "e01_rates": "e01_size_sweep/rates.toml",
@@ -32,24 +41,67 @@ SOURCES = {
 }
 
 
+def describe(table: str, experiment: str, made_by: str = "") -> dict[str, Any]:
+    """Return what a runs table holds of the runs that its experiment file asks for."""
+    path, source = HERE / f"{table}.parquet", f"experiments/{experiment}"
+    runs = sf.read_runs(path)
+    asked = {spec.run_id for spec in read_config(ROOT / source).runs()}
+    made = set(runs.frame["run_id"])
+    return {
+        "made by": made_by or f"scalefit run {source} --out data/study/{path.name}",
+        "experiment": source,
+        "runs": len(made),
+        "runs missing": sorted(asked - made),
+        "status": runs.frame.groupby("run_id")["status"].last().value_counts().to_dict(),
+        "rows": len(runs.frame),
+        "sha256": sha256_of_file(path),
+        "made with": runs.metadata["made_with"],
+    }
+
+
+def replication() -> dict[str, dict[str, Any]]:
+    """Describe the arms of e07 that there are, with what they cost, and its pilots, of which no experiment file was kept."""
+    times = REPLICATION / "times.json"
+    seconds = json.loads(times.read_text()) if times.exists() else {}
+    found = {}
+    for arm in ARMS:
+        if (HERE / f"e07_{arm}.parquet").exists():
+            made_by = f"python experiments/e07_replication/run.py {arm}"
+            entry = describe(f"e07_{arm}", f"e07_replication/arms/{arm}.toml", made_by)
+            found[f"e07_{arm}.parquet"] = entry | {"processor seconds": seconds.get(arm)}
+    pilots = HERE / "e07_pilots.parquet"
+    runs = sf.read_runs(pilots)
+    found[pilots.name] = {
+        "made by": runs.metadata["origin"],
+        "runs": runs.frame["run_id"].nunique(),
+        "rows": len(runs.frame),
+        "sha256": sha256_of_file(pilots),
+    }
+    return found
+
+
+def ceiling() -> dict[str, dict[str, Any]]:
+    """Describe what e01's models could do before wrong answers were put in, a row a model."""
+    path, source = HERE / "e01_ceiling.csv", "experiments/e01_size_sweep/config.toml"
+    rows = pd.read_csv(path)
+    config = read_config(ROOT / source)
+    asked = [f"{size.name} {seed}" for seed in config.sweep.seeds for size in config.policy.sizes]
+    made = {f"{size} {seed}" for size, seed in zip(rows["size"], rows["seed"], strict=True)}
+    return {
+        path.name: {
+            "made by": "python experiments/e01_size_sweep/ceiling.py",
+            "experiment": source,
+            "models missing": [name for name in asked if name not in made],
+            "rows": len(rows),
+            "sha256": sha256_of_file(path),
+        }
+    }
+
+
 def main() -> None:
     """Describe every table."""
-    found = {}
-    for name, source in SOURCES.items():
-        path = HERE / f"{name}.parquet"
-        runs = sf.read_runs(path)
-        asked = {spec.run_id for spec in read_config(EXPERIMENTS / source).runs()}
-        made = set(runs.frame["run_id"])
-        found[path.name] = {
-            "made by": f"scalefit run experiments/{source} --out data/study/{path.name}",
-            "runs": len(made),
-            "runs missing": sorted(asked - made),
-            "status": runs.frame.groupby("run_id")["status"].last().value_counts().to_dict(),
-            "rows": len(runs.frame),
-            "sha256": sha256_of_file(path),
-            "made with": runs.metadata["made_with"],
-        }
-    text = json.dumps(found, indent=2, default=int) + "\n"
+    found = {f"{table}.parquet": describe(table, experiment) for table, experiment in SOURCES.items()}
+    text = json.dumps(found | ceiling() | replication(), indent=2, default=int) + "\n"
     write_text(HERE / "manifest.json", text)
 
 

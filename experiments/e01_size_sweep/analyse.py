@@ -1,4 +1,7 @@
-"""Does the law hold for small models on arithmetic? Levels, slopes, saturation, held-out sizes, other laws."""
+"""Does the law hold for small models on arithmetic? Levels, ceilings, slopes, saturation, held-out sizes, other laws.
+
+Draws `figures/ceiling.png`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pandas as pd
-from study import DATA, levels, put_result, section
+from beside import beside, cannot, draw, missing
+from study import DATA, levels, put_result, save, section
 
 import scalefit as sf
+from scalefit.plotting.style import styled
 from scalefit.prediction.crossval import compare_laws
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import prepare
@@ -26,13 +31,9 @@ def report(runs: RunTable, series: str) -> str:
     mine, (data,) = runs.frame[runs.frame["series"] == series], prepare(runs, None, where)
     said = [
         section(f"== {series}: what pre-training left, and the end", levels(mine)),
-        "\n".join(
-            [
-                f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}",
-                fit.scatter.sentence,
-                *fit.notes,
-            ]
-        ),
+        section("the ceiling beside them, of the same seeds", beside(mine)) + f"\n{missing(mine)}",
+        f"saturating: {fit.status}, R² {fit.r2:.3f}, noise correlation {fit.noise.rho:.2f}\n"
+        + "\n".join([fit.scatter.sentence, *fit.notes]),
         section("k of each size alone", slopes, digits=4),
         fit.saturation.sentence,
     ]
@@ -44,9 +45,13 @@ def report(runs: RunTable, series: str) -> str:
     return "\n\n".join([*said, section("laws by held-out error", compare_laws(data)[columns], index=False)])
 
 
+@styled()
 def main() -> None:
-    """Report both series."""
-    put_result(__file__, "\n\n\n".join(report(sf.read_runs(RUNS), series) for series in ("base", "instruct")))
+    """Report both series, and what the runs cannot say."""
+    runs = sf.read_runs(RUNS)
+    put_result(__file__, "\n\n\n".join(report(runs, series) for series in ("base", "instruct")))
+    put_result(__file__, "\n".join(cannot(runs)), mark="cannot", fenced=False)
+    save(draw(runs), "ceiling.png")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Write the arms of the study, an experiment file each: what all share, and what an arm changes.
 
-To add an arm, write a line in `ARMS`. `run.py` makes their tables in this order.
+To add an arm, write a line in `ARMS`. `run.py` makes their tables in this order. Every arm has a small version for trying the
+whole out, `SHRUNK` from the same sections.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +81,43 @@ FACTORS = {"rates_low": 0.5, "rates_high": 2.0, "slow": 0.5}
 """Arms with another learning rate, as a multiple."""
 ONE_RATE = {"one_rate": 5e-5}
 """Arms with one learning rate for all sizes, as in the paper."""
+TINY: dict[str, tuple[int, int, int, float]] = {
+    "1k": (8, 1, 1, 2e-2),
+    "3k": (16, 1, 2, 1e-2),
+    "6k": (16, 2, 2, 1e-2),
+}
+"""What small versions have in place of an arm's sizes, one fewer where there are several."""
+SHRUNK: dict[str, Callable[[Any], Any]] = {
+    "tokens": lambda tokens: tokens // 40,
+    "target": lambda target: round(target / 3, 3),
+    "steps": lambda steps: max(5, steps // 40),
+    "per_decade": lambda each: each // 4,
+    "prompts": lambda prompts: 5 * prompts // 16,
+    "mini_batch": lambda prompts: 5 * prompts // 16,
+    "problems": lambda problems: problems // 16,
+    "samples": lambda samples: samples // 2,
+    "pass_at": lambda ks: [k for k in ks if k <= 8],
+    "end_samples": lambda samples: samples // 8,
+    "seeds": lambda seeds: seeds[:1],
+}
+"""What becomes of keys in small versions; the most passes over the problems are as many, and still come out even."""
 
 
-def text_of(arm: str) -> str:
-    """Return an arm's experiment file."""
+def text_of(arm: str, *, small: bool = False) -> str:
+    """Return an arm's experiment file, or that of its small version."""
     names, changes = ARMS[arm]
+    if small and arm != "start":
+        changes = changes | TOKENS  # a target in one arm says that it is reached, and takes its time
+    sizes = TINY if small else SIZES
     lines = [f"# The arm `{arm}` of e07_replication; written by make.py."]
     for section in dict.fromkeys([*SHARED, *changes]):
         keys = SHARED.get(section, {}) | changes.get(section, {})
-        lines += ["", f"[{section}]", *(f"{key} = {_value(value)}" for key, value in keys.items() if value is not None)]
-    for name in names:
-        channels, layers, heads, before = SIZES[name]
+        keys = {key: value for key, value in keys.items() if value is not None}
+        if small:
+            keys = {key: SHRUNK[key](value) if key in SHRUNK else value for key, value in keys.items()}
+        lines += ["", f"[{section}]", *(f"{key} = {_value(value)}" for key, value in keys.items())]
+    for name in list(TINY)[: max(1, len(names) - 1)] if small else names:
+        channels, layers, heads, before = sizes[name]
         rate = ONE_RATE.get(arm, float(f"{FACTORS.get(arm, 1.0) * RATE / channels:.3g}"))
         shape = {"name": name, "d_model": channels, "layers": layers, "heads": heads}
         rates = {"pretrain_learning_rate": before, "learning_rate": rate}
