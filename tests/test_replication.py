@@ -38,7 +38,7 @@ PLAN = {
     "reuse_short": (["100k"], 3, 4),
     "rollouts_prompts": (["100k"], 3, 3),
     **{f"rollouts_equal_{group}": (["100k"], 3, 1) for group in (4, 16, 32)},
-    **dict.fromkeys(("batch", "slow", "curriculum", "rare"), (ALL[:3], 2, 1)),
+    **dict.fromkeys(("batch", "slow", "curriculum", "alike"), (ALL[:3], 2, 1)),
     "one_rate": (["30k", "100k", "1M"], 2, 1),
     "ceiling": (ALL, 1, 2),
     **{f"rates_{which}": (ALL, 1, 1) for which in ("low", "mid", "high")},
@@ -210,3 +210,10 @@ def test_stopped_it_goes_on(tmp_path, untouched):
         frame = sf.read_runs(tmp_path / f"e07_{arm}.parquet").frame
         assert set(frame["status"]) == {"finished"}
     assert json.loads(rows.read_text().splitlines()[0]) == first
+
+
+def test_a_forced_way_leaves_the_walks_as_they_are():
+    free, forced = walk.Walk(), walk.Walk(way="!")
+    for split in ("train", "eval"):
+        for index in range(200):
+            assert forced.draw(split, index).prompt == free.draw(split, index).prompt + "!"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from scalefit.runner.tasks.task import Example
+from scalefit.runner.tasks.task import Example, belongs
 
 PLACES, THEMES = "abcdefghijkl", ("0123", "4567", "89AB", "CDEF")
 MOVES = "".join(THEMES)
@@ -43,7 +43,8 @@ class Walk:
 
     Of what base models read, a share is answered by the `end` alone, one with every `second` place, one with `every` place, the rest
     with moves and places; the text of instruct models has `CAREFUL` of the last two. In both the theme of rank r has odds
-    r^-`rare`; in training and evaluation all themes are alike. With a `way` every response is forced to begin with its sign.
+    r^-`rare`; in training and evaluation all themes are alike. With a `way` every response is forced to begin with its sign;
+    the walks stay those that they are without.
     """
 
     least: int = 5
@@ -57,16 +58,18 @@ class Walk:
     alphabet = PLACES + MOVES + "=" + "".join(WAYS)
     not_taught = ("way",)
     own_instruct = True
+    own_splits = True
 
     def draw(self, split: str, index: int) -> Example:
         """Return a walk, and for text to learn from one of the ways to answer it."""
-        stream = random.Random(index)
+        stream = random.Random(f"{split} {index}")
         taught = split in ("pretrain", "instruct")
         odds = [rank ** -(self.rare if taught else 0.0) for rank in range(1, len(THEMES) + 1)]
-        moves = stream.choices(stream.choices(THEMES, odds)[0], k=stream.randint(self.least, self.most))
-        start = stream.choice(PLACES)
-        places = places_of(start, moves)
-        prompt = f"{start}{''.join(moves)}="
+        prompt, moves = "", [""]
+        while not prompt or not belongs(split, prompt):
+            moves = stream.choices(stream.choices(THEMES, odds)[0], k=stream.randint(self.least, self.most))
+            prompt = f"{stream.choice(PLACES)}{''.join(moves)}="
+        places = places_of(prompt[0], moves)
         if taught:
             way = stream.choices(list(WAYS), self.shares(split))[0]
             return Example(prompt, places[-1], float(len(moves)), worked=way + written(moves, places, way))
