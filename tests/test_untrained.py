@@ -160,7 +160,7 @@ def test_an_offset_of_something_else_is_not_found(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "sizes"), zip(NULLS, (4, 5, 4), strict=True))
+@pytest.mark.parametrize(("kind", "sizes"), list(zip(NULLS, (4, 5, 4), strict=True)))
 def test_false_alarms(kind, sizes):
     """At most 5 %: of 40 tables six or more would be seen in 1.4 % of times."""
     says = [judged(table(seed, sizes=sizes, related=False, **NULLS[kind])).says for seed in range(40)]
