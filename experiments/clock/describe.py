@@ -41,11 +41,14 @@ DRAWS, SEED, RHO = 200, 0, 0.3
 DIGITS, SAME = 5, 1e-4
 """Significant digits of results, and how far numbers of another processor may lie from those that are there."""
 
+PILOTS = "e07_pilots"
+"""Single runs of tasks that were given up, which are no table of sizes."""
+
 
 def tables() -> list[tuple[str, RunTable, str]]:
     """Return every committed table of training curves with the resource it is described in."""
     paper = [("paper", sf.read_runs(PAPER), x) for x in ("samples", "flops")]
-    own = [(path.stem, sf.read_runs(path), "samples") for path in sorted(DATA.glob("*.parquet"))]
+    own = [(path.stem, sf.read_runs(path), "samples") for path in sorted(DATA.glob("*.parquet")) if path.stem != PILOTS]
     return paper + own
 
 

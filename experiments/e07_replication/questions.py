@@ -68,7 +68,9 @@ def rates() -> Found:
                 "end": loss.iloc[-1],
                 "entropy at the end": one["entropy"].iloc[-1],
             }
-    table = pd.DataFrame(rows).T.sort_index().rename_axis(["params", "times 1e-3/channels"])
+    if not rows:
+        raise NotMade("rates_low, rates_mid, rates_high")
+    table = pd.DataFrame(rows).T.sort_index().rename_axis(["params", "times 4e-3/channels"])
     return section("three learning rates, one seed, 100 steps", table), {"rates": table}
 
 
