@@ -128,3 +128,9 @@ def test_equal_clocks_are_told_apart_as_rarely_as_said():
         wrong, right = wrong + (p["prompts"] <= 0.05), right + (p["steps"] <= 0.05)
     assert wrong <= 5 + 3 * np.sqrt(100 * 0.05 * 0.95)
     assert right >= 90
+
+
+def test_tables_without_runs_are_told():
+    frame = group(np.random.default_rng(0), "r", 32)
+    with pytest.raises(FitError, match="no runs"):
+        sf.study_clocks(frame.iloc[:0], frame.iloc[:0])

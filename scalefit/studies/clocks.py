@@ -106,7 +106,10 @@ def study_clocks(*tables: Source, by: str | None = None, where: Where | None = N
         If there is nothing to compare, or no group has three runs.
     """
     asked: dict[str, Callable[[], Clocks]] = {}
-    for key, groups in _groups([select(one, where) for one in tables], by).items():
+    found = _groups([select(one, where) for one in tables], by)
+    if not found:
+        raise FitError("the tables hold no runs; there is nothing to compare.")
+    for key, groups in found.items():
         asked[f"{key[0]} on {key[1]}"] = partial(_study, key, groups)
     return answer_each(asked)
 
