@@ -129,5 +129,6 @@ def run() -> None:
             _drop_stdout()
         sys.exit(1)
     except (KeyboardInterrupt, Interrupted):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # who presses twice is not to see a traceback
         print("scalefit: stopped; nothing was left half-written.", file=sys.stderr)
         sys.exit(130)
