@@ -80,6 +80,8 @@ WHOLE = ("start", "tokens", "start_3M", "tokens_3M", *RATES)
 """Arms with pass@64 at both ends, which takes as long as a hundred steps; the others ask for the end's loss."""
 for _name in RATES:
     ARMS[_name] = (("30k", "100k", "300k", "1M"), {"grpo": {"steps": 100}, "sweep": {"seeds": [0]}})
+BY_NUMBER = (*RATES, "tokens_3M", "reuse_short", "rollouts_equal_4", "rollouts_equal_32", "slow", "one_rate")
+"""Arms that differ from others in a number alone: trying all of it out goes without them."""
 FACTORS = {"rates_low": 0.5, "rates_high": 2.0, "slow": 0.5}
 """Arms with another learning rate, as a multiple."""
 ONE_RATE = {"one_rate": 5e-5}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,12 @@ def saturation() -> Found:
             parts.append(
                 f"{series}, {x}: {fit.status}. {said.sentence if said else 'no verdict'}\n{fit.scatter.sentence}"
             )
-            facts[series, x] = fit
+            facts[series, x] = {
+                "status": str(fit.status),
+                "misfit": list(fit.misfit.missed),
+                "scatter": fit.scatter.sentence,
+                "weighed": asdict(said) if said else None,
+            }
     return "\n\n".join(parts), facts
 
 

@@ -2,8 +2,8 @@
 
 `python experiments/e07_replication/run.py --jobs 2` makes all of it, `... start tokens` some arms. It may be stopped at any moment and
 goes on where it was. What an arm cost is added up in `times.json`, in processor time, which other work on the machine leaves alone.
-With `--small FOLDER` all of it is tried out within a minute: small versions of the arms, so many at a time as there are jobs,
-with files and tables in a folder of their own.
+With `--small FOLDER` it is tried out within a minute: small versions of the arms, one of each kind, so many at a time as there
+are jobs, with files and tables in a folder of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from make import ARMS, text_of  # noqa: E402
+from make import ARMS, BY_NUMBER, text_of  # noqa: E402
 
 from scalefit.output import write_text  # noqa: E402
 
@@ -89,6 +89,7 @@ def main() -> int:
     options = asked.parse_args()
     arms = options.arms or ARMS
     if options.small:
+        arms = options.arms or [arm for arm in ARMS if arm not in BY_NUMBER]
         folder = options.small.resolve()
         (folder / "arms").mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / "walk.py", folder)
