@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scalefit.studies.rollouts import study_rollouts
     from scalefit.studies.sharpening import study_sharpening
     from scalefit.studies.systems import rank_systems, study_transfer
+    from scalefit.table.examples import load_example
     from scalefit.table.importers import import_runs
     from scalefit.table.io import as_runs, read_runs, write_runs
     from scalefit.table.systems import read_systems
@@ -54,6 +55,7 @@ _PLACES = {
     "forecast": "scalefit.prediction.forecast",
     "import_runs": "scalefit.table.importers",
     "law": "scalefit.laws.own",
+    "load_example": "scalefit.table.examples",
     "load_fit": "scalefit.prediction.predictor",
     "plan": "scalefit.studies.budget",
     "predict_size": "scalefit.prediction.predict",
@@ -92,6 +94,7 @@ __all__ = [
     "forecast",
     "import_runs",
     "law",
+    "load_example",
     "load_fit",
     "plan",
     "predict_size",

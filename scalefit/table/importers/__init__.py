@@ -198,7 +198,7 @@ def _together(runs: Sequence[Run], left_out: Sequence[str]) -> Imported:
     metadata = {
         "params_convention": "as given on import",
         "flops_convention": FLOPS[runs[0].facts["flops"]],
-        "origin": "; ".join(dict.fromkeys(f"{run.dialect} log {run.path}" for run in runs)),
+        "origin": "; ".join(dict.fromkeys(f"{run.dialect} log {Path(run.path).name}" for run in runs)),
     }
     if runs[0].loss is not None:
         metadata["loss_convention"] = runs[0].loss

@@ -126,7 +126,7 @@ def import_columns(path: Path, map_path: Path, progress: Progress, yes: bool = F
     if not given.names_runs and find_clash(made) is not None:
         made = _with_runs(made, given, path, map_path, noted, yes=yes)
     frame = _complete(made, path, noted)
-    runs = as_runs(frame, {"origin": f"columns of {path}", **given.metadata}, str(path))
+    runs = as_runs(frame, {"origin": f"columns of {path.name}", **given.metadata}, str(path))
     return runs, noted
 
 
