@@ -30,6 +30,17 @@ def test_reference_holds_every_public_name():
     assert set(sf.__all__) - {"LAWS", "RELATIONS"} <= named
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_are_there(page):
+    """Links to files, and paths in backticks that begin with a folder of the repository."""
+    path = ROOT / page
+    text = path.read_text()
+    links = [path.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
+    quoted = re.findall(r"`((?:scalefit|tests|docs|data|experiments|benchmarks)/[\w./]+)`", text)
+    assert links
+    assert not [place for place in (*links, *(ROOT / one for one in quoted)) if not place.exists()]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("mkdocs") is None, reason="mkdocs is not installed here; make docs")
 def test_pages_build_without_a_warning(tmp_path):
