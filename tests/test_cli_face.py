@@ -56,7 +56,7 @@ def desk(tmp_path):
     return lay
 
 
-OF_FILES = {"figures", "report", "import", "run", "export"}
+OF_FILES = {"card", "figures", "report", "import", "run", "export"}
 """Commands that make something; of the others the example is run below, with --json."""
 
 

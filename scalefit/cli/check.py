@@ -26,7 +26,7 @@ def check(runs: Runs, as_json: Json = False) -> None:
         print_json(found)
         return
     seeds = ", ".join(map(str, found["seeds"])) or "not given"
-    print(f"{runs}: {found['rows']} rows, {len(found['groups'])} sizes and series, seeds {seeds}")
+    print(f"{found['path']}: {found['rows']} rows, {len(found['groups'])} sizes and series, seeds {seeds}")
     resources = list(found["resources"])[:_SHOWN]
     rows = [["series / eval", "params", "runs", "rows", "steps", *resources, "loss"]]
     for group in found["groups"]:

@@ -12,6 +12,7 @@ import typer
 from scalefit import __version__
 from scalefit.cli import (
     arms,
+    card,
     check,
     crossval,
     design,
@@ -63,6 +64,7 @@ for group in (
     run_command,
     weights_commands,
     importing,
+    card,
     figures,
     report_command,
     paper,

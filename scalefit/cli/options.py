@@ -97,9 +97,9 @@ def open_runs(path: Path, columns: Sequence[str] | None = None, size: str | None
 
     table = as_runs(read_runs(path, columns), size=size)
     if size is not None and size != "params":
-        print(f"{path}: model sizes are {size}", file=sys.stderr)
+        print(f"{table.path}: model sizes are {size}", file=sys.stderr)
     for fault in table.warnings:
-        print(f"warning: {path}: {fault}", file=sys.stderr)
+        print(f"warning: {table.path}: {fault}", file=sys.stderr)
     return table
 
 

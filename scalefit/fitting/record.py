@@ -23,9 +23,10 @@ from scalefit.laws import get_law, name_of
 from scalefit.numerics.ar1 import Noise
 from scalefit.output import as_plain, write_text
 from scalefit.places import FILE, find_place
-from scalefit.provenance import sha256_of_file, versions
+from scalefit.provenance import versions
 from scalefit.table.load import FIT, FORMATS, ending
 from scalefit.table.prepare import FitData
+from scalefit.table.remote import address_of, sha256_of_table
 
 _PARQUET = b"PAR1"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -160,11 +161,13 @@ def save_fits(fits: Sequence[Fit], path: str | Path, origin: dict[str, Any] | No
 
 
 def origin_of(table: str | Path, out: str | Path) -> dict[str, str]:
-    """Return which table a fit in the file `out` is of: its path seen from there, and the hash of its content."""
+    """Return which table a fit in the file `out` is of: its path seen from there or its address, and the hash of its content."""
+    if (address := address_of(table)) is not None:
+        return {"path": address, "sha256": sha256_of_table(address)}
     place = find_place(out)
     folder = Path.cwd() if place.streams else place.target.parent
     path = Path(os.path.relpath(Path(table).resolve(), folder)).as_posix()
-    return {"path": path, "sha256": sha256_of_file(table)}
+    return {"path": path, "sha256": sha256_of_table(table)}
 
 
 def what_would_be_lost(out: str | Path, origin: Mapping[str, str]) -> str | None:

@@ -25,13 +25,14 @@ from scalefit.prediction.forecast import Forecast, forecast
 from scalefit.prediction.holdouts import across_sizes, fitted_curves, law_of_sizes, slopes, within_runs
 from scalefit.prediction.predictor import fit_series
 from scalefit.prediction.saturation import weigh_saturation
-from scalefit.provenance import sha256_of_file, versions
+from scalefit.provenance import versions
 from scalefit.studies.budget import Plan, plan
 from scalefit.studies.design import Design, design
 from scalefit.studies.reuse import study_reuse
 from scalefit.studies.rollouts import study_rollouts
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.prepare import FitData, prepare
+from scalefit.table.remote import sha256_of_table
 from scalefit.table.select import Source, select
 from scalefit.units import format_quantity
 
@@ -319,7 +320,7 @@ def _methods(
         "Intervals": "95 %; the run is the unit of evidence, the scatter between runs integrated over; plans from 1000 draws, seed 0",
         "Validation": "largest size predicted from the others; the rest of every run from its first quarter; baselines beside both",
         "Seeds": f"training seeds in the table: {sorted(frame['seed'].dropna().unique().tolist()) if 'seed' in frame else 'not recorded'}",
-        "Table": f"{runs.path}{f', SHA-256 {sha256_of_file(source)}' if source else ''}; numbers fitted: {', '.join(fit.data.digest()[:16] for fit in fits)}",
+        "Table": f"{runs.path}{f', SHA-256 {sha256_of_table(source)}' if source else ''}; numbers fitted: {', '.join(fit.data.digest()[:16] for fit in fits)}",
         "Versions": ", ".join(f"{name} {version}" for name, version in versions("pandas", "plotly").items()),
     }
     page.pieces.append(

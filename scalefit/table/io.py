@@ -18,6 +18,7 @@ from scalefit.table.checks import find_faults, guess_kind
 from scalefit.table.faults import Fault
 from scalefit.table.frames import as_frame
 from scalefit.table.load import META, read_frame
+from scalefit.table.remote import address_of, fetched
 from scalefit.table.schema import COLUMNS, NEEDED, RESOURCES, SCHEMA_VERSION, SIZES
 
 FORMATS = (".parquet", ".csv", ".jsonl")
@@ -76,7 +77,8 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
     Parameters
     ----------
     path : str or Path
-        A `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.json` file (text also gzipped), or a folder of Parquet parts.
+        A `.parquet`, `.csv`, `.tsv`, `.jsonl` or `.json` file (text also gzipped), or a folder of Parquet parts; a file may
+        lie elsewhere, `hf://datasets/owner/name/runs.parquet` or another address that fsspec knows.
     columns : sequence of str, optional
         Read only these where present (Parquet reads no others from disk).
 
@@ -85,14 +87,20 @@ def read_runs(path: str | Path, columns: Sequence[str] | None = None) -> RunTabl
     TableError
         If the file cannot be read, or with all faults of its rows at once.
     """
-    path = Path(path)
+    if (address := address_of(path)) is not None:
+        with fetched(address) as copy:
+            return _read(copy, columns, address)
+    return _read(Path(path), columns, str(path))
+
+
+def _read(path: Path, columns: Sequence[str] | None, name: str) -> RunTable:
     frame, source = read_frame(path, columns, _TEXT)
     if columns is not None and not _suffices(frame, set(columns) - set(source.names)):
         frame, source = read_frame(path, None, _TEXT)
     damage = source.faults()
     if len(frame) == 0 and not damage:
-        raise TableError(f"{path}: no rows. Write at least one evaluation a run.")
-    return _validated(frame, source.metadata, str(path), damage)
+        raise TableError(f"{name}: no rows. Write at least one evaluation a run.")
+    return _validated(frame, source.metadata, name, damage)
 
 
 def _suffices(frame: pd.DataFrame, missing: Collection[str]) -> bool:
