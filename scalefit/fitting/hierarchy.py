@@ -199,30 +199,45 @@ class Hierarchy:
         slope, _, misfit, _ = self.spreads[:, :, None]
         return np.asarray((slope**2 + misfit**2) * (self.k(params).mean * (x - about)) ** 2)
 
+    def draw_laws(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Array]:
+        """Return draws of the cell, (count,), and of the law's coefficients there, (count, c)."""
+        cell = rng.choice(len(self.weight), count, p=self.weight)
+        if self.slope is not None:
+            return cell, self.coefficients[cell]
+        values, vectors = np.linalg.eigh(self.covariance[cell])
+        normal = rng.standard_normal(values.shape) * np.sqrt(np.maximum(values, 0))
+        return cell, self.coefficients[cell] + (vectors @ normal[..., None])[..., 0]
+
+    def lines_of(
+        self, laws: tuple[NDArray[np.intp], Array], params: Array, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Return k and E of drawn laws' mean curves at sizes (n,), two of shape (count, n); what laws leave to sizes is drawn."""
+        cell, coefficients = laws
+        if self.slope is None:
+            assert self.law.linear is not None
+            slopes, offsets = self.law.linear.columns(params, self.outer[cell])
+            assert slopes is not None
+            k = (slopes @ coefficients[..., None])[..., 0]
+            if offsets is not None:
+                return k, (offsets @ coefficients[..., None])[..., 0]
+            at = np.array([self._at(size) for size in params])
+        else:
+            at = np.array([self._at(size) for size in params])
+            k = self.slope[0][cell][:, at] + np.sqrt(self.slope[1][cell][:, at]) * rng.standard_normal(
+                (len(cell), len(at))
+            )
+        assert self.level is not None
+        level = self.level[0][cell][:, at] + np.sqrt(self.level[1][cell][:, at]) * rng.standard_normal(
+            (len(cell), len(at))
+        )
+        return k, level + k * (self.centre[at] + self.tilt[cell][:, at])
+
     def draw_lines(self, params: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return draws of k and E of the law's mean curves at sizes (n,), two of shape (count, n).
 
         Lines of one draw belong together.
         """
-        cell = rng.choice(len(self.weight), count, p=self.weight)
-        if self.slope is None:
-            form = self.law.linear
-            assert form is not None
-            values, vectors = np.linalg.eigh(self.covariance[cell])
-            normal = rng.standard_normal(values.shape) * np.sqrt(np.maximum(values, 0))
-            coefficients = self.coefficients[cell] + (vectors @ normal[..., None])[..., 0]
-            slopes, offsets = form.columns(params, self.outer[cell])
-            assert slopes is not None
-            k = (slopes @ coefficients[..., None])[..., 0]
-            if offsets is not None:
-                return k, (offsets @ coefficients[..., None])[..., 0]
-        else:
-            at = np.array([self._at(size) for size in params])
-            k = self.slope[0][cell][:, at] + np.sqrt(self.slope[1][cell][:, at]) * rng.standard_normal((count, len(at)))
-        assert self.level is not None
-        at = np.array([self._at(size) for size in params])
-        level = self.level[0][cell][:, at] + np.sqrt(self.level[1][cell][:, at]) * rng.standard_normal((count, len(at)))
-        return k, level + k * (self.centre[at] + self.tilt[cell][:, at])
+        return self.lines_of(self.draw_laws(count, rng), params, rng)
 
     def own_run(self, row: int, x: Array) -> Array:
         """Return the variance of a fitted run's own curve about the law's mean curve at log10 X, shape (G, n)."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
 from scalefit.errors import UsageError
 from scalefit.fitting import record as records
+from scalefit.fitting.arviz_bridge import to_arviz
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
 from scalefit.fitting.scatter import Scatter, describe_scatter
 from scalefit.laws import Law, get_law
@@ -95,6 +96,10 @@ class SeriesFit(Answer):
             If the law has no k(N), or none for this size.
         """
         return self.fit.k(params, level)
+
+    def to_arviz(self, draws: int = 1000, seed: int = 0) -> Any:
+        """Return draws as an `arviz.InferenceData`; see `scalefit.fitting.arviz_bridge`."""
+        return to_arviz(self.fit, draws, seed)
 
     def predict(
         self, params: str | float, *, samples: Any = None, flops: Any = None, at: Any = None, level: float = 0.95
