@@ -20,6 +20,8 @@ from experiments.study import levels, section  # noqa: E402
 
 MAIN = {"equal start": ("start", "start_3M"), "equal tokens": ("tokens", "tokens_3M")}
 RESOURCES = ("samples", "flops")
+LATE = 10
+"""Steps that are left out where it is asked whether a slope is that of the first, slow ones."""
 Found = tuple[str, dict[str, Any]]
 
 
@@ -76,24 +78,19 @@ def rates() -> Found:
 
 
 def efficiency() -> Found:
-    """Ask whether larger models learn more efficiently, and how much of it is level."""
+    """Ask whether larger models learn more efficiently, and how much of it is level; slopes are each run's own, over all of its range."""
     parts, facts = [], {}
     both = main_arms()
     for x in RESOURCES:
-        for series, frame in both.items():
-            fit = sf.fit(frame, law="power", x=x)
-            rows = fit.frame[fit.frame.index.str.startswith("k")]
-            parts.append(section(f"{series}: k of each size alone, in {x}", rows[["value", "low", "high"]]))
-            facts[series, x] = rows
-        (level,) = sf.study_level(both["equal start"], both["equal tokens"], x)
-        parts.append(level.summary())
-        facts["level", x] = level
+        (facts[x],) = sf.study_level(both["equal start"], both["equal tokens"], x)
+        parts.append(facts[x].summary())
+    trained = {series: frame[(frame["step"] == 0) | (frame["step"] > LATE)] for series, frame in both.items()}
+    (facts["late"],) = sf.study_level(trained["equal start"], trained["equal tokens"], "samples")
+    parts.append(f"after the first {LATE} steps, on which all sizes are slow:\n{facts['late'].summary()}")
     try:
         one = pd.concat([arm("one_rate"), of(arm("start", "one_rate"), "300k")], ignore_index=True)
-        rows = sf.fit(one, law="power", x="samples").frame
-        rows = rows[rows.index.str.startswith("k")]
-        parts.append(section("one learning rate for all sizes, in samples", rows[["value", "low", "high"]]))
-        facts["one rate"] = rows
+        (facts["one rate"],) = sf.study_level(one, x="samples")
+        parts.append(f"one learning rate for all sizes:\n{facts['one rate'].summary()}")
     except NotMade:
         pass
     return "\n\n".join(parts), facts
