@@ -41,15 +41,15 @@ DRAWS, SEED, RHO = 200, 0, 0.3
 DIGITS, SAME = 5, 1e-4
 """Significant digits of results, and how far numbers of another processor may lie from those that are there."""
 
-PILOTS = "e07_pilots"
-"""Single runs of tasks that were given up, which are no table of sizes."""
+OF_SIZES = ("e07_start", "e07_tokens")
+"""Tables of the replication that are of sizes; the others change one thing on a few, or are pilots."""
 
 
 def tables() -> list[tuple[str, RunTable, str]]:
     """Return every committed table of training curves with the resource it is described in."""
     paper = [("paper", sf.read_runs(PAPER), x) for x in ("samples", "flops")]
-    own = [(path.stem, sf.read_runs(path), "samples") for path in sorted(DATA.glob("*.parquet")) if path.stem != PILOTS]
-    return paper + own
+    own = [path for path in sorted(DATA.glob("*.parquet")) if path.stem[:3] < "e07" or path.stem in OF_SIZES]
+    return paper + [(path.stem, sf.read_runs(path), "samples") for path in own]
 
 
 def describe(data: FitData) -> tuple[dict[str, Any], Account]:
