@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scalefit.studies.clocks import study_clocks
     from scalefit.studies.crossing import compute_to_target
     from scalefit.studies.design import design
+    from scalefit.studies.gate import gate
     from scalefit.studies.horizon import study_horizon
     from scalefit.studies.joint import study_joint
     from scalefit.studies.level import study_level
@@ -52,6 +53,7 @@ _PLACES = {
     "design": "scalefit.studies.design",
     "fit": "scalefit.prediction.predictor",
     "forecast": "scalefit.prediction.forecast",
+    "gate": "scalefit.studies.gate",
     "import_runs": "scalefit.table.importers",
     "law": "scalefit.laws.own",
     "load_fit": "scalefit.prediction.predictor",
@@ -90,6 +92,7 @@ __all__ = [
     "design",
     "fit",
     "forecast",
+    "gate",
     "import_runs",
     "law",
     "load_fit",

@@ -26,6 +26,7 @@ from scalefit.cli import (
     predict,
 )
 from scalefit.cli import clocks as clocks_command
+from scalefit.cli import gate as gate_command
 from scalefit.cli import joint as joint_command
 from scalefit.cli import level as level_command
 from scalefit.cli import offsets as offsets_command
@@ -53,6 +54,7 @@ for group in (
     plan,
     design,
     arms,
+    gate_command,
     sharpening_command,
     offsets_command,
     level_command,
@@ -99,7 +101,8 @@ def run() -> None:
     """Run the command line.
 
     Exit codes: 0, also where whoever read the output has left; 1 where a file, a table, a fit or a run is at fault or
-    does not bear an answer; 2 where the words of the command make no sense; 130 on Ctrl-C.
+    does not bear an answer; 2 where the words of the command make no sense; 3 and 4 where `gate` does not pass; 130 on
+    Ctrl-C.
     """
     use_plain_characters()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -1,0 +1,179 @@
+"""How often `scalefit gate` alarms falsely where it is looked at after every evaluation, and what it saves beside a fixed plan.
+
+Curves of known truth: AR(1) noise, runs with effects of their own. A fixed plan looks once, after so many evaluations, by
+generalised least squares with the noise as REML estimates it; its critical values are those of simulated curves without a
+difference, so that it alarms falsely in 5 % exactly, whatever REML makes of few points. Its power at each length is
+simulated; both are as long as they must be for the same power. Run as `make bench-gate` (some
+six minutes on one core); fixed seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalefit.numerics.anytime import LEAST_LOOK, Curves, Scatter, gather_evidence
+from scalefit.numerics.ar1 import Noise, ar1_noise, estimate_noise, whiten
+from scalefit.numerics.proportions import binomial_interval
+from scalefit.output import write_text
+from scalefit.studies.gate import repeats_prior
+
+Array = NDArray[np.float64]
+ALPHA, NOISE = 0.05, 0.015
+ENOUGH = -np.log(ALPHA)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Curves of two recipes: correlation, evaluations, runs a side, the scatter of runs and whether it is told."""
+
+    rho: float
+    length: int
+    runs: int = 1
+    scatter: float = 0.0
+    told: bool = True
+    distance: float = 0.02
+
+    def draw(self, rng: np.random.Generator, difference: float) -> Array:
+        """Draw curves (2 runs, T), those of the second recipe shifted."""
+        noise = ar1_noise(rng, Noise(self.rho, np.full(2 * self.runs, NOISE)), (1, 2 * self.runs, self.length))[0]
+        effect = self.scatter * rng.standard_normal(2 * self.runs) + difference * self.side
+        return np.asarray(noise + effect[:, None])
+
+    @property
+    def side(self) -> Array:
+        """Which recipe a run is of."""
+        return np.repeat([0.0, 1.0], self.runs)
+
+    @property
+    def prior(self) -> Scatter:
+        """What the gate knows of the scatter."""
+        return Scatter.known(self.scatter) if self.told else repeats_prior()
+
+
+def look_often(
+    truth: Truth, difference: float, count: int, against: Sequence[float] = (0.0,), every: int = 1
+) -> tuple[NDArray[np.intp], Array]:
+    """Return the looks, and the evidence (count, against, looks) that simulated recipes give against differences."""
+    rng = np.random.default_rng([int(1000 * truth.rho), truth.runs, int(1e5 * abs(difference)), 21])
+    looks = np.arange(LEAST_LOOK, truth.length + 1, every)
+    found = []
+    for _ in range(count):
+        drawn = truth.draw(rng, difference)
+        curves = Curves.of_runs(drawn[: truth.runs], drawn[truth.runs :], np.arange(1.0, truth.length + 1))
+        evidence = gather_evidence(curves, scatter=truth.prior, distance=truth.distance, looks=looks)
+        found.append([evidence.against(at) for at in against])
+    return looks, np.array(found)
+
+
+def share(hits: int, count: int) -> dict[str, Any]:
+    """Return a rate with its 95 % interval."""
+    low, high = binomial_interval(hits, count)
+    return {"rate": hits / count, "low": float(low), "high": float(high), "of": count}
+
+
+def false_alarms(truth: Truth, count: int) -> dict[str, Any]:
+    """Return how often recipes that do not differ are ever told apart."""
+    _, evidence = look_often(truth, 0.0, count)
+    return asdict(truth) | share(int((evidence[:, 0].max(1) >= ENOUGH).sum()), count)
+
+
+def looked_once(truth: Truth, difference: float, count: int, lengths: NDArray[np.intp]) -> Array:
+    """Return statistics (count, lengths) of the difference by GLS, its scatter known, noise by REML at each length."""
+    rng = np.random.default_rng([int(1000 * truth.rho), truth.runs, int(1e5 * abs(difference)), 22])
+    found = np.empty((count, len(lengths)))
+    for at in range(count):
+        drawn = truth.draw(rng, difference)
+        centred = drawn - drawn.mean(0)
+        gap = drawn[truth.runs :].mean(0) - drawn[: truth.runs].mean(0)
+        for place, length in enumerate(lengths):
+            part = centred[:, :length] if truth.runs > 1 else gap[None, :length]
+            noise = estimate_noise(part, np.ones((len(part), 1, length)), np.ones(part.shape, bool))
+            # Centring on the mean of 2 runs a side leaves 1 - 1/(2 runs) of the variance of each.
+            variance = (noise.sigma**2).mean() * (2 / (truth.runs - 0.5) if truth.runs > 1 else 1.0)
+            one, z = (whiten(row, noise.rho, 1.0) for row in (np.ones(length), gap[:length]))
+            information = (one @ one) / (variance * (1 - noise.rho**2))
+            spread = 1 / information + 2 * truth.scatter**2 / truth.runs
+            found[at, place] = (one @ z) / (one @ one) / np.sqrt(spread)
+    return np.abs(found)
+
+
+def length_for(power: float, reached: Array, lengths: NDArray[np.intp]) -> float | None:
+    """Return the length at which a fixed plan has that power; None where no length that was tried has."""
+    rising = np.maximum.accumulate(reached)
+    return float(np.interp(power, rising, lengths)) if rising[-1] >= power else None
+
+
+def saving(truth: Truth, count: int) -> list[dict[str, Any]]:
+    """Return how many evaluations the gate takes to see a difference of the margin, beside fixed plans of its power.
+
+    The gate goes on at most until it has that power. `plan` errs as seldom as the gate does whatever the correlation, up to
+    .95; `knowing plan` only at the true one, which nobody knows.
+    """
+    looks, evidence = look_often(truth, truth.distance, count)
+    over = evidence[:, 0] >= ENOUGH
+    stop = np.where(over.any(1), looks[over.argmax(1)], np.inf)
+    lengths = np.unique(np.linspace(10, truth.length, 16).astype(int))
+    level = [
+        np.quantile(looked_once(replace(truth, rho=rho), 0.0, count, lengths), 1 - ALPHA, axis=0)
+        for rho in (truth.rho, 0.95)
+    ]
+    differing = looked_once(truth, truth.distance, count, lengths)
+    rows = []
+    for power in POWERS:
+        longest = float(np.quantile(stop, power, method="inverted_cdf"))
+        plan, knowing = (
+            length_for(power, (differing >= critical).mean(0), lengths) for critical in (np.max(level, 0), level[0])
+        )
+        row: dict[str, Any] = {"power": power, "longest": None, "evaluations": None, "plan": plan}
+        if np.isfinite(longest):
+            row |= {"longest": longest, "evaluations": float(np.minimum(stop, longest).mean())}
+            row["saved"] = plan and 1 - row["evaluations"] / plan
+            row |= {"knowing plan": knowing, "saved beside it": knowing and 1 - row["evaluations"] / knowing}
+        rows.append(asdict(truth) | row)
+    return rows
+
+
+ALARMS = (
+    *(Truth(rho, 200) for rho in (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)),
+    Truth(0.95, 400),
+    Truth(0.95, 200, runs=1, scatter=0.01),
+    Truth(0.95, 200, runs=3, scatter=0.01),
+    Truth(0.95, 200, runs=3, scatter=0.01, told=False),
+    Truth(0.8, 100, runs=2, scatter=0.006, told=False),
+)
+SAVINGS = (
+    Truth(0.5, 120),
+    Truth(0.8, 300),
+    Truth(0.8, 120, runs=4),
+    Truth(0.95, 300, runs=4),
+    Truth(0.8, 120, runs=4, scatter=0.004),
+)
+POWERS = (0.8, 0.9, 0.95)
+
+
+def main() -> None:
+    """Measure all and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--count", type=int, default=600)
+    asked = parser.parse_args()
+    found: dict[str, Any] = {"alpha": ALPHA, "noise": NOISE, "false alarms": [], "saved": []}
+    for truth in ALARMS:
+        found["false alarms"].append(false_alarms(truth, asked.count))
+        print(found["false alarms"][-1], flush=True)
+    for truth in SAVINGS:
+        found["saved"] += saving(truth, asked.count)
+        print(found["saved"][-len(POWERS) :], flush=True)
+    write_text(asked.out, json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
