@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scalefit.studies.reuse import study_reuse
     from scalefit.studies.rollouts import study_rollouts
     from scalefit.studies.sharpening import study_sharpening
+    from scalefit.studies.signs import find_signs
     from scalefit.studies.systems import rank_systems, study_transfer
     from scalefit.table.importers import import_runs
     from scalefit.table.io import as_runs, read_runs, write_runs
@@ -51,6 +52,7 @@ _PLACES = {
     "compute_to_target": "scalefit.studies.crossing",
     "cross_validate": "scalefit.prediction.crossval",
     "design": "scalefit.studies.design",
+    "find_signs": "scalefit.studies.signs",
     "fit": "scalefit.prediction.predictor",
     "forecast": "scalefit.prediction.forecast",
     "gate": "scalefit.studies.gate",
@@ -90,6 +92,7 @@ __all__ = [
     "compute_to_target",
     "cross_validate",
     "design",
+    "find_signs",
     "fit",
     "forecast",
     "gate",

@@ -33,6 +33,7 @@ from scalefit.cli import offsets as offsets_command
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
+from scalefit.cli import signs as signs_command
 from scalefit.cli import systems as systems_command
 from scalefit.cli import weights as weights_commands
 from scalefit.cli.characters import use_plain_characters
@@ -55,6 +56,7 @@ for group in (
     design,
     arms,
     gate_command,
+    signs_command,
     sharpening_command,
     offsets_command,
     level_command,

@@ -30,7 +30,7 @@ ALPHA = 0.05
 BETTER, EQUIVALENT, NO_WORSE, WORSE, GO_ON = "better", "equivalent", "no worse", "worse", "go on"
 CODES = {BETTER: 0, EQUIVALENT: 0, NO_WORSE: 0, WORSE: 3, GO_ON: 4}
 """Exit codes of the command, by verdict."""
-SHOWN = 40
+SHOWN = 25
 """Looks that are kept, evenly spaced in the evaluations."""
 REPEATS = np.geomspace(0.0005, 0.128, 9)
 """What the standard deviation between runs may be [loss], each as likely beforehand, where repeats tell of it."""
