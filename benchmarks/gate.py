@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scalefit.numerics.anytime import LEAST_LOOK, Curves, Evidence, Scatter, gather_evidence
+from scalefit.numerics.anytime import Evidence
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.numerics.proportions import binomial_interval
+from scalefit.numerics.two_groups import LEAST_LOOK, Curves, Scatter, gather_evidence
 from scalefit.output import write_text
-from scalefit.studies.gate import repeats_prior
+from scalefit.studies.two_sides import repeats_prior
 
 Array = NDArray[np.float64]
 ALPHA, NOISE = 0.05, 0.015

@@ -42,7 +42,7 @@ COLLAPSED, SETTLED = 0.5, 5
 class Sign:
     """A column that rises where a run collapses: how it is read from the rows, and by how much it rises at least.
 
-    It rises from its lowest level so far, or from that at the run's best evaluation.
+    It rises from its level at the run's best evaluation so far.
     """
 
     name: str
@@ -50,7 +50,21 @@ class Sign:
     read: Callable[[Mapping[str, Array]], Array]
     least: float
     says: str
-    since_lowest: bool = False
+    beside_loss: bool = False
+
+    def rise(self, row: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Return by how much it has risen at each level, and what noise may make of it; a run at its best has none.
+
+        What is read beside the loss rises from its lowest, and at least half of it has to be the column's own.
+        """
+        values = self.read(row)
+        mean, loss, own = means(values), means(row["loss"]), means(row[self.needs[0]])
+        since = _lowest_so_far(mean if self.beside_loss else loss)
+        rise = mean - mean[since]
+        shown = loss > np.minimum.accumulate(loss) + STALLED
+        if self.beside_loss:
+            shown &= own - own[since] >= rise / 2
+        return np.where(shown, rise, 0.0), noise_of_rise(values)
 
 
 SIGNS = {
@@ -62,7 +76,7 @@ SIGNS = {
             lambda row: row["reward"] + row["loss"],
             0.12,
             "training is paid for what the evaluation does not count",
-            since_lowest=True,
+            beside_loss=True,
         ),
         Sign(
             "length",
@@ -194,18 +208,18 @@ def means(values: Array, window: int = WINDOW) -> Array:
     return np.asarray(np.convolve(values, np.ones(window) / window, "valid") if len(values) >= window else [])
 
 
-def rises(values: Array, loss: Array, *, since_lowest: bool) -> tuple[Array, Array]:
-    """Return by how much the mean of a column (T,) has risen, 0 where the run is at its best, and what noise may make of it.
+def _lowest_so_far(mean: Array) -> NDArray[np.intp]:
+    """Return where each mean's lowest so far is."""
+    return np.maximum.accumulate(np.where(mean == np.minimum.accumulate(mean), np.arange(len(mean)), 0))
 
-    Both are of shape (T - WINDOW + 1,). The error of a difference of two means is that of white noise, by squared steps
-    between neighbours (von Neumann 1941, Ann. Math. Stat. 12, 367), of what was seen by then.
+
+def noise_of_rise(values: Array) -> Array:
+    """Return `ERRORS` standard errors of a difference of two means, by what was seen until each (T - WINDOW + 1,).
+
+    That of white noise, by squared steps between neighbours (von Neumann 1941, Ann. Math. Stat. 12, 367).
     """
-    level, mean = means(loss), means(values)
-    lowest = np.minimum.accumulate(level)
-    best = np.maximum.accumulate(np.where(level == lowest, np.arange(len(level)), 0))
-    before = np.minimum.accumulate(mean) if since_lowest else mean[best]
     steps = np.cumsum(np.diff(values) ** 2)[WINDOW - 2 :] / (2 * np.arange(WINDOW - 1, len(values)))
-    return np.where(level > lowest + STALLED, mean - before, 0.0), ERRORS * np.sqrt(2 * steps / WINDOW)
+    return np.asarray(ERRORS * np.sqrt(2 * steps / WINDOW))
 
 
 def first_sign(frame: pd.DataFrame, signs: Mapping[str, Sign] = SIGNS) -> dict[str, Any] | None:
@@ -219,7 +233,7 @@ def first_sign(frame: pd.DataFrame, signs: Mapping[str, Sign] = SIGNS) -> dict[s
         if len(there) < SHORTEST:
             continue
         known = {column: values[there] for column, values in columns.items()}
-        rise, noise = rises(sign.read(known), known["loss"], since_lowest=sign.since_lowest)
+        rise, noise = sign.rise(known)
         over = np.flatnonzero(rise >= np.maximum(sign.least, noise))
         if len(over):
             at = int(over[0])
@@ -237,15 +251,13 @@ def _columns(frame: pd.DataFrame, sign: Sign) -> dict[str, Array] | None:
 def collapse(loss: Array, share: float = COLLAPSED) -> int | None:
     """Return the evaluation from which a run has lost that share of what it had gained, and does not get it back; None if none.
 
-    Its gain is from the mean of its first two evaluations to its best level; what is less than noise is no gain.
+    Its gain is from the mean of its first two evaluations to its best level. What is within noise is no loss.
     """
     level = means(loss, SETTLED)
     if len(loss) < SHORTEST:
         return None
-    start, best = float(loss[:2].mean()), int(np.argmin(level))
-    noise = float(np.sqrt(np.mean(np.diff(loss) ** 2) / 2 / SETTLED))
-    gain = start - level[best]
-    below = np.flatnonzero(level < level[best] + share * gain)
-    if gain <= ERRORS * noise or below[-1] == len(level) - 1:
-        return None
-    return int(below[-1]) + SETTLED
+    best = int(np.argmin(level))
+    noise = float(np.sqrt(np.mean(np.diff(loss) ** 2) / 2 * (1 / 2 + 1 / SETTLED)))
+    lost = max(share * (float(loss[:2].mean()) - level[best]), ERRORS * noise)
+    below = np.flatnonzero(level < level[best] + lost)
+    return None if below[-1] == len(level) - 1 else int(below[-1]) + SETTLED
