@@ -29,6 +29,8 @@ from scalefit.studies.two_sides import repeats_prior
 Array = NDArray[np.float64]
 ALPHA, NOISE = 0.05, 0.015
 ENOUGH = -np.log(ALPHA)
+OUT, PAGE = Path(__file__).with_suffix(".json"), Path(__file__).parents[1] / "docs" / "decisions.md"
+MARK, END = "<!-- gate -->", "<!-- /gate -->"
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,46 @@ SAVINGS = (
 POWERS = (0.8, 0.9, 0.95)
 
 
+def page(found: dict[str, Any]) -> str:
+    """Return what was measured as the tables of `docs/decisions.md`."""
+    lines = ["| false alarms | looks | runs a side | scatter | rate (95 %) |", "|---|---|---|---|---|"]
+    for row in found["false alarms"]:
+        known = "none" if not row["scatter"] else f"{row['scatter']:g}, {'given' if row['told'] else 'by repeats'}"
+        looks = row["length"] - LEAST_LOOK + 1
+        rate = f"{100 * row['rate']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+        lines.append(f"| correlation {row['rho']:g} | {looks} | {row['runs']} | {known} | {rate} |")
+    lines += [
+        "",
+        "| until a difference is told | difference | power | gate | plan | saved | beside a plan that knows the correlation |",
+    ]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for row in found["saved"]:
+        about = f"correlation {row['rho']:g}, {row['runs']} a side" + (
+            f", scatter {row['scatter']:g}" if row["scatter"] else ""
+        )
+        cells = [
+            f"{row['distance']:g}",
+            f"{row['power']:g}",
+            _evaluations(row["evaluations"]),
+            _evaluations(row["plan"]),
+        ]
+        cells += [_share(row.get("saved")), _share(row.get("saved beside it"))]
+        lines.append(f"| {about} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _evaluations(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
 def main() -> None:
     """Measure all and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--count", type=int, default=400)
     asked = parser.parse_args()
     found: dict[str, Any] = {"alpha": ALPHA, "noise": NOISE, "false alarms": [], "saved": []}
@@ -174,6 +212,9 @@ def main() -> None:
         found["saved"] += saving(truth, asked.count // 2)
         print(found["saved"][-len(POWERS) :], flush=True)
     write_text(asked.out, json.dumps(found, indent=2) + "\n")
+    if asked.out == OUT:
+        head, _, rest = PAGE.read_text(encoding="utf-8").partition(MARK)
+        write_text(PAGE, f"{head}{MARK}\n{page(found)}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":
