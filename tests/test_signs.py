@@ -76,8 +76,7 @@ def judged():
     for path in sorted(STUDY.glob("e0[1-68]*.parquet")):
         for (_, _), rows in pd.read_parquet(path).groupby(["run_id", "eval"]):
             rows = rows.sort_values("step")
-            asked = {name: sign for name, sign in SIGNS.items() if name != "reward" or rows["reuse"].max() == 1}
-            yield path.stem, rows["seed"].iloc[0], len(rows), collapse(rows["loss"].to_numpy()), first_sign(rows, asked)
+            yield path.stem, rows["seed"].iloc[0], len(rows), collapse(rows["loss"].to_numpy()), first_sign(rows)
 
 
 def test_signs_are_seldom_false_and_early():

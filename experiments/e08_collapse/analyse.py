@@ -17,7 +17,7 @@ from study import DATA, ROOT, put_result
 
 import scalefit as sf
 from scalefit.numerics.proportions import binomial_interval
-from scalefit.studies.signs import SIGNS, collapse, first_sign
+from scalefit.studies.signs import collapse, first_sign
 
 SETTLED_ON = ("e01", "e01_rates", "e02", "e03", "paper base")
 SEEDS = (0, 1)
@@ -38,9 +38,7 @@ def judge() -> pd.DataFrame:
     for table, frame in tables():
         for (run, _), rows in frame.groupby(["run_id", "eval"], observed=True):
             rows = rows.sort_values("step")
-            again = "reuse" in rows and bool((rows["reuse"] > 1).any())
-            asked = {name: sign for name, sign in SIGNS.items() if not (again and name == "reward")}
-            sign, fell = first_sign(rows, asked), collapse(rows["loss"].to_numpy(float))
+            sign, fell = first_sign(rows), collapse(rows["loss"].to_numpy(float))
             known = table in SETTLED_ON or (table.startswith("e08") and int(rows["seed"].iloc[0]) in SEEDS)
             found.append(
                 {

@@ -193,11 +193,10 @@ def gate(
 
 def _decide(both: TwoTables, key: Key, asked: _Asked) -> Gate:
     sides = both.sides(key)
-    grid, first, second = at_equal(sides, asked.since)
-    paired = len(first) > 1 and in_pairs([[Measured(one.seed, 0.0, 0.0) for one in side] for side in sides])
+    paired = len(sides[0]) > 1 and in_pairs([[Measured(one.seed, 0.0, 0.0) for one in side] for side in sides])
     if paired:
-        sides = tuple(sorted(side, key=lambda one: one.seed or 0) for side in sides)
-        grid, first, second = at_equal(sides, asked.since)
+        sides = _by_seed(sides[0]), _by_seed(sides[1])
+    grid, first, second = at_equal(sides, asked.since)
     curves = Curves.of_runs(first, second, grid, paired=paired)
     known, source = scatter_of(both, key, sides, asked.scatter, paired)
     count = len(grid)
@@ -225,6 +224,10 @@ def _decide(both: TwoTables, key: Key, asked: _Asked) -> Gate:
         _problems(both, key, evidence, asked.alpha),
         _warnings(last, now[1] - now[0], known, source, asked, len(curves.values)),
     )
+
+
+def _by_seed(side: list[Single]) -> list[Single]:
+    return sorted(side, key=lambda one: one.seed or 0)
 
 
 def decide(low: float, high: float, margin: float) -> str:
@@ -275,8 +278,8 @@ def _multiplier(sides: Sides, level: float, last: dict[str, Any]) -> dict[str, f
 
 def _problems(both: TwoTables, key: Key, evidence: Evidence, alpha: float) -> dict[str, Any] | None:
     series, evaluation, params = key
-    tables = [select(table, {"params": params}) for table in both.tables]
-    found = paired_problems(*tables, series, evaluation)
+    first, second = (select(table, {"params": params}) for table in both.tables)
+    found = paired_problems(first, second, series, evaluation)
     if found is None:
         return None
     wide = evidence.widened(found["se"] ** 2).sequence(alpha)

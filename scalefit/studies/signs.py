@@ -167,14 +167,14 @@ def find_signs(runs: Source, *, x: str | None = None, where: Where | None = None
 
 
 def _look(key: Key, some: list[Single]) -> Signs:
-    rows, again, absent = [], 0, set[str]()
+    rows: list[dict[str, Any]] = []
+    again, absent = 0, set[str]()
     for one in some:
         frame = one.table.frame.sort_values("step")
-        repeated = "reuse" in frame and bool((frame["reuse"] > 1).any())
-        again += repeated
-        asked = {name: sign for name, sign in SIGNS.items() if not (repeated and name == "reward")}
+        asked = asked_of(frame)
+        again += len(asked) < len(SIGNS)
         absent |= {name for name, sign in asked.items() if _columns(frame, sign) is None}
-        found = first_sign(frame, asked)
+        found = first_sign(frame)
         level = means(frame["loss"].to_numpy(float))
         best = float(level.min()) if len(level) else float("nan")
         rows.append(
@@ -222,10 +222,16 @@ def noise_of_rise(values: Array) -> Array:
     return np.asarray(ERRORS * np.sqrt(2 * steps / WINDOW))
 
 
-def first_sign(frame: pd.DataFrame, signs: Mapping[str, Sign] = SIGNS) -> dict[str, Any] | None:
+def asked_of(frame: pd.DataFrame) -> dict[str, Sign]:
+    """Return the signs that the rows of a run are asked for: reward is none of problems that were seen before."""
+    again = "reuse" in frame and bool((frame["reuse"] > 1).any())
+    return {name: sign for name, sign in SIGNS.items() if not (again and sign.beside_loss)}
+
+
+def first_sign(frame: pd.DataFrame) -> dict[str, Any] | None:
     """Return the first sign in the rows of one run, ordered by step: which, at which row, how far; None without any."""
-    found = []
-    for name, sign in signs.items():
+    found: list[dict[str, Any]] = []
+    for name, sign in asked_of(frame).items():
         columns = _columns(frame, sign)
         if columns is None:
             continue
@@ -239,7 +245,7 @@ def first_sign(frame: pd.DataFrame, signs: Mapping[str, Sign] = SIGNS) -> dict[s
             at = int(over[0])
             least = max(sign.least, float(noise[at]))
             found.append({"sign": name, "at": int(there[at + WINDOW - 1]), "rise": float(rise[at]), "least": least})
-    return min(found, key=lambda one: one["at"], default=None)
+    return min(found, key=lambda one: int(one["at"]), default=None)
 
 
 def _columns(frame: pd.DataFrame, sign: Sign) -> dict[str, Array] | None:

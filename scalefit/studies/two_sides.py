@@ -43,7 +43,8 @@ def at_equal(sides: Sides, since: float) -> tuple[Array, Array, Array]:
         raise FitError(
             f"{len(grid)} evaluations at equal {longest[0].x}{begun} ({reach}); a first look needs {LEAST_LOOK}."
         )
-    return grid, *(np.stack([_at(one, grid) for one in side]) for side in sides)
+    first, second = (np.stack([_at(one, grid) for one in side]) for side in sides)
+    return grid, first, second
 
 
 def _within(x: Array, low: float, high: float) -> NDArray[np.bool_]:
