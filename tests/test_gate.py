@@ -327,6 +327,10 @@ def test_one_seed_a_side_says_what_it_can_show(write, tmp_path):
     assert "--scatter" in alone.stdout
     for scatter, code in (("0", 3), ("0.01", 3), ("0.2", 4)):
         assert scalefit("gate", "a.parquet", "b.parquet", "--scatter", scatter, cwd=tmp_path).returncode == code
+    assert (
+        "of these runs alone, b is worse"
+        in scalefit("gate", "a.parquet", "b.parquet", "--scatter", "0", cwd=tmp_path).stdout
+    )
     assert "seeds a side" in scalefit("gate", "a.parquet", "b.parquet", "--scatter", "0.2", cwd=tmp_path).stdout
 
 
@@ -367,6 +371,16 @@ def test_refusals_are_one_sentence(write, tmp_path):
     for option in ({"margin": 0.0}, {"scatter": -0.1}, {"alpha": 1.0}):
         with pytest.raises(UsageError, match=f"--{next(iter(option))}"):
             sf.gate(table(0.0, draw=1), table(0.0, draw=2), **option)
+
+
+def test_what_only_one_table_has_is_open(write, tmp_path):
+    """A candidate that was not evaluated on all that the baseline was does not pass by that."""
+    first, second = (table(0.0, (0, 1, 2), draw=n, scatter=0.003) for n in (1, 3))
+    write("a", pd.concat([first, first.assign(eval="another")]))
+    write("b", second)
+    words = ("gate", "a.parquet", "b.parquet", "--margin", "0.03")
+    assert scalefit(*words, cwd=tmp_path).returncode == 4
+    assert scalefit(*words, "--where", "eval=test", cwd=tmp_path).returncode == 0
 
 
 def test_rows_in_any_order_are_one_table():

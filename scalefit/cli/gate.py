@@ -36,7 +36,9 @@ def gate(
     """Say whether B is better than A by now; ask after every evaluation, at no cost in false alarms.
 
     Exits with 0 where B passes (better, equivalent or no worse within the margin), 3 where it is worse, and 4 where that is
-    open; 1 and 2 are errors. With one run a side it tells of these two runs, and passes or fails none without `--scatter`.
+    open, also for a size or evaluation that cannot be asked about (choose with `--where`); 1 and 2 are errors.
+
+    With one run a side it tells of these two runs, and passes or fails none without `--scatter`.
     """
     from scalefit.studies.gate import gate as compute
 
@@ -52,5 +54,5 @@ def gate(
         where=parse_where(where),
     )
     show(found, as_json)
-    codes = {one.code for one in found}
+    codes = {one.code for one in found} | ({4} if found.unanswered else set())
     raise typer.Exit(3 if 3 in codes else max(codes))

@@ -21,7 +21,7 @@ from scalefit.numerics.two_groups import LEAST_LOOK, Curves, Scatter, gather_evi
 from scalefit.studies.differences import MARGIN, Measured, in_pairs
 from scalefit.studies.ends import Key, Single, end_level, name_of
 from scalefit.studies.recipes import Sides, TwoTables, paired_problems, slope, two_tables
-from scalefit.studies.two_sides import at_equal, scatter_of
+from scalefit.studies.two_sides import ALONE, at_equal, scatter_of
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
 
@@ -49,7 +49,7 @@ class Gate(Answer):
     code : int
         0 where it may pass, 3 where it is worse, 4 where that is open.
     scatter : str
-        Where the scatter between runs is from: given, repeats, other sizes; empty where it is not known.
+        Where the scatter between runs is from: --scatter, repeats, other sizes, these runs alone; empty where not known.
     now : float
         The plain difference of their levels over the last fifth, without an interval.
     multiplier : dict or None
@@ -90,13 +90,17 @@ class Gate(Answer):
         first, second, margin = self.first, self.second, f"{self.margin:g}"
         if not self.scatter:
             return f"go on: one run a side tells of these two runs, not of {first} and {second}"
-        return {
-            BETTER: f"{second} is better than {first}",
-            EQUIVALENT: f"{second} and {first} are equivalent within {margin}",
-            NO_WORSE: f"{second} is no worse than {first} by {margin}",
-            WORSE: f"{second} is worse than {first}",
-            GO_ON: "go on: neither better, worse nor equivalent is shown",
-        }[self.verdict]
+        alone = "of these runs alone, " if self.scatter == ALONE else ""
+        return (
+            alone
+            + {
+                BETTER: f"{second} is better than {first}",
+                EQUIVALENT: f"{second} and {first} are equivalent within {margin}",
+                NO_WORSE: f"{second} is no worse than {first} by {margin}",
+                WORSE: f"{second} is worse than {first}",
+                GO_ON: "go on: neither better, worse nor equivalent is shown",
+            }[self.verdict]
+        )
 
     def summary(self) -> str:
         """Return the text that the command prints."""

@@ -15,6 +15,8 @@ from scalefit.studies.ends import Key, Single, common_reach, end_level
 from scalefit.studies.recipes import Sides, TwoTables
 
 Array = NDArray[np.float64]
+ALONE = "these runs alone"
+"""Where no scatter between runs is from that was said to be 0."""
 REPEATS = np.geomspace(0.0005, 0.128, 9)
 """What the standard deviation between runs may be [loss], each as likely beforehand, where repeats tell of it."""
 
@@ -61,7 +63,7 @@ def scatter_of(both: TwoTables, key: Key, sides: Sides, given: float | None, pai
     """Return what is known of the scatter between runs, of pairs that of their differences, and where it is from."""
     twice = np.sqrt(2) if paired else 1.0
     if given is not None:
-        return Scatter.known(given * twice), "--scatter"
+        return Scatter.known(given * twice), "--scatter" if given else ALONE
     others = [_ends(both.sides(other)) for other in both.common if other[:2] == key[:2] and other != key]
     found = scatter([ends for ends in others if ends])
     spread = found.pairs if paired else found.runs
