@@ -156,8 +156,8 @@ SAVINGS = (
     Truth(0.5, 150),
     Truth(0.8, 300),
     Truth(0.8, 300, runs=4, distance=0.01),
-    Truth(0.95, 400, runs=4, distance=0.015),
-    Truth(0.8, 300, runs=4, scatter=0.002, distance=0.01),
+    Truth(0.95, 800, runs=4, distance=0.015),
+    Truth(0.8, 600, runs=4, scatter=0.002, distance=0.01),
 )
 POWERS = (0.8, 0.9, 0.95)
 
