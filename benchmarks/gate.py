@@ -206,7 +206,7 @@ def main() -> None:
     asked = parser.parse_args()
     found: dict[str, Any] = {"alpha": ALPHA, "noise": NOISE, "false alarms": [], "saved": []}
     for truth in ALARMS:
-        found["false alarms"].append(false_alarms(truth, asked.count))
+        found["false alarms"].append(false_alarms(truth, asked.count * max(1, truth.length // 200)))
         print(found["false alarms"][-1], flush=True)
     for truth in SAVINGS:
         found["saved"] += saving(truth, asked.count // 2)
