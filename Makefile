@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen fuzz mutants clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen bench-gate fuzz mutants clean
 
 # The first pictures are drawn while torch is on its way.
 demo: $(VENV)/.plot-installed
@@ -87,6 +87,10 @@ bench-misfit: $(VENV)/.test-installed
 # Nine thousand tables drawn from clocks and from power laws, and which of them are told apart; ten minutes on one core.
 bench-apart: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/apart.py
+
+# How often the gate alarms falsely when it is looked at after every evaluation, and what it saves; six minutes on one core.
+bench-gate: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/gate.py
 
 # A million rows of JSON lines beside polars, a log of 1 GiB beside orjson, each reading in a process of its own.
 bench-reading: $(VENV)/.test-installed

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scalefit.studies.clocks import study_clocks
     from scalefit.studies.crossing import compute_to_target
     from scalefit.studies.design import design
+    from scalefit.studies.gate import gate
     from scalefit.studies.horizon import study_horizon
     from scalefit.studies.joint import study_joint
     from scalefit.studies.level import study_level
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from scalefit.studies.reuse import study_reuse
     from scalefit.studies.rollouts import study_rollouts
     from scalefit.studies.sharpening import study_sharpening
+    from scalefit.studies.signs import find_signs
     from scalefit.studies.systems import rank_systems, study_transfer
     from scalefit.table.examples import load_example
     from scalefit.table.importers import import_runs
@@ -51,8 +53,10 @@ _PLACES = {
     "compute_to_target": "scalefit.studies.crossing",
     "cross_validate": "scalefit.prediction.crossval",
     "design": "scalefit.studies.design",
+    "find_signs": "scalefit.studies.signs",
     "fit": "scalefit.prediction.predictor",
     "forecast": "scalefit.prediction.forecast",
+    "gate": "scalefit.studies.gate",
     "import_runs": "scalefit.table.importers",
     "law": "scalefit.laws.own",
     "load_example": "scalefit.table.examples",
@@ -90,8 +94,10 @@ __all__ = [
     "compute_to_target",
     "cross_validate",
     "design",
+    "find_signs",
     "fit",
     "forecast",
+    "gate",
     "import_runs",
     "law",
     "load_example",

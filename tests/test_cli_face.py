@@ -21,7 +21,7 @@ COMMANDS = {command.name: command for command in app.registered_commands}
 EXAMPLES = {name: command.epilog.removeprefix("Example: ") for name, command in COMMANDS.items()}
 TABLES = {"reuse": PAPER / "reuse.parquet", "rollouts": STUDY / "e03.parquet", "horizon": STUDY / "e06.parquet"}
 TABLES["joint"] = TABLES["rollouts"]
-TABLES |= dict.fromkeys(("sharpening", "offsets", "level"), STUDY / "e05_grpo.parquet")
+TABLES |= dict.fromkeys(("sharpening", "offsets", "level", "signs"), STUDY / "e05_grpo.parquet")
 HEADINGS = ("Start", "Test", "Decide", "Study", "Make", "Look up")
 
 

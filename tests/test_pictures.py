@@ -35,6 +35,8 @@ RESULTS = {
     "Comparison": lambda runs: sf.compare_recipes(STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet")[
         0
     ],
+    "Gate": lambda runs: sf.gate(STUDY / "e04_grpo_token.parquet", STUDY / "e04_rloo_token.parquet")[0],
+    "Signs": lambda runs: sf.find_signs(STUDY / "e04_grpo_token.parquet")[0],
     "Sharpening": lambda runs: sf.study_sharpening(STUDY / "e05_grpo.parquet")[0],
     "OffsetStudy": lambda runs: sf.study_offsets(STUDY / "e05_grpo.parquet")[0],
     "Level": lambda runs: sf.study_level(STUDY / "e01.parquet")[0],
@@ -74,6 +76,8 @@ OF_RUNS = {
     "cross_validate": lambda source: sf.cross_validate(source, "saturating-linear", "samples", where=BASE),
     "forecast": lambda source: sf.forecast(source, "base-7B"),
     "plan": lambda source: sf.plan(source, flops=2e19, where=BASE),
+    "gate": lambda source: sf.gate(source, source, where={**BASE, "params": 7e9}),
+    "find_signs": lambda source: sf.find_signs(source, where={**BASE, "params": 7e9}),
     "compare_recipes": lambda source: sf.compare_recipes(source, source, where={**BASE, "params": 7e9}),
     "compute_to_target": lambda source: sf.compute_to_target(source, target=0.3),
 }

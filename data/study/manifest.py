@@ -38,6 +38,9 @@ SOURCES = {
     "e05_rloo": "e05_adaptive_advantage/rloo.toml",
     "e05_fade": "e05_adaptive_advantage/fade.toml",
     "e06": "e06_horizon/config.toml",
+    "e08_long": "e08_collapse/long.toml",
+    "e08_rate": "e08_collapse/rate.toml",
+    "e08_repeats": "e08_collapse/repeats.toml",
 }
 
 

@@ -27,12 +27,14 @@ from scalefit.cli import (
     predict,
 )
 from scalefit.cli import clocks as clocks_command
+from scalefit.cli import gate as gate_command
 from scalefit.cli import joint as joint_command
 from scalefit.cli import level as level_command
 from scalefit.cli import offsets as offsets_command
 from scalefit.cli import report as report_command
 from scalefit.cli import run as run_command
 from scalefit.cli import sharpening as sharpening_command
+from scalefit.cli import signs as signs_command
 from scalefit.cli import systems as systems_command
 from scalefit.cli import weights as weights_commands
 from scalefit.cli.characters import use_plain_characters
@@ -54,6 +56,8 @@ for group in (
     plan,
     design,
     arms,
+    gate_command,
+    signs_command,
     sharpening_command,
     offsets_command,
     level_command,
@@ -101,7 +105,8 @@ def run() -> None:
     """Run the command line.
 
     Exit codes: 0, also where whoever read the output has left; 1 where a file, a table, a fit or a run is at fault or
-    does not bear an answer; 2 where the words of the command make no sense; 130 on Ctrl-C.
+    does not bear an answer; 2 where the words of the command make no sense; 3 and 4 where `gate` does not pass; 130 on
+    Ctrl-C.
     """
     use_plain_characters()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

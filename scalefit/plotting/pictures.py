@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
 from scalefit.plotting.law import draw_bands, draw_law, law_legend
-from scalefit.plotting.studies import draw_horizon, draw_passes
+from scalefit.plotting.studies import draw_horizon, draw_looks, draw_passes, draw_signs
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, shade, styled
 from scalefit.plotting.untrained import draw_level, draw_readings
 from scalefit.prediction.forecast import Forecast
@@ -25,6 +25,7 @@ from scalefit.prediction.predictor import SeriesFit
 from scalefit.studies.budget import Plan
 from scalefit.studies.clocks import NEAR, Clocks
 from scalefit.studies.design import Design
+from scalefit.studies.gate import Gate
 from scalefit.studies.horizon import Horizon
 from scalefit.studies.joint import Joint
 from scalefit.studies.level import Level
@@ -35,6 +36,7 @@ from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
 from scalefit.studies.rollouts import Rollouts
 from scalefit.studies.sharpening import Sharpening
+from scalefit.studies.signs import Signs
 from scalefit.studies.spending import ENDS
 from scalefit.studies.systems import Ranking, Transfer
 from scalefit.units import format_quantity, resource_label
@@ -206,6 +208,20 @@ def _comparison(axes: Axes, found: Comparison) -> None:
     _margin(axes, found.margin)
     axes.set_xlabel(f"end loss, {found.first} minus {found.second}, 95 %; grey: within {found.margin:g}")
     axes.set_title(f"{found.series} on {found.eval}", loc="left")
+
+
+@picture_of(Gate)
+def _gate(axes: Axes, found: Gate) -> None:
+    draw_looks(axes, found.looks, found.margin)
+    axes.set(xlabel=resource_label(found.resource), ylabel=f"loss, {found.second} minus {found.first}")
+    axes.set_title(f"{found.series} on {found.eval}, {format_quantity(found.params)}: {found.verdict}", loc="left")
+
+
+@picture_of(Signs)
+def _signs(axes: Axes, found: Signs) -> None:
+    draw_signs(axes, found.runs)
+    axes.set_xlabel("loss above its best level; dark: a sign of collapse")
+    axes.set_title(f"{found.series} on {found.eval}, {format_quantity(found.params)}", loc="left")
 
 
 @picture_of(Rollouts)

@@ -1,4 +1,4 @@
-"""Pictures of the relations beside the law: pass@k before and after training, and what depth costs."""
+"""Pictures of studies beside the law: pass@k before and after training, what depth costs, gates and signs of collapse."""
 
 from __future__ import annotations
 
@@ -79,3 +79,37 @@ def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
     axes.minorticks_off()
     log_ticks(axes, "y", shown)
     axes.set_ylabel(f"{resource_label(found['resource'])} until {found['target']:g} accuracy")
+
+
+def draw_looks(axes: Axes, looks: Sequence[Numbers], margin: float) -> None:
+    """Draw what a gate said at each look: the difference with its interval, and the margin in grey.
+
+    Parameters
+    ----------
+    looks : sequence of mappings
+        From `Gate`.
+    """
+    x, value, low, high = (np.array([row[name] for row in looks]) for name in ("x", "difference", "low", "high"))
+    colour = ordered_colours(1)[0]
+    axes.axhspan(-margin, margin, color="0.92", lw=0, zorder=0)
+    axes.axhline(0, color="0.4", lw=0.8)
+    axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+    axes.plot(x, value, lw=1.5, color=colour)
+    wide = 1.3 * max(float(np.median(high - low)), 4 * margin)
+    axes.set_ylim(max(float(low.min()), value[-1] - wide), min(float(high.max()), value[-1] + wide))
+    log_ticks(axes, "x", x)
+
+
+def draw_signs(axes: Axes, runs: Sequence[Numbers]) -> None:
+    """Draw of each run how far its loss is above its best, and mark those that have a sign of collapse.
+
+    Parameters
+    ----------
+    runs : sequence of mappings
+        From `Signs`.
+    """
+    shown = [bool(row["sign"]) for row in runs]
+    dark = ordered_colours(1)[0]
+    axes.barh(range(len(runs)), [row["above_best"] for row in runs], color=[dark if one else "0.75" for one in shown])
+    axes.set_yticks(range(len(runs)), [row["run"] + (f" ({row['sign']})" if row["sign"] else "") for row in runs])
+    axes.set_ylim(len(runs) - 0.5, -0.5)

@@ -14,7 +14,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.numerics.proportions import RATES
 from scalefit.studies.differences import MARGIN, Difference, Measured, difference, mean_difference, scatter
-from scalefit.studies.ends import Single, common_reach, end_level, name_of, single_runs
+from scalefit.studies.ends import Key, Single, common_reach, end_level, name_of, single_runs
 from scalefit.table.io import RunTable
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, Where, select
@@ -129,29 +129,65 @@ def compare_recipes(
     FitError
         If the tables have no series, evaluation and size in common.
     """
-    first, second = select(first, where), select(second, where)
-    both = all("flops" in runs.frame and runs.frame["flops"].notna().all() for runs in (first, second))
-    resource = choose_resource(first, x or ("flops" if both else None))
-    choose_resource(second, resource)
-    sides = single_runs(first, resource), single_runs(second, resource)
-    common = sides[0].keys() & sides[1].keys()
-    if not common:
-        raise FitError(
-            f"{first.path} and {second.path} have no series, evaluation and size in common "
-            f"({list(sides[0])[:3]} against {list(sides[1])[:3]}); recipes are compared at equal size."
-        )
+    both = two_tables(first, second, x, where)
     questions = {}
-    for series, evaluation in sorted({key[:2] for key in common}):
-        sizes = {key[2]: (sides[0][key], sides[1][key]) for key in sorted(common) if key[:2] == (series, evaluation)}
-        asked = _Asked(series, evaluation, resource, names, loss, margin, (first, second))
+    for series, evaluation in sorted({key[:2] for key in both.common}):
+        sizes = {key[2]: both.sides(key) for key in both.common if key[:2] == (series, evaluation)}
+        asked = _Asked(series, evaluation, both.resource, names, loss, margin, both.tables)
         questions[f"{series} on {evaluation}"] = partial(_compare, asked, sizes)
     found = answer_each(questions)
-    alone = {
-        name_of(key): f"{name} has no run of it"
-        for mine, others, name in ((*sides, names[1]), (*sides[::-1], names[0]))
-        for key in mine.keys() - others.keys()
-    }
-    return Answers(found, {**found.unanswered, **dict(sorted(alone.items()))})
+    return Answers(found, {**found.unanswered, **both.alone(names)})
+
+
+Sides = tuple[list[Single], list[Single]]
+
+
+@dataclass(frozen=True)
+class TwoTables:
+    """Two tables that are compared: the resource that is counted, and the runs of each by series, evaluation and size."""
+
+    tables: tuple[RunTable, RunTable]
+    resource: str
+    runs: tuple[dict[Key, list[Single]], dict[Key, list[Single]]]
+
+    @property
+    def common(self) -> list[Key]:
+        """Series, evaluations and sizes that both have runs of."""
+        return sorted(self.runs[0].keys() & self.runs[1].keys())
+
+    def sides(self, key: Key) -> Sides:
+        """Return the runs of both at one of these."""
+        return self.runs[0][key], self.runs[1][key]
+
+    def alone(self, names: tuple[str, str]) -> dict[str, str]:
+        """Return what only one of them has, with the reason why nothing is said of it."""
+        found = {
+            name_of(key): f"{name} has no run of it"
+            for mine, others, name in ((*self.runs, names[1]), (*self.runs[::-1], names[0]))
+            for key in mine.keys() - others.keys()
+        }
+        return dict(sorted(found.items()))
+
+
+def two_tables(first: Source, second: Source, x: str | None, where: Where | None) -> TwoTables:
+    """Read two tables at equal amounts of a resource, by default flops where both have it.
+
+    Raises
+    ------
+    FitError
+        If they have no series, evaluation and size in common.
+    """
+    tables = select(first, where), select(second, where)
+    both = all("flops" in runs.frame and runs.frame["flops"].notna().all() for runs in tables)
+    resource = choose_resource(tables[0], x or ("flops" if both else None))
+    choose_resource(tables[1], resource)
+    found = TwoTables(tables, resource, (single_runs(tables[0], resource), single_runs(tables[1], resource)))
+    if not found.common:
+        raise FitError(
+            f"{tables[0].path} and {tables[1].path} have no series, evaluation and size in common "
+            f"({list(found.runs[0])[:3]} against {list(found.runs[1])[:3]}); recipes are compared at equal size."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -167,7 +203,6 @@ class _Asked:
     tables: tuple[RunTable, RunTable]
 
 
-Sides = tuple[list[Single], list[Single]]
 Quantities = dict[str, Measured]
 
 
@@ -226,6 +261,15 @@ def _times(size: float, loss: float, gap: Difference) -> dict[str, float]:
     low, high = gap.interval()
     ends = {"low": 10 ** min(-high, 300), "high": 10 ** min(-low, 300)}
     return {"params": size, "loss": loss, "value": 10**-gap.value, **ends}
+
+
+def slope(one: Single) -> Measured | None:
+    """Return the slope k of a run's own power law; None where it is not determined."""
+    power = one.power
+    if power.status != "converged":
+        return None
+    at = power.bound.columns["k"].start
+    return Measured(one.seed, float(power.theta[at]), float(np.sqrt(max(power.covariance[at, at], 0.0))))
 
 
 def _measure(one: Single, end: Measured, reference: float, middle: float) -> Quantities:
