@@ -1020,6 +1020,13 @@ def made_forecast(**changed):
         resource="samples",
         points=12,
         now={"samples": 1000.0, "loss": 0.5},
+        end={
+            "samples": 6000.0,
+            "points": 7,
+            "loss": 0.45,
+            "se": 0.01,
+            **{name: some[name] for name in some if "eval" not in name},
+        },
         curve=[{"samples": 1000.0 * (at + 1), "loss": 0.5 - at / 100, **ends, **some} for at in range(6)],
         chance=None,
         stop=None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.prediction.rolling import LEAST_POINTS, Curve, combine, look_ahead
-from scalefit.prediction.siblings import FEW_RUNS, Calibration, among_siblings, band
+from scalefit.prediction.siblings import FEW_RUNS, Calibration, Setting, among_siblings, band
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
@@ -31,6 +31,9 @@ class Forecast(Answer):
 
     Attributes
     ----------
+    end : dict
+        Of the run's end, the mean of the last tenth of its evaluations if it ends where the forecast does: the resource
+        there, points (evaluations that the mean is of), loss, low50, high50, low95, high95, and se.
     curve : list of dict
         resource, loss, and 50 and 95 % bands of the curve (low50 ...) and of a new evaluation (eval_low50 ...).
     chance : dict or None
@@ -49,6 +52,7 @@ class Forecast(Answer):
     resource: str
     points: int
     now: dict[str, float]
+    end: dict[str, float]
     curve: list[dict[str, float]]
     chance: dict[str, Any] | None
     stop: dict[str, Any] | None
@@ -165,6 +169,7 @@ def forecast(
         resource=resource,
         points=len(target.x),
         now={resource: now, "loss": float(found["loss"][0])},
+        end=end_of(resource, forecast_curve(target, end, setting)),
         curve=[
             {resource: float(grid[i]), **{name: float(column[i]) for name, column in found.items() if name != "se"}}
             for i in shown
@@ -179,6 +184,40 @@ def forecast(
         ),
         warnings=_warnings(target, calibration, end / now, found),
     )
+
+
+def forecast_curve(target: Curve, until: float, setting: Setting | None = None) -> dict[str, float]:
+    """Forecast the mean of the last tenth of a run's evaluations if it ends at `until`.
+
+    Parameters
+    ----------
+    target : Curve
+        The run so far, and what its siblings tell of it.
+    until : float
+        Where the run ends, beyond its last evaluation.
+    setting : Setting, optional
+        What forecasts of its siblings were worth.
+
+    Returns
+    -------
+    dict
+        x, points, loss, low50, high50, low95, high95, se; evaluations to come are as far apart as those of the run so far.
+    """
+    setting = setting or Setting(target, "", float("nan"), [])
+    weights, calibration = setting.judge(target)
+    step = float(np.median(np.diff(target.x[-LEAST_POINTS:])))
+    later = target.x[-1] + step * np.arange(1, max(int((until - target.x[-1]) / step + 1e-9), 1) + 1)
+    points = max(round((len(target.x) + len(later)) / 10), 1)
+    known = target.loss[len(target.loss) - max(points - len(later), 0) :]
+    found = band(target, weights, calibration, later[-points:])
+    share = (points - len(known)) / points
+    said = {name: float(np.append(known, column).mean()) for name, column in found.items() if "eval" not in name}
+    return {"x": until, "points": points, **said, "se": share * float(found["se"].mean())}
+
+
+def end_of(resource: str, found: dict[str, float]) -> dict[str, float]:
+    """Return the forecast of an end with its resource by name."""
+    return {resource if name == "x" else name: value for name, value in found.items()}
 
 
 def _choose(runs: RunTable, run: str, x: str | None, evaluation: str | None) -> tuple[str, str]:
