@@ -123,9 +123,14 @@ def siblings_only(task: Task) -> Found:
     """Forecast the fall that the siblings had from there on, in parts of their loss."""
     falls = []
     for one in task.siblings.curves:
-        now, end = one.until(float(task.seen.x[-1]) * one.unit / task.seen.unit), one.until(float(task.x[-1]) * one.unit / task.seen.unit)
+        now, end = (
+            one.until(float(task.seen.x[-1]) * one.unit / task.seen.unit),
+            one.until(float(task.x[-1]) * one.unit / task.seen.unit),
+        )
         if len(now.x) >= LEAST_POINTS:
-            falls.append(float(end.loss[-max(round(LAST * len(end.x)), 1) :].mean()) / max(float(now.loss[-5:].mean()), 1e-3))
+            falls.append(
+                float(end.loss[-max(round(LAST * len(end.x)), 1) :].mean()) / max(float(now.loss[-5:].mean()), 1e-3)
+            )
     level = float(task.seen.loss[-5:].mean())
     return level * (float(np.mean(falls)) if falls else 1.0), None, np.inf
 
@@ -164,7 +169,9 @@ def score(errors: Sequence[tuple[float, float | None, float]]) -> dict[str, floa
     miss = np.array([one[0] for one in errors])
     found = {"runs": len(miss), "rmse": float(np.sqrt((miss**2).mean())), "bias": float(miss.mean())}
     if errors[0][1] is not None:
-        half = {level: np.array([student(level, one[2]) * float(one[1] or 0) for one in errors]) for level in (0.5, 0.95)}
+        half = {
+            level: np.array([student(level, one[2]) * float(one[1] or 0) for one in errors]) for level in (0.5, 0.95)
+        }
         found |= {f"cover{100 * level:.0f}": float((np.abs(miss) <= wide).mean()) for level, wide in half.items()}
         found["width95"] = float(2 * half[0.95].mean())
     return found
@@ -193,7 +200,11 @@ def leaderboard(errors: pd.DataFrame) -> dict[str, Any]:
         rmse = {name: score(list(mine["error"]))["rmse"] for name, mine in rows.groupby("forecaster", sort=False)}
         best = min(rmse[name] for name in SIMPLE)
         against = {name: rmse[name] / best for name in ("ours, alone", "ours, with siblings")}
-        by_table[str(table)] = {"forecasts": len(rows) // len(FORECASTERS), "rmse": rmse, "against the best simple rule": against}
+        by_table[str(table)] = {
+            "forecasts": len(rows) // len(FORECASTERS),
+            "rmse": rmse,
+            "against the best simple rule": against,
+        }
     return {"families": report, "tables": by_table}
 
 
@@ -213,9 +224,16 @@ def show(report: dict[str, Any]) -> None:
     """Print the scores."""
     for family, rows in report["families"].items():
         for name, shares in rows.items():
-            print(f"{family:32s}{name:28s}", *(f"{s}: {' '.join(f'{v:+.4f}' for v in one.values())} |" for s, one in shares.items()))
+            print(
+                f"{family:32s}{name:28s}",
+                *(f"{s}: {' '.join(f'{v:+.4f}' for v in one.values())} |" for s, one in shares.items()),
+            )
     for table, row in report["tables"].items():
-        print(table, row["forecasts"], {name: round(value, 2) for name, value in row["against the best simple rule"].items()})
+        print(
+            table,
+            row["forecasts"],
+            {name: round(value, 2) for name, value in row["against the best simple rule"].items()},
+        )
 
 
 def main() -> None:

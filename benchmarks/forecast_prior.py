@@ -53,7 +53,9 @@ def curves_by_family(frames: Mapping[str, pd.DataFrame]) -> dict[str, list[tuple
     found: dict[str, list[tuple[str, Curve]]] = {}
     known = set()
     for name, frame in frames.items():
-        for (run, evaluation), rows in frame[frame["samples"] > 0].groupby(["run_id", "eval"], observed=True, sort=True):
+        for (run, evaluation), rows in frame[frame["samples"] > 0].groupby(
+            ["run_id", "eval"], observed=True, sort=True
+        ):
             rows = rows.sort_values("step")
             curve = Curve(str(run), rows["samples"].to_numpy(float), rows["loss"].to_numpy(float))
             family = family_of(name, str(evaluation))
@@ -113,7 +115,7 @@ def pooled(populations: Sequence[Population]) -> Population:
     covariance[0, 0] += 0.3
     common = [np.mean([getattr(one, name) for one in populations], 0) for name in ("powers", "departures", "floors")]
     even = [(len(means) * one + 1 / len(one)) / (len(means) + 1) for one in common]
-    return Population(means.mean(0) + [0.5, 0.0], covariance, *even)
+    return Population(means.mean(0) + np.array([0.5, 0.0]), covariance, *even)
 
 
 def ends(curve: Curve) -> list[tuple[Curve, Array, float]]:
@@ -167,16 +169,18 @@ def fading(curves: Sequence[Curve]) -> tuple[Array, Array, float, float]:
 
 
 def off(families: Mapping[str, Sequence[Curve]], prior: Prior, what: str) -> Array:
-    """Return root mean square errors in units of their standard errors at each horizon, every family alike, none above 4."""
-    squares, weights = np.zeros((2, len(HORIZONS)))
+    """Return how large errors are in units of their standard errors at each horizon, in the middle of the families.
+
+    No error counts for more than 4, and the mean of families is that of logarithms: one that no shape describes widens
+    the bands of all others by its share only.
+    """
+    squares = []
     for curves in families.values():
         found = [_missed(one, prior, what) for curve in some(curves, 12) for one in ends(curve)]
         horizon, z = np.array(found).T
         near = np.exp(-0.5 * ((horizon[:, None] - HORIZONS) / 0.35) ** 2)
-        near = near / (near.sum(0) + 1)
-        squares += (near * np.minimum(z**2, 16)[:, None]).sum(0)
-        weights += near.sum(0)
-    return np.asarray(np.sqrt(squares / weights))
+        squares.append((1 + (near * np.minimum(z**2, 16)[:, None]).sum(0)) / (1 + near.sum(0)))
+    return np.asarray(np.exp(0.5 * np.log(squares).mean(0)))
 
 
 def _missed(one: tuple[Curve, Array, float], prior: Prior, what: str) -> tuple[float, float]:
@@ -199,9 +203,9 @@ def fit_prior(families: Mapping[str, Sequence[Curve]]) -> Prior:
         population=shapes,
         kept=kept.mean(0),
         between=np.sqrt(kept.var(0, ddof=1) * (1 + 1 / len(given)) + 0.1**2),
-        within=np.sqrt((within**2).mean(0)),
-        wander=float(np.sqrt((wander**2).mean())),
-        noise=float(np.sqrt((noise**2).mean())),
+        within=np.exp(np.log(within).mean(0)),
+        wander=float(np.exp(np.log(wander).mean())),
+        noise=float(np.exp(np.log(noise).mean())),
         shapes_off=one,
         off=one,
     )

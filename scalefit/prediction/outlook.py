@@ -97,7 +97,9 @@ class Outlook:
         share = share / (share + 1 / two.se**2)
         mean = share * one.mean + (1 - share) * two.mean
         both = (share * one.se) ** 2 + ((1 - share) * two.se) ** 2
-        both = both + 2 * ALIKE * share * (1 - share) * one.se * two.se + share * (1 - share) * (one.mean - two.mean) ** 2
+        both = (
+            both + 2 * ALIKE * share * (1 - share) * one.se * two.se + share * (1 - share) * (one.mean - two.mean) ** 2
+        )
         return Said(np.clip(mean, 0.0, 1.0), np.sqrt(both) * self.prior.at("off", np.log(x / self.curve.x[-1])))
 
     def shares(self, x: Array) -> Array:

@@ -59,12 +59,12 @@ class Prior:
 
 def from_record(record: Mapping[str, Any]) -> Prior:
     """Return the prior that a JSON object holds."""
-    arrays = {name: np.array(value, float) for name, value in record.items() if name != "families" and isinstance(value, list)}
     population = Population(**{name: np.array(value, float) for name, value in record["population"].items()})
-    plain = {name: record[name] for name in ("wander", "noise")}
-    families = tuple(record["families"])
-    names = ("kept", "between", "within", "shapes_off", "off")
-    return Prior(families=families, population=population, **plain, **{name: arrays[name] for name in names})
+    kept, between, within, shapes_off, off = (
+        np.array(record[name], float) for name in ("kept", "between", "within", "shapes_off", "off")
+    )
+    wander, noise = float(record["wander"]), float(record["noise"])
+    return Prior(tuple(record["families"]), population, kept, between, within, wander, noise, shapes_off, off)
 
 
 @cache

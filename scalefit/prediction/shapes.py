@@ -203,7 +203,9 @@ class Likely:
             each = floor * base_m + fall * move_Km + self.run.loss @ carried_nm
             unseen = np.maximum(departure.ratio**2 - (cross_nm * carried_nm).sum(0), 0)
             first, both, second = one.spread[:, :, kept, None]
-            spread = first * base_m**2 + 2 * both * base_m * move_Km + second * move_Km**2 + one.noise[kept, None] * unseen
+            spread = (
+                first * base_m**2 + 2 * both * base_m * move_Km + second * move_Km**2 + one.noise[kept, None] * unseen
+            )
             mean += np.einsum("fk,fkm->m", share, each)
             square += np.einsum("fk,fkm->m", share, each**2 + spread)
         return mean, np.sqrt(np.maximum(square - mean**2, 1e-12))
