@@ -313,5 +313,5 @@ def test_a_family_is_described_by_its_own_curves():
         [Curve(str(at), X, noisy(rng.uniform(0.5, 0.9) * (X / 512) ** -0.1, 0.003, at)) for at in range(20)]
     )
     np.testing.assert_allclose(kept[1:4], 1, atol=0.12)
-    assert within[2] < 0.2
+    assert within[2] < 0.25
     assert weigh_shapes(thin(X, curves[0].loss), found).share.sum() == pytest.approx(1)
