@@ -44,7 +44,11 @@ def named(family: str) -> str:
 
 def short(report: Row) -> Iterator[str]:
     """Yield the lines of the README's table: the error at the end by family."""
-    yield "| the end of a run, RMSE from its first | " + " | ".join(f"{share:g}" for share in SPLITS) + " | 95 % band holds |"
+    yield (
+        "| the end of a run, RMSE from its first | "
+        + " | ".join(f"{share:g}" for share in SPLITS)
+        + " | 95 % band holds |"
+    )
     yield "|---" * (len(SPLITS) + 2) + "|"
     for family, rows in report["families"].items():
         cells = []

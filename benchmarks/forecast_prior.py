@@ -154,7 +154,7 @@ def fading(curves: Sequence[Curve]) -> tuple[Array, Array, float, float]:
     By the likelihood of Student's t of four, worth a run or two before.
     """
     rows, many = rows_of(curves), len(HORIZONS)
-    start = np.concatenate([np.full(many, 0.85), np.full(many, np.log(0.35)), [np.log(0.02), 0.2]])
+    start = np.concatenate([np.full(many, 0.85), np.full(many, np.log(0.2)), [np.log(0.02), 0.2]])
 
     def cost(at: Array) -> float:
         kept, within = (np.interp(rows.horizon, HORIZONS, one) for one in (at[:many], np.exp(at[many : 2 * many])))
@@ -162,7 +162,7 @@ def fading(curves: Sequence[Curve]) -> tuple[Array, Array, float, float]:
         variance = (noise * rows.noise) ** 2 + (within * rows.change) ** 2 + (wander * rows.coin * rows.horizon) ** 2
         square = (rows.came - kept * rows.change) ** 2 / variance
         likely = (0.5 * np.log(variance) + 2.5 * np.log1p(square / 4)).mean() * len(curves)
-        return float(likely + (((at - start) / np.repeat([0.3, 0.5, 0.7], [many, many, 2])) ** 2).sum())
+        return float(likely + (((at - start) / np.repeat([0.3, 1.0, 0.7], [many, many, 2])) ** 2).sum())
 
     best = minimize(cost, start, method="L-BFGS-B").x
     return best[:many], np.exp(best[many : 2 * many]), float(np.exp(best[-2])), float(np.exp(best[-1]))
@@ -171,8 +171,7 @@ def fading(curves: Sequence[Curve]) -> tuple[Array, Array, float, float]:
 def off(families: Mapping[str, Sequence[Curve]], prior: Prior, what: str) -> Array:
     """Return how large errors are in units of their standard errors at each horizon, in the middle of the families.
 
-    No error counts for more than 4, and the mean of families is that of logarithms: one that no shape describes widens
-    the bands of all others by its share only.
+    No error counts for more than 4, and one family that no shape describes is not what another is like.
     """
     squares = []
     for curves in families.values():
@@ -180,7 +179,7 @@ def off(families: Mapping[str, Sequence[Curve]], prior: Prior, what: str) -> Arr
         horizon, z = np.array(found).T
         near = np.exp(-0.5 * ((horizon[:, None] - HORIZONS) / 0.35) ** 2)
         squares.append((1 + (near * np.minimum(z**2, 16)[:, None]).sum(0)) / (1 + near.sum(0)))
-    return np.asarray(np.exp(0.5 * np.log(squares).mean(0)))
+    return np.asarray(np.sqrt(np.median(squares, 0)))
 
 
 def _missed(one: tuple[Curve, Array, float], prior: Prior, what: str) -> tuple[float, float]:
@@ -209,8 +208,8 @@ def fit_prior(families: Mapping[str, Sequence[Curve]]) -> Prior:
         shapes_off=one,
         off=one,
     )
-    prior = replace(prior, shapes_off=np.maximum(off(given, prior, "shapes"), 0.7))
-    return replace(prior, off=np.maximum(off(given, prior, "all"), 0.7))
+    prior = replace(prior, shapes_off=np.maximum(off(given, prior, "shapes"), 0.8))
+    return replace(prior, off=np.maximum(off(given, prior, "all"), 0.8))
 
 
 def whole(without: str | None = None) -> Prior:

@@ -164,7 +164,6 @@ def test_readme_says_what_the_benchmark_measured(benchmarks, capsys):
 def test_readme_says_how_honest_the_decisions_are(benchmarks, runs):
     """What does not take minutes is computed again: the designs' widths. Tables of forecasts are those of their report."""
     import decisions
-
     import forecast_notes
 
     found = measured("decisions")

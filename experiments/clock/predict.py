@@ -28,8 +28,8 @@ from scalefit.laws.clocks import CLOSED_CLOCKS
 from scalefit.output import write_json, write_text
 from scalefit.prediction.crossval import AVERAGE, cross_validate_data
 from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble, average_offsets
-from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.prediction.outlook import Siblings
+from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.prediction.siblings import Setting, among_siblings, band
 from scalefit.prediction.started import Started
 from scalefit.table.io import RunTable

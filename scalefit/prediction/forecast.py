@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
+from scalefit.numerics.intervals import student
 from scalefit.prediction.outlook import Outlook
 from scalefit.prediction.rolling import LEAST_POINTS, Curve
-from scalefit.prediction.siblings import Setting, among_siblings, band, bounds
+from scalefit.prediction.siblings import LEVELS, Setting, among_siblings, band, bounds
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
@@ -208,8 +209,12 @@ def forecast_curve(target: Curve, until: float, setting: Setting | None = None) 
 
 def _ending(outlook: Outlook, until: float) -> dict[str, float]:
     mean, se, points = outlook.end(until)
-    ends = bounds(np.array([mean]), np.array([se]), outlook.freedom)
-    return {"x": until, "points": points, "loss": mean, **{name: float(one[0]) for name, one in ends.items()}, "se": se}
+    ends: dict[str, float] = {}
+    for level in LEVELS:
+        width = student(level, outlook.freedom) * se
+        told = bounds(np.array(mean), np.array(width), f"{100 * level:.0f}")
+        ends |= {name: float(one) for name, one in told.items()}
+    return {"x": until, "points": points, "loss": mean, **ends, "se": se}
 
 
 def _calibrated(outlook: Outlook) -> str:

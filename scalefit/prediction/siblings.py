@@ -57,17 +57,17 @@ def among_siblings(runs: RunTable, run: str, x: str, evaluation: str) -> Setting
 def band(outlook: Outlook, x: Array) -> dict[str, Array]:
     """Return loss and bands at `x`, of the curve (low50, ...) and of a new evaluation (eval_low50, ...)."""
     said, sigma = outlook.ahead(x), outlook.likely.sigma
-    found = {"loss": said.mean, "se": said.se}
-    for prefix, error in (("", said.se), ("eval_", np.hypot(said.se, sigma))):
-        found |= bounds(said.mean, error, outlook.freedom, prefix)
-    return found
-
-
-def bounds(mean: Array, error: Array, freedom: float, prefix: str = "") -> dict[str, Array]:
-    """Return both ends of every level by Student's t, within what a loss can be."""
-    found = {}
+    # As wide as a normal error would have to be for the same 95 % band.
+    found = {"loss": said.mean, "se": said.se * student(0.95, outlook.freedom) / student(0.95, np.inf)}
     for level in LEVELS:
-        width = student(level, freedom) * error
-        found[f"{prefix}low{100 * level:.0f}"] = np.maximum(mean - width, 0.0)
-        found[f"{prefix}high{100 * level:.0f}"] = np.minimum(mean + width, 1.0)
+        for prefix, error in (("", said.se), ("eval_", np.hypot(said.se, sigma))):
+            found |= bounds(said.mean, student(level, outlook.freedom) * error, f"{100 * level:.0f}", prefix)
     return found
+
+
+def bounds(mean: Array, width: Array, name: str, prefix: str = "") -> dict[str, Array]:
+    """Return both ends of a band, within what a loss can be."""
+    return {
+        f"{prefix}low{name}": np.maximum(mean - width, 0.0),
+        f"{prefix}high{name}": np.minimum(mean + width, 1.0),
+    }
