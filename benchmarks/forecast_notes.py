@@ -22,7 +22,7 @@ README, DOCS = ROOT / "README.md", ROOT / "docs" / "decisions.md"
 ALONE, TOLD = "ours, alone", "ours, with siblings"
 NAMES = {
     "paper, runs by samples": "the paper's test set, by prompts",
-    "paper, runs by flops": "the same, by FLOPs",
+    "paper, runs by flops": "the paper's test set, by FLOPs",
     "paper, reuse by samples": "the paper's repeated prompts",
     "paper, cross_domain by samples": "the paper's other test sets",
 }
