@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen bench-gate fuzz mutants clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-forecast bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen bench-gate fuzz mutants clean
 
 # The first pictures are drawn while torch is on its way.
 demo: $(VENV)/.plot-installed
@@ -66,6 +66,13 @@ bench-vllm: $(VENV)-vllm/.installed
 
 bench-decisions: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/decisions.py
+
+# The prior that forecasts start from, and everyone's forecasts of the ends of runs, every family by a prior that never saw it;
+# a few minutes on one core. With tables that are not committed: TABLES=ladder.csv.
+bench-forecast: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/forecast_prior.py
+	$(BIN)/python benchmarks/forecast.py $(TABLES)
+	$(BIN)/python benchmarks/forecast_notes.py
 
 bench-beyond: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/beyond.py

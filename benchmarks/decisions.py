@@ -1,6 +1,6 @@
-"""Are the decisions honest and quick? Coverage of forecasts and frontiers, what a design gains, seconds a command.
+"""Are the decisions honest and quick? Coverage of frontiers, what a design gains, seconds a command.
 
-Run as `make bench-decisions`; writes `benchmarks/decisions.json`. Coverage is decided by seeds; times are this machine's.
+Forecasts have a benchmark of their own, `forecast.py`. Run as `make bench-decisions`; writes `benchmarks/decisions.json`. Coverage is decided by seeds; times are this machine's.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from benchmarks.run import processor
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.output import write_json
-from scalefit.prediction.rolling import LEAST_POINTS
-from scalefit.prediction.siblings import among_siblings, band
 from scalefit.provenance import versions
 from scalefit.studies.frontier import BEYOND, frontier
 from scalefit.table.io import RunTable
@@ -38,36 +36,6 @@ RUNS = ROOT / "data" / "paper" / "runs.parquet"
 STUDY = ROOT / "data" / "study"
 SIGMA, RHO = 0.012, 0.8
 """Noise of simulated evaluations: the paper's spread, and a correlation above the paper's."""
-
-
-def forecasts(resource: str) -> dict[str, float]:
-    """Return how often bands of a new evaluation cover what came, over every prefix of every run of the paper."""
-    runs = sf.read_runs(RUNS)
-    rows = []
-    for name in runs.frame["run_id"].unique():
-        setting = among_siblings(runs, str(name), resource, "holdout")
-        whole = setting.curve
-        for count in range(LEAST_POINTS, len(whole.x)):
-            found = band(whole.first(count), *setting.judge(whole.first(count)), whole.x[count:])
-            rest = whole.loss[count:]
-            rows.append(
-                [
-                    *(np.mean((rest >= found[f"eval_low{p}"]) & (rest <= found[f"eval_high{p}"])) for p in (95, 50)),
-                    np.mean((found["loss"] - rest) ** 2),
-                    np.mean((whole.loss[count - 1] - rest) ** 2),
-                    count < 20,
-                ]
-            )
-    table = np.array(rows, float)
-    early = table[:, 4] == 1
-    return {
-        "prefixes": len(table),
-        "cover95": table[:, 0].mean(),
-        "cover50": table[:, 1].mean(),
-        "cover95 of prefixes below 20 points": table[early, 0].mean(),
-        "rmse": float(np.sqrt(table[:, 2].mean())),
-        "rmse of the last value": float(np.sqrt(table[:, 3].mean())),
-    }
 
 
 def simulated(truth: Fit, seed: int) -> RunTable:
@@ -168,7 +136,6 @@ def main() -> None:
     parts: dict[str, Any] = {
         "seconds": lambda: {name: seconds(words) for name, words in COMMANDS.items()},
         "design": designs,
-        **{f"forecast by {x}": (lambda x=x: forecasts(x)) for x in ("samples", "flops")},
         **{
             f"frontier, truth {law}": (lambda law=law: frontiers(law, given.simulations))
             for law in ("saturating-linear", "saturating-crossing")

@@ -162,19 +162,22 @@ def test_readme_says_what_the_benchmark_measured(benchmarks, capsys):
 
 
 def test_readme_says_how_honest_the_decisions_are(benchmarks, runs):
-    """What does not take minutes is computed again: the prefixes that are forecast, and the designs' widths."""
+    """What does not take minutes is computed again: the designs' widths. Tables of forecasts are those of their report."""
     import decisions
+    import forecast_notes
 
     found = measured("decisions")
-    ahead, front = found["forecast by samples"], found["frontier, truth saturating-linear"]
-    lengths = runs.frame[runs.frame["samples"] > 0].groupby("run_id", observed=True).size()
-    assert ahead["prefixes"] == (lengths - decisions.LEAST_POINTS).sum()
+    front = found["frontier, truth saturating-linear"]
     for name, one in decisions.designs().items():
         assert one == pytest.approx(found["design"][name], rel=2e-3), name
     text = (ROOT / "README.md").read_text()
-    assert f"over all {ahead['prefixes']} prefixes" in text
-    assert f"covers {100 * ahead['cover95']:.0f} % of what came" in text
-    assert f"its error is {ahead['rmse'] / ahead['rmse of the last value']:.2f} of the last value's" in text
+    report = measured("forecast")
+    assert forecast_notes.with_report(text, forecast_notes.short(report)) == text
+    guide = forecast_notes.DOCS.read_text()
+    assert forecast_notes.with_report(guide, forecast_notes.long(report)) == guide
+    own = report["families"]["paper, runs by samples"]["ours, alone"]["0.5"]["rmse"]
+    assert f"{own:.4f}".removeprefix("0") in text
+    assert f"{own:.4f}".removeprefix("0") in guide
     assert f"in {100 * front['covered']:.3g} % of {front['simulations']} simulations" in text
 
 

@@ -14,15 +14,14 @@ import scalefit as sf
 from scalefit.errors import FitError, TableError, UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.fit import Estimate, Specification, fit_data
-from scalefit.fitting.one_clock import fit_clock
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.fitting.weigh_runs import find_likeliest
 from scalefit.laws import get_law
-from scalefit.prediction import roads, rolling, saturation, scores
+from scalefit.prediction import roads, saturation, scores
 from scalefit.prediction.beyond import Beyond, _squares_of_finals, begun, score_beyond
 from scalefit.prediction.crossval import _folds, compare_laws, compare_series, cross_validate_data
 from scalefit.prediction.ensemble import Ensemble, average_offsets, first_points
-from scalefit.prediction.forecast import Forecast, _chance, _choose, _end, _gain, _stop, _warnings
+from scalefit.prediction.forecast import Forecast, _chance, _choose, _end, _stop, _warnings
 from scalefit.prediction.holdouts import (
     _fitted,
     across_sizes,
@@ -44,10 +43,10 @@ from scalefit.prediction.roads import (
     range_end,
     round_values,
 )
-from scalefit.prediction.rolling import Curve, Past, _average, combine, look_ahead, look_back, origins, weigh
+from scalefit.prediction.rolling import Curve
 from scalefit.prediction.saturation import weigh_saturation
 from scalefit.prediction.scores import baselines, score
-from scalefit.prediction.siblings import Calibration, among_siblings, band, calibrate, curves_of, others_of
+from scalefit.prediction.siblings import curves_of
 from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity
 from tests.conftest import PAPER, SIZES, results, scalefit
@@ -568,118 +567,6 @@ def test_a_prefix_is_the_share_asked_for_and_the_rest_is_predicted(small):
             cross_validate_data(small, "saturating-linear", "prefix", share=share)
 
 
-def test_forms_of_a_run_are_averaged_as_bayesian_regression_says():
-    """Against the evidence and the posterior by scipy's multivariate normal, the shapes of a grid each on its own."""
-    rng = np.random.default_rng(0)
-    x = np.geomspace(100, 2000, 15)
-    loss = 0.3 + 0.5 * (x / 100) ** -0.4 + 0.01 * rng.standard_normal(15)
-    for floor in (True, False):
-        seen = (x / x[-1])[None] ** -np.array([0.1, 0.4, 0.9])[:, None]
-        ahead = np.array([1.5, 4.0])[None] ** -np.array([0.1, 0.4, 0.9])[:, None]
-        prior = np.array([0.0, -1.0, 0.5])
-        found = _average(seen, ahead, loss, floor, prior)
-        level = loss[-3:].mean()
-        m0, s0 = (np.array([0.6, 0.4]), np.array([0.4, 0.6])) if floor else (np.ones(1), np.ones(1))
-        design = [np.stack([np.ones(15), one], 1) if floor else one[:, None] for one in seen]
-        later = [np.stack([np.ones(2), one], 1) if floor else one[:, None] for one in ahead]
-        plain = [loss - d @ np.linalg.lstsq(d, loss)[0] for d in design]
-        left = min(plain, key=lambda r: r @ r)
-        variance = left @ left / (15 - len(m0) - 1)
-        lag = left[1:] @ left[:-1] / (left @ left)
-        rho = np.clip((lag * 15 + 0.5 * 10) / 25, 0, 0.95)
-        noise = variance * (1 + rho) / (1 - rho)
-        V0 = np.diag((s0 * level) ** 2)
-        log = [
-            stats.multivariate_normal.logpdf(loss, d @ (m0 * level), d @ V0 @ d.T + noise * np.eye(15)) for d in design
-        ]
-        weight = np.exp(np.array(log) + prior - max(log))
-        weight /= weight.sum()
-        inner = [np.linalg.inv(d.T @ d / noise + np.linalg.inv(V0)) for d in design]
-        mean = [C @ (d.T @ loss / noise + m0 / s0**2 / level) for C, d in zip(inner, design, strict=True)]
-        each = np.stack([f @ b for f, b in zip(later, mean, strict=True)])
-        spread = weight @ np.stack([np.diag(f @ C @ f.T) for f, C in zip(later, inner, strict=True)])
-        spread = spread + weight @ (each - weight @ each) ** 2
-        np.testing.assert_allclose(found.mean, weight @ each, rtol=1e-5)
-        np.testing.assert_allclose(found.se, np.sqrt(spread), rtol=1e-4)
-        assert found.sigma == pytest.approx(np.sqrt(variance), rel=1e-5)
-
-
-def some_past(name, horizon, loss, error, forms=("power", "sigmoid")):
-    horizon, loss = np.array(horizon), np.array(loss)
-    means = {form: loss + (1 + at) * np.array(error) for at, form in enumerate(forms)}
-    return Past(name, horizon, np.full(len(loss), 6.0), loss, means, {form: np.full(len(loss), 0.1) for form in forms})
-
-
-def test_forms_are_weighed_by_their_squared_errors_every_run_alike():
-    past = [some_past("a", [0.1] * 4, [0.5] * 4, [0.1] * 4), some_past("b", [0.1], [0.5], [0.3])]
-    past.append(some_past("none", [], [], []))
-    mean = (0.1**2 + 0.3**2) / 2
-    found = weigh(past, ["power", "sigmoid"])
-    assert found == pytest.approx({"power": 0.8, "sigmoid": 0.2})
-    assert weigh(past[2:], ["power", "law"]) == {"power": 0.5, "law": 0.5}
-    only = weigh([past[0], some_past("c", [0.1], [0.5], [0.2], ("power",))], ["power", "sigmoid"])
-    # A form that some runs have not is scored on those that have it.
-    power, sigmoid = (0.1**2 + 0.2**2) / 2, 0.2**2
-    assert only["power"] == pytest.approx((1 / power) / (1 / power + 1 / sigmoid))
-    assert mean > 0
-
-
-def test_forms_are_combined_with_their_disagreement():
-    weights = {"power": 0.6, "sigmoid": 0.2, "law": 0.2}
-    means = {"power": np.array([0.5, 0.4]), "sigmoid": np.array([0.3, 0.4])}
-    errors = {"power": np.array([0.01, 0.02]), "sigmoid": np.array([0.05, 0.02])}
-    mean, error = combine(weights, means, errors)
-    np.testing.assert_allclose(mean, [0.45, 0.4])
-    np.testing.assert_allclose(error**2, [0.75 * 0.01**2 + 0.25 * 0.05**2 + 0.75 * 0.05**2 + 0.25 * 0.15**2, 0.02**2])
-
-
-def test_a_run_is_looked_back_on_from_prefixes_even_in_their_logarithm():
-    np.testing.assert_array_equal(origins(6), [])
-    np.testing.assert_array_equal(origins(9), [6, 7, 8])
-    found = origins(101)
-    assert len(found) == 12
-    np.testing.assert_array_equal(found, np.geomspace(6, 100, 12).astype(int))
-    x = np.geomspace(100, 2000, 9)
-    curve = Curve("r", x, 0.9 * (x / 100) ** -0.2 + 0.001 * np.cos(np.arange(9)))
-    past = look_back(curve)
-    np.testing.assert_allclose(past.loss, np.concatenate([curve.loss[6:], curve.loss[7:], curve.loss[8:]]))
-    np.testing.assert_allclose(past.horizon, np.log(np.concatenate([x[6:] / x[5], x[7:] / x[6], x[8:] / x[7]])))
-    np.testing.assert_array_equal(past.points, [6, 6, 6, 7, 7, 8])
-    ahead = look_ahead(Curve("r", x[:7], curve.loss[:7]), x[7:])
-    for name in past.means:
-        np.testing.assert_allclose(past.means[name][3:5], ahead[name].mean)
-        np.testing.assert_allclose(past.errors[name][3:5], np.hypot(ahead[name].se, ahead[name].sigma))
-
-
-def test_a_band_is_as_wide_as_standardised_errors_were():
-    """Three runs of one error each in the first class; the other classes have Student's t of three."""
-    past = [some_past(name, [0.05], [0.5], [error]) for name, error in (("a", 0.1), ("b", 0.2), ("c", 0.4))]
-    past += [some_past("d", [0.2, 5.0], [0.5, 0.5], [0.1, 0.1]), some_past("none", [], [], [])]
-    found = calibrate(past, {"power": 1.0})
-    assert found.runs == 4
-    # Errors of 1, 2 and 4 standard errors are reached at 1/6, 1/2 and 5/6.
-    assert found.width(0.5, np.array([0.0, 0.1])) == pytest.approx([2, 2])
-    assert found.width(0.95, np.array([0.05])) == pytest.approx([4])
-    wide = stats.t.ppf(0.975, 3)
-    np.testing.assert_allclose(found.width(0.95, np.array([0.2, 0.5, 1.0, 9.0])), wide)
-    assert found.width(0.5, np.array([1.0]))[0] == pytest.approx(stats.t.ppf(0.75, 3))
-    x = np.geomspace(100, 2000, 20)
-    target = Curve("r", x, 0.3 + 0.5 * (x / 100) ** -0.4 + 0.01 * np.cos(np.arange(20)))
-    at = np.array([2100.0, 8000.0])
-    weights = {form.name: 0.25 for form in target.forms}
-    said = band(target, weights, found, at)
-    ahead = look_ahead(target, at)
-    mean = np.mean([one.mean for one in ahead.values()], 0)
-    np.testing.assert_allclose(said["loss"], mean)
-    for prefix, of in (("", lambda one: one.se), ("eval_", lambda one: np.hypot(one.se, one.sigma))):
-        error = np.sqrt(np.mean([of(one) ** 2 + (one.mean - mean) ** 2 for one in ahead.values()], 0))
-        for level, factor in (("50", [2, stats.t.ppf(0.75, 3)]), ("95", [4, wide])):
-            np.testing.assert_allclose(said[f"{prefix}low{level}"], np.maximum(mean - factor * error, 0))
-            np.testing.assert_allclose(said[f"{prefix}high{level}"], np.minimum(mean + factor * error, 1))
-        if not prefix:
-            np.testing.assert_allclose(said["se"], error * [4, wide] / 1.96)
-
-
 def test_a_forecast_ends_where_asked_and_no_further_than_thirty_times():
     assert _end(None, 100.0, "samples") == 400
     assert _end(3000.0, 100.0, "samples") == 3000
@@ -703,32 +590,6 @@ def test_a_run_stops_where_another_tenth_is_worth_too_little():
     assert said == {"min_gain": 0.01, "per_samples": 10.0, "gain_now": 0.02, "samples": 400.0, "already": False}
     assert _stop(0.03, 10.0, gain, grid, "samples")["already"] is True
     assert _stop(0.001, 10.0, gain, grid, "samples")["samples"] is None
-
-
-def test_a_forecast_keeps_some_points_of_its_grid(small):
-    table = pd.DataFrame(
-        {"run_id": "r", "series": "s", "params": 1e9, "seed": 0, "step": np.arange(12), "samples": X12, "eval": "e"}
-        | {"loss": small.loss[0]}
-    )
-    said = sf.forecast(table, "r", until=2 * X12[-1], loss=0.5, min_gain=0.001)
-    x = np.array([point["samples"] for point in said.curve])
-    assert len(x) == 25
-    assert (x[0], x[-1]) == pytest.approx((X12[-1], 2 * X12[-1]))
-    target = Curve("r", X12, small.loss[0])
-    weights = weigh([look_back(target)], [form.name for form in target.forms])
-    assert said.weights == pytest.approx(weights)
-    wanted = band(target, weights, calibrate([look_back(target)], weights), x)
-    for name in ("loss", "low50", "high95", "eval_low95", "eval_high50"):
-        np.testing.assert_allclose([point[name] for point in said.curve], wanted[name], rtol=1e-9)
-    assert said.now == pytest.approx({"samples": X12[-1], "loss": wanted["loss"][0]})
-    later = band(target, weights, calibrate([], weights), np.array([1.1 * X12[-1]]))["loss"][0]
-    assert said.stop["gain_now"] == pytest.approx(wanted["loss"][0] - later)
-    assert said.stop["per_samples"] == pytest.approx(0.1 * X12[-1])
-    assert said.calibrated_on == "Student's t: too few runs to calibrate on"
-    assert any("fewer than 3 other runs" in one for one in said.warnings)
-    with pytest.raises(FitError, match="has 5 evaluations after its start"):
-        sf.forecast(table.iloc[:5], "r")
-    assert sf.forecast(table.iloc[:6], "r").points == 6
 
 
 def test_pictures_of_what_was_held_out_say_what_was_fitted(small, monkeypatch):
@@ -853,24 +714,6 @@ def test_what_a_fit_is_asked_for_is_what_is_fitted(runs):
     np.testing.assert_array_equal(each[0].theta, wanted.theta)
     robust = sf.fit(runs, "exponential", "samples", {**BASE, "params": 7e9}, huber=0.01)
     assert robust.specification == Specification(huber=0.01)
-
-
-def test_shapes_of_a_run_are_their_formulas():
-    u = np.array([0.5, 1.0, 3.0])
-    power, with_floor, exponential, sigmoid = (form.shapes(u) for form in rolling.FORMS)
-    np.testing.assert_allclose(power[0], u**-0.01)
-    np.testing.assert_allclose(with_floor[-1], u**-1.2)
-    np.testing.assert_allclose(exponential[[0, -1]], [np.exp(-u / 0.03), np.exp(-u / 30)])
-    np.testing.assert_allclose(sigmoid[[0, -1]], [1 / (1 + (u / 0.02) ** 0.35), 1 / (1 + (u / 30) ** 3.2)])
-    assert [form.floor for form in rolling.FORMS] == [False, True, True, True]
-    x = np.geomspace(100, 2000, 12)
-    loss = 0.9 * (x / 100) ** -0.3 + 0.05 * np.cos(2 * np.arange(12))
-    run = Curve("r", x, loss, (0.7, 0.01))
-    assert [form.name for form in run.forms][4:] == ["law"]
-    ahead = look_ahead(run, np.array([8000.0]))
-    assert ahead["law"].mean[0] < ahead["power"].mean[0] - 0.01
-    blind = look_ahead(replace(run, slope=(0.7, 1e6)), np.array([8000.0]))
-    assert blind["law"].mean[0] == pytest.approx(ahead["power"].mean[0])
 
 
 def test_laws_are_ranked_by_their_error_on_sizes_left_out(small):
@@ -1020,6 +863,13 @@ def made_forecast(**changed):
         resource="samples",
         points=12,
         now={"samples": 1000.0, "loss": 0.5},
+        end={
+            "samples": 6000.0,
+            "points": 7,
+            "loss": 0.45,
+            "se": 0.01,
+            **{name: some[name] for name in some if "eval" not in name},
+        },
         curve=[{"samples": 1000.0 * (at + 1), "loss": 0.5 - at / 100, **ends, **some} for at in range(6)],
         chance=None,
         stop=None,
@@ -1033,12 +883,12 @@ def made_forecast(**changed):
 def test_a_forecast_is_told_in_words():
     """Every fourth point of the curve stands in the table."""
     assert words(made_forecast().summary()) == [
-        "r1: expected loss 0.450 (95 % 0.430 to 0.440) at 6k samples",
+        "r1: ends at 0.450 (95 % 0.430 to 0.440) if it ends at 6k samples, the mean of its last 7 evaluations",
         "base, 7B; 12 evaluations, 1k samples spent, expected loss there 0.500",
         "samples loss 50 % low high 95 % low high new eval 95 % low high",
         "1k 0.500 0.410 0.420 0.430 0.440 0.450 0.460",
         "5k 0.460 0.410 0.420 0.430 0.440 0.450 0.460",
-        "forms: power 0.75, sigmoid 0.25",
+        "weighed: power 0.75, sigmoid 0.25",
         "band: calibrated on 4 runs",
         "warning: it is early",
     ]
@@ -1062,10 +912,10 @@ def test_a_forecast_is_doubted_where_it_is_early_alone_wide_or_far():
     wide = {**half, "high95": np.array([0.0, 0.5]), "low95": np.array([0.0, 0.25 - 1e-9])}
     wide["loss"] = np.array([0.4999999, 0.3])
     enough = Curve("r", np.arange(1.0, 13.0), np.full(12, 0.5))
-    assert _warnings(enough, Calibration({}, 3), 4.0, {**half, "loss": np.array([0.5, 0.3])}) == []
-    (early,) = _warnings(enough.first(11), Calibration({}, 3), 4.0, {**half, "loss": np.array([0.5, 0.3])})
+    assert _warnings(enough, 3, 4.0, {**half, "loss": np.array([0.5, 0.3])}) == []
+    (early,) = _warnings(enough.first(11), 3, 4.0, {**half, "loss": np.array([0.5, 0.3])})
     assert early.startswith("only 11 evaluations")
-    alone, broad, far = _warnings(enough, Calibration({}, 2), 4.01, wide)
+    alone, broad, far = _warnings(enough, 2.9, 4.01, wide)
     assert alone.startswith("fewer than 3 other runs")
     assert "wider than half the present loss" in broad
     assert far.startswith("4.01 times what is spent")
@@ -1087,15 +937,6 @@ def test_what_a_forecast_is_of_is_looked_up_in_the_run_itself():
     for how, said in ({"loss": 1.0}, "--loss 1"), ({"loss": 0.0}, "--loss 0"), ({"min_gain": 0.0}, "--min-gain 0"):
         with pytest.raises(UsageError, match=said):
             sf.forecast(runs, "q", **how)
-
-
-def test_a_gain_is_how_far_the_combined_curve_falls_meanwhile():
-    x = np.geomspace(100, 2000, 12)
-    target = Curve("r", x, 0.3 + 0.5 * (x / 100) ** -0.4)
-    grid, weights = np.array([2000.0, 4000.0]), {"power": 0.25, "sigmoid": 0.75}
-    ahead = look_ahead(target, grid + 500)
-    wanted = np.array([0.5, 0.4]) - (0.25 * ahead["power"].mean + 0.75 * ahead["sigmoid"].mean)
-    np.testing.assert_allclose(_gain(target, weights, grid, np.array([0.5, 0.4]), 500.0), wanted)
 
 
 # Who answers, and what is said of it.
@@ -1536,81 +1377,6 @@ def sibling_table():
     return sf.as_runs(pd.concat([runs.frame, other.frame], ignore_index=True))
 
 
-def test_a_siblings_law_has_not_seen_the_run_itself():
-    """k(N) of the other sizes by their law; a sibling's also without the size of the run that is forecast."""
-    runs = sibling_table()
-    (data,) = prepare(runs, "samples", {"series": "s"})
-    names = [f"s-{size:g}" for size in FIVE]
-    setting = among_siblings(runs, names[2], "samples", "simulated")
-    assert (setting.series, setting.params, setting.curve.name) == ("s", FIVE[2], names[2])
-    np.testing.assert_array_equal(setting.curve.x, X12)
-    np.testing.assert_array_equal(setting.curve.loss, data.loss[2])
-
-    def slope(size, *without):
-        k = fit_data("saturating", data.keep(~np.isin(data.params, [size, *without]))).k(size)
-        return k.value, max(k.se, 0.1 * abs(k.value), 1e-3)
-
-    def clock(*without):
-        # From where that of all sizes ends: on straight lines the half-way point is next to nothing, and open.
-        found = fit_clock(data.keep(~np.isin(data.params, without)), fit_clock(data), data.sizes)
-        return found["X_mid"][0], found["B"][0]
-
-    assert setting.curve.slope == pytest.approx(slope(FIVE[2]))
-    assert setting.curve.clock == pytest.approx(clock(FIVE[2]), rel=1e-3)
-    assert [one.name for one in setting.past] == [*names[:2], *names[3:], "t-2e+09"]
-    assert "law" not in setting.past[-1].means
-    for one, row in zip(setting.past[:-1], (0, 1, 3, 4), strict=True):
-        told = slope(FIVE[row], FIVE[2]), clock(FIVE[row], FIVE[2])
-        wanted = look_back(Curve(names[row], X12, data.loss[row], *told))
-        assert set(one.means) == {*wanted.means} >= {"law", "clock"}
-        np.testing.assert_allclose(one.loss, wanted.loss)
-        for name in wanted.means:
-            np.testing.assert_allclose(one.means[name], wanted.means[name], rtol=1e-3)
-    weights, calibration = setting.judge(setting.curve)
-    past = [*setting.past, look_back(setting.curve)]
-    assert weights == pytest.approx(weigh(past, [form.name for form in setting.curve.forms]))
-    assert calibration.runs == 6
-    said = sf.forecast(runs, names[2], loss=0.3)
-    assert said.calibrated_on == "calibrated on forecasts of 6 runs of the table"
-    assert (said.series, said.params, said.resource) == ("s", FIVE[2], "samples")
-
-
-def test_the_law_of_siblings_needs_three_other_sizes():
-    runs = sibling_table()
-    few = sf.as_runs(runs.frame[runs.frame["params"] < FIVE[3]])
-    others, bare = others_of(few, "samples", "s", "simulated"), Curve("r", X12, X12)
-    told = others.tell(bare, 1e10)
-    assert (told.slope is not None, told.clock is not None) == (True, True)
-    assert others.tell(bare, FIVE[1]) == others.tell(bare, 1e10, FIVE[1]) == bare
-    assert others_of(few, "samples", "t", "simulated").tell(bare, 1e10) == bare
-    found = among_siblings(few, "t-2e+09", "samples", "simulated")
-    assert found.curve.slope is None
-
-
-def test_a_run_is_told_the_clock_in_its_own_compute():
-    """At 6 N FLOPs a sample a half-way point of so many samples is one of 6 N times as many FLOPs."""
-    frame = sibling_table().frame
-    frame["flops"] = 6 * frame["params"] * frame["samples"]
-    runs = sf.as_runs(frame)
-    told = {
-        x: others_of(runs, x, "s", "simulated").tell(Curve("r", X12, X12), 1e10).clock for x in ("samples", "flops")
-    }
-    assert told["flops"] == pytest.approx((6e10 * told["samples"][0], told["samples"][1]), rel=1e-3)
-
-
-def test_a_run_that_ticks_by_its_siblings_clock_is_forecast_by_it():
-    """A curve of the very form: floor and fall from the points, shape from the clock, to the end."""
-    x = np.geomspace(1000, 50_000, 24)
-    truth = 0.9 - 0.4 / (1 + (6e3 / x) ** 1.2)
-    loss = truth + 1e-4 * np.random.default_rng(1).standard_normal(24)
-    curve = Curve("r", x, loss, clock=(6e3, 1.2)).first(10)
-    assert [form.name for form in curve.forms] == ["power", "saturating-power", "exponential", "sigmoid", "clock"]
-    found = look_ahead(curve, x[10:])
-    np.testing.assert_allclose(found["clock"].mean, truth[10:], atol=5e-3)
-    for other in ("power", "exponential"):
-        assert np.abs(found[other].mean - truth[10:]).max() > 3 * np.abs(found["clock"].mean - truth[10:]).max()
-
-
 def test_curves_of_a_table_are_in_the_order_of_their_steps():
     frame = sibling_table().frame.iloc[::-1].reset_index(drop=True)
     frame = pd.concat([frame, frame.iloc[:1].assign(samples=0.0, step=0)], ignore_index=True)
@@ -1622,22 +1388,6 @@ def test_curves_of_a_table_are_in_the_order_of_their_steps():
     for curve, *_ in found:
         np.testing.assert_array_equal(curve.x, X12)
         assert (np.diff(curve.loss) < 0).mean() > 0.7
-
-
-def test_a_run_that_has_reached_0_keeps_a_level_for_its_prior():
-    """A tenth of where it began; of one that never had a loss a thousandth: the fall is as large as the level itself."""
-    seen, ahead = np.ones((1, 8)), np.ones((1, 1))
-    for loss, level in ((np.array([0.5, 0, 0, 0, 0, 0, 0, 0]), 0.05), (np.zeros(8), 1e-3)):
-        found = _average(seen, ahead, loss, False, np.zeros(1))
-        mean = loss.mean()
-        left = loss - mean
-        variance = max(left @ left / 6, 1e-8)
-        rho = np.clip((left[1:] @ left[:-1] / max(left @ left, 1e-12) * 8 + 5) / 18, 0, 0.95)
-        noise = variance * (1 + rho) / (1 - rho)
-        precision = 8 / noise + 1 / level**2
-        assert found.mean[0] == pytest.approx((loss.sum() / noise + 1 / level) / precision, rel=1e-6)
-        assert found.se[0] == pytest.approx(precision**-0.5, rel=1e-6)
-        assert found.sigma == pytest.approx(variance**0.5)
 
 
 # What is drawn of a fit: every key and every line.
@@ -2057,41 +1807,6 @@ def test_an_anchor_of_one_point_is_worth_a_point_however_correlated(small):
         np.testing.assert_allclose(ends[name], [10 ** (log - half), np.minimum(10 ** (log + half), 1)])
 
 
-def test_a_form_that_no_run_has_weighs_as_the_power_law():
-    past = [some_past("a", [0.1] * 2, [0.5] * 2, [0.1] * 2), some_past("b", [0.1], [0.5], [0.3])]
-    assert weigh(past, ["power", "sigmoid", "law"]) == pytest.approx({"power": 4 / 9, "sigmoid": 1 / 9, "law": 4 / 9})
-
-
-def test_residuals_of_a_run_are_correlated_by_no_more_than_95_per_cent_and_no_less_than_0():
-    """Two hundred residuals of one sign and then the other; and of signs that alternate, about a level."""
-    for wave, rho in ((np.repeat([1.0, -1.0], 200), 0.95), (np.tile([1.0, -1.0], 200), 0.0)):
-        loss = 0.5 + 0.01 * wave
-        found = _average(np.ones((1, 400)), np.ones((1, 1)), loss, False, np.zeros(1))
-        left = loss - loss.mean()
-        noise = (left @ left / 398) * (1 + rho) / (1 - rho)
-        level = loss[-100:].mean()
-        assert found.se[0] == pytest.approx((400 / noise + 1 / level**2) ** -0.5, rel=1e-6)
-
-
-def test_forms_that_were_never_wrong_share_the_weight():
-    past = [some_past("a", [0.1] * 4, [0.5] * 4, [0.0] * 4)]
-    assert weigh(past, ["power", "sigmoid"]) == pytest.approx({"power": 0.5, "sigmoid": 0.5})
-    past = [some_past("a", [0.1], [0.5], [1e-6])]
-    found = weigh(past, ["power", "sigmoid"])
-    assert found["power"] / found["sigmoid"] == pytest.approx((4e-12 + 1e-12) / (1e-12 + 1e-12))
-
-
-def test_a_run_of_six_evaluations_cannot_be_looked_back_on():
-    x = np.geomspace(100, 2000, 6)
-    past = look_back(Curve("r", x, 0.9 * (x / 100) ** -0.2, (0.2, 0.1)))
-    assert past.name == "r"
-    assert [len(part) for part in (past.horizon, past.points, past.loss)] == [0, 0, 0]
-    assert {name: len(part) for name, part in past.means.items()} == dict.fromkeys(
-        ("power", "saturating-power", "exponential", "sigmoid", "law"), 0
-    )
-    assert past.errors.keys() == past.means.keys()
-
-
 def test_a_law_that_cannot_be_judged_where_it_had_not_seen_says_nothing(small, monkeypatch):
     fit = fit_data("saturating-linear", small)
     rows = small.params != FIVE[1]
@@ -2235,43 +1950,6 @@ def test_a_fit_that_has_not_converged_is_told_with_every_prediction(small):
     assert [point["samples"] for point in said.curve] == [1000, 2000, 5000, 10_000, 20_000, 50_000]
     wanted = fit.bands(FIVE[1], np.array([[20_000.0]])).columns()
     assert {name: said.curve[4][name] for name in wanted} == pytest.approx({n: one[0] for n, one in wanted.items()})
-
-
-def test_the_law_of_siblings_is_a_normal_prior_of_the_exponent():
-    """The forms of a run are averaged relative to its first point; the law's has the grid of exponents weighed by its slope."""
-    x = np.geomspace(100, 2000, 12)
-    run = Curve("r", x, 0.9 * (x / 100) ** -0.3 + 0.02 * np.cos(2 * np.arange(12)), (0.5, 0.1))
-    at = np.array([3000.0, 9000.0])
-    found = look_ahead(run, at)
-    assert list(found) == ["power", "saturating-power", "exponential", "sigmoid", "law"]
-    grid = np.linspace(0.01, 1.2, 40)
-    seen, ahead = (x / x[-1])[None] ** -grid[:, None], (at / x[-1])[None] ** -grid[:, None]
-    for name, prior in (("power", np.zeros(40)), ("law", stats.norm.logpdf(grid, 0.5, 0.1))):
-        wanted = _average(seen / seen[:, :1], ahead / seen[:, :1], run.loss, False, prior)
-        np.testing.assert_allclose(found[name].mean, wanted.mean, rtol=1e-9)
-        np.testing.assert_allclose(found[name].se, wanted.se, rtol=1e-9)
-        assert found[name].sigma == pytest.approx(wanted.sigma)
-    for form in rolling.FORMS[1:]:
-        seen, ahead = form.shapes(x / x[-1]), form.shapes(at / x[-1])
-        wanted = _average(seen / seen[:, :1], ahead / seen[:, :1], run.loss, True, np.zeros(len(seen)))
-        np.testing.assert_allclose(found[form.name].mean, wanted.mean, rtol=1e-9)
-        np.testing.assert_allclose(found[form.name].se, wanted.se, rtol=1e-9)
-
-
-def test_every_class_of_horizons_has_a_factor():
-    found = calibrate([], {"power": 1.0})
-    assert {level: list(one) for level, one in found.factors.items()} == {
-        level: pytest.approx([stats.t.ppf(0.5 + level / 2, 3)] * 5) for level in (0.5, 0.95)
-    }
-    assert found.runs == 0
-    # Runs of one class that are at the least number give their own, those of another do not.
-    past = [some_past(name, [0.3, 0.29], [0.5, 0.5], [0.05, 0.15]) for name in "ab"]
-    assert calibrate(past, {"power": 1.0}).width(0.5, np.array([0.3]))[0] == pytest.approx(stats.t.ppf(0.75, 3))
-    past.append(some_past("c", [0.3], [0.5], [0.3]))
-    # Each run weighs the same: shares of a sixth, a sixth, a sixth, a sixth and a third, read at their middles.
-    factor = calibrate(past, {"power": 1.0}).width(0.5, np.array([0.3, 0.11]))
-    reached = np.cumsum([1 / 6] * 4 + [1 / 3]) - np.array([1 / 12] * 4 + [1 / 6])
-    np.testing.assert_allclose(factor, np.interp(0.5, reached, [0.5, 0.5, 1.5, 1.5, 3.0]))
 
 
 def test_sizes_at_the_ends_of_those_fitted_are_not_beyond_them(small):

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
-from scalefit.prediction.rolling import LEAST_POINTS, Curve, combine, look_ahead
-from scalefit.prediction.siblings import FEW_RUNS, Calibration, among_siblings, band
+from scalefit.numerics.intervals import student
+from scalefit.prediction.outlook import Outlook
+from scalefit.prediction.rolling import LEAST_POINTS, Curve
+from scalefit.prediction.siblings import LEVELS, Setting, among_siblings, band, bounds
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
@@ -21,6 +23,8 @@ Array = NDArray[np.float64]
 REACH = 4.0
 """By default the forecast ends at so many times the resource spent."""
 REFUSED = 30.0
+FEW_RUNS = 3
+"""Other runs that make a forecast one of this table."""
 GRID, SHOWN = 120, 25
 """Points at which a forecast is made, and those that it keeps."""
 
@@ -31,6 +35,9 @@ class Forecast(Answer):
 
     Attributes
     ----------
+    end : dict
+        Of the run's end, the mean of the last tenth of its evaluations if it ends where the forecast does: the resource
+        there, points (evaluations that the mean is of), loss, low50, high50, low95, high95, and se.
     curve : list of dict
         resource, loss, and 50 and 95 % bands of the curve (low50 ...) and of a new evaluation (eval_low50 ...).
     chance : dict or None
@@ -38,7 +45,7 @@ class Forecast(Answer):
     stop : dict or None
         Where the expected gain for another `per` of the resource falls below `--min-gain`.
     weights : dict
-        Of the forms, by their rolling held-out score.
+        At the end: of the shapes that curves take, and of the run's own power law as far as such runs keep to it.
     calibrated_on : str
         Whose errors make the band.
     """
@@ -49,6 +56,7 @@ class Forecast(Answer):
     resource: str
     points: int
     now: dict[str, float]
+    end: dict[str, float]
     curve: list[dict[str, float]]
     chance: dict[str, Any] | None
     stop: dict[str, Any] | None
@@ -61,9 +69,10 @@ class Forecast(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        end = self.curve[-1]
+        end = self.end
         loss = f"{end['loss']:.3f} (95 % {end['low95']:.3f} to {end['high95']:.3f})"
-        return f"{self.run}: expected loss {loss} at {format_quantity(end[self.resource])} {self.resource}"
+        where = f"{format_quantity(end[self.resource])} {self.resource}"
+        return f"{self.run}: ends at {loss} if it ends at {where}, the mean of its last {end['points']} evaluations"
 
     def summary(self) -> str:
         """Return the text that `scalefit forecast` prints."""
@@ -78,7 +87,7 @@ class Forecast(Answer):
             lines.append(self._chance_text(self.chance))
         if self.stop is not None:
             lines.append(self._stop_text(self.stop))
-        lines.append("  forms: " + ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items()))
+        lines.append("  weighed: " + ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items()))
         lines.append(f"  band: {self.calibrated_on}")
         return "\n".join([*lines, *warning_lines(self.warnings)])
 
@@ -147,17 +156,17 @@ def forecast(
         raise UsageError(f"--min-gain {min_gain:g}: must be greater than 0.")
     setting = among_siblings(runs, run, resource, evaluation)
     target = setting.curve
-    weights, calibration = setting.judge(target)
     now = float(target.x[-1])
     end = _end(until, now, resource)
     grid = np.geomspace(now, end, GRID)
-    found = band(target, weights, calibration, grid)
+    outlook = setting.look(end)
+    found = band(outlook, grid)
     shown = np.unique(np.linspace(0, len(grid) - 1, SHOWN).astype(int))
-    able = calibration.runs >= FEW_RUNS
     stop = None
     if min_gain is not None:
         step = per or 0.1 * now
-        stop = _stop(min_gain, step, _gain(target, weights, grid, found["loss"], step), grid, resource)
+        stop = _stop(min_gain, step, found["loss"] - outlook.ahead(grid + step).mean, grid, resource)
+    share = float(outlook.shares(grid[-1:])[0])
     return Forecast(
         run=run,
         series=setting.series,
@@ -165,19 +174,53 @@ def forecast(
         resource=resource,
         points=len(target.x),
         now={resource: now, "loss": float(found["loss"][0])},
+        end={resource if name == "x" else name: value for name, value in _ending(outlook, end).items()},
         curve=[
             {resource: float(grid[i]), **{name: float(column[i]) for name, column in found.items() if name != "se"}}
             for i in shown
         ],
         chance=None if loss is None else _chance(loss, grid, found, resource),
         stop=stop,
-        weights=weights,
-        calibrated_on=(
-            f"calibrated on forecasts of {calibration.runs} runs of the table"
-            if able
-            else "Student's t: too few runs to calibrate on"
-        ),
-        warnings=_warnings(target, calibration, end / now, found),
+        weights={"shapes": share, "own power law": 1 - share},
+        calibrated_on=_calibrated(outlook),
+        warnings=_warnings(target, outlook.lessons.runs, end / now, found),
+    )
+
+
+def forecast_curve(target: Curve, until: float, setting: Setting | None = None) -> dict[str, float]:
+    """Forecast the mean of the last tenth of a run's evaluations if it ends at `until`.
+
+    Parameters
+    ----------
+    target : Curve
+        The run so far.
+    until : float
+        Where the run ends, beyond its last evaluation.
+    setting : Setting, optional
+        The run among its siblings.
+
+    Returns
+    -------
+    dict
+        x, points, loss, low50, high50, low95, high95, se; evaluations to come are as far apart as the last ones.
+    """
+    return _ending((setting or Setting(target)).look(until, target), until)
+
+
+def _ending(outlook: Outlook, until: float) -> dict[str, float]:
+    mean, se, points = outlook.end(until)
+    ends: dict[str, float] = {}
+    for level in LEVELS:
+        width = student(level, outlook.freedom) * se
+        told = bounds(np.array(mean), np.array(width), f"{100 * level:.0f}")
+        ends |= {name: float(one) for name, one in told.items()}
+    return {"x": until, "points": points, "loss": mean, **ends, "se": se}
+
+
+def _calibrated(outlook: Outlook) -> str:
+    families, runs = len(outlook.prior.families), outlook.lessons.runs
+    return f"as wrong as such forecasts were of {families} families of curves" + (
+        f" and of runs of the table, worth {runs:.1f}" if runs else ""
     )
 
 
@@ -229,13 +272,6 @@ def _chance(loss: float, grid: Array, found: dict[str, Array], resource: str) ->
     }
 
 
-def _gain(target: Curve, weights: dict[str, float], grid: Array, loss: Array, per: float) -> Array:
-    """Return how much the loss is expected to fall for another `per` of the resource, at every point of the grid."""
-    later = look_ahead(target, grid + per)
-    mean, _ = combine(weights, {n: one.mean for n, one in later.items()}, {n: one.se for n, one in later.items()})
-    return np.asarray(loss - mean)
-
-
 def _stop(min_gain: float, per: float, gain: Array, grid: Array, resource: str) -> dict[str, Any]:
     """Return where another `per` of the resource gains less than `min_gain`; None where not within reach."""
     below = np.flatnonzero(gain < min_gain)
@@ -248,14 +284,14 @@ def _stop(min_gain: float, per: float, gain: Array, grid: Array, resource: str) 
     }
 
 
-def _warnings(target: Curve, calibration: Calibration, reach: float, found: dict[str, Array]) -> list[str]:
+def _warnings(target: Curve, runs: float, reach: float, found: dict[str, Array]) -> list[str]:
     warnings = []
     if len(target.x) < 2 * LEAST_POINTS:
         warnings.append(
             f"only {len(target.x)} evaluations: an early prefix says little; trust the 95 % band, not the curve"
         )
-    if calibration.runs < FEW_RUNS:
-        warnings.append(f"fewer than {FEW_RUNS} other runs: the band rests on this run alone and is not calibrated")
+    if runs < FEW_RUNS:
+        warnings.append(f"fewer than {FEW_RUNS} other runs: the band rests on what other families of curves did")
     if float(found["high95"][-1] - found["low95"][-1]) > 0.5 * float(found["loss"][0]):
         warnings.append("at the end of the forecast the band is wider than half the present loss: the data do not say")
     if reach > REACH:
