@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-forecast bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen bench-gate fuzz mutants clean
+.PHONY: demo paper docs test test-slow test-lowest test-pythons test-vllm bench bench-vllm bench-decisions bench-forecast bench-beyond bench-reading bench-coverage bench-misfit bench-apart bench-unseen bench-gate bench-stopping bench-live fuzz mutants clean
 
 # The first pictures are drawn while torch is on its way.
 demo: $(VENV)/.plot-installed
@@ -81,6 +81,14 @@ bench-beyond: $(VENV)/.test-installed
 bench-coverage: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/intervals.py
+
+# Every committed curve forecast from its beginnings and stopped by the rule; ten minutes on one core.
+bench-stopping: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/stopping.py
+
+# Milliseconds an evaluation of the monitor, and the screens of docs/live.md.
+bench-live: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/live.py
 
 # By what the prediction of an unseen size was chosen; half an hour on one core. The committed report has the OLMo ladder too: TABLES=ladder.csv.
 bench-unseen: $(VENV)/.test-installed

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scalefit import live
     from scalefit.fitting.bootstrap import bootstrap
     from scalefit.fitting.fit import Estimate, Fit
     from scalefit.fitting.lmfit_bridge import to_lmfit
@@ -100,6 +101,7 @@ __all__ = [
     "gate",
     "import_runs",
     "law",
+    "live",
     "load_example",
     "load_fit",
     "plan",
@@ -126,6 +128,8 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for."""
+    if name == "live":
+        return import_module("scalefit.live")
     if name not in _PLACES:
         raise AttributeError(f"module 'scalefit' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

@@ -13,6 +13,7 @@ from scipy import stats
 
 import scalefit as sf
 from benchmarks import forecast_prior
+from scalefit.prediction.expected import expect
 from scalefit.prediction.forecast import forecast_curve
 from scalefit.prediction.outlook import ALONE, FIRM, Outlook, Siblings, learn, look
 from scalefit.prediction.prior import HORIZONS, from_record, shipped
@@ -315,3 +316,19 @@ def test_a_family_is_described_by_its_own_curves():
     np.testing.assert_allclose(kept[1:4], 1, atol=0.12)
     assert within[2] < 0.25
     assert weigh_shapes(thin(X, curves[0].loss), found).share.sum() == pytest.approx(1)
+
+
+def test_a_run_by_itself_is_forecast_as_in_a_table_of_its_own():
+    """Without a table and with one: the same end, level and warnings of none."""
+    rng = np.random.default_rng(3)
+    loss = 0.3 + 0.4 * (1 + np.arange(1, 41) / 5) ** -0.5 + 0.005 * rng.standard_normal(40)
+    frame = pd.DataFrame({"run_id": "r", "series": "s", "params": 1e9, "step": np.arange(1, 41), "eval": "e"})
+    frame = frame.assign(samples=64.0 * frame["step"], loss=loss)
+    table = sf.forecast(frame, "r", until=5000)
+    lone = expect(Curve("r", frame["samples"].to_numpy(), loss), "samples", 5000.0)
+    assert lone.end == pytest.approx(table.end)
+    assert lone.now == pytest.approx(table.now)
+    assert lone.points == table.points
+    at = [point["samples"] for point in lone.curve]
+    said = np.interp(at, [point["samples"] for point in table.curve], [point["loss"] for point in table.curve])
+    np.testing.assert_allclose([point["loss"] for point in lone.curve], said, atol=2e-4)

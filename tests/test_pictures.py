@@ -15,12 +15,25 @@ from scalefit.plotting.law import draw_slopes
 from scalefit.plotting.pictures import PICTURES
 from scalefit.plotting.style import new_figure
 from scalefit.prediction.holdouts import slopes
+from scalefit.studies.replay import Replay, weigh_rule
 from scalefit.table.prepare import prepare
 from tests.conftest import PAPER, ROOT, SIZES
 from tests.test_passes import TRUTHS, simulated
 
 BASE = {"series": "base"}
 STUDY = ROOT / "data" / "study"
+RUNS_THAT_ENDED = [
+    Replay(
+        "a",
+        "e",
+        np.arange(3),
+        np.full(3, chance),
+        np.full(3, 0.001),
+        np.array([0.02, 0.01, 0.0]),
+        np.array([0.6, 0.3, 0.1]),
+    )
+    for chance in (0.01, 0.15, 0.45)
+]
 RESULTS = {
     "SeriesFit": lambda runs: sf.fit(runs, where=BASE),
     "Prediction": lambda runs: sf.fit(runs, where=BASE).predict_size("100B"),
@@ -41,6 +54,7 @@ RESULTS = {
     "OffsetStudy": lambda runs: sf.study_offsets(STUDY / "e05_grpo.parquet")[0],
     "Level": lambda runs: sf.study_level(STUDY / "e01.parquet")[0],
     "Horizon": lambda runs: sf.study_horizon(STUDY / "e06.parquet")[0],
+    "TradeOff": lambda runs: weigh_rule(RUNS_THAT_ENDED, tolerance=0.01, risk=0.2),
     "Transfer": lambda runs: sf.study_transfer(PAPER / "systems.csv")[0],
     "Resolution": lambda runs: sf.resolve_difference(0.02, 0.5, run_sd=0.005, pairing=0.5),
     "Ranking": lambda runs: sf.rank_systems(sf.read_systems(PAPER / "systems.csv"))[0],

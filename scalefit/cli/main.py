@@ -25,6 +25,7 @@ from scalefit.cli import (
     paper,
     plan,
     predict,
+    watch,
 )
 from scalefit.cli import clocks as clocks_command
 from scalefit.cli import gate as gate_command
@@ -53,6 +54,7 @@ for group in (
     check,
     crossval,
     forecast,
+    watch,
     plan,
     design,
     arms,
@@ -105,8 +107,8 @@ def run() -> None:
     """Run the command line.
 
     Exit codes: 0, also where whoever read the output has left; 1 where a file, a table, a fit or a run is at fault or
-    does not bear an answer; 2 where the words of the command make no sense; 3 and 4 where `gate` does not pass; 130 on
-    Ctrl-C.
+    does not bear an answer; 2 where the words of the command make no sense; 3 and 4 where `gate` does not pass; 10 where
+    `watch` says to stop; 130 on Ctrl-C.
     """
     use_plain_characters()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

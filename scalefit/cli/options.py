@@ -130,7 +130,9 @@ def show(found: Answer | Answers[Any], as_json: bool) -> None:
     print_json([one.record() for one in several], verdict=found.headline, warnings=[*found.warnings, *left_out])
 
 
-def print_json(results: Any, *, verdict: str | None = None, warnings: Sequence[str] = ()) -> None:
+def print_json(
+    results: Any, *, verdict: str | None = None, warnings: Sequence[str] = (), in_a_line: bool = False
+) -> None:
     """Print results in the envelope of `output.schema.json`, as strict JSON; what is not finite is null.
 
     Parameters
@@ -141,6 +143,8 @@ def print_json(results: Any, *, verdict: str | None = None, warnings: Sequence[s
         The answer in words.
     warnings : sequence of str
         Why to trust it less.
+    in_a_line : bool
+        Whether it is one of several objects, each on a line.
     """
     from scalefit.output import as_plain
 
@@ -155,7 +159,7 @@ def print_json(results: Any, *, verdict: str | None = None, warnings: Sequence[s
         "verdict": verdict,
         "warnings": list(warnings),
     }
-    print(json.dumps(as_plain(envelope), indent=2))
+    print(json.dumps(as_plain(envelope), indent=None if in_a_line else 2), flush=in_a_line)
 
 
 def _plain_input(value: Any) -> Any:

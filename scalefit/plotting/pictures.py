@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
 from scalefit.plotting.law import draw_bands, draw_law, law_legend
+from scalefit.plotting.stopping import draw_trade_off
 from scalefit.plotting.studies import draw_horizon, draw_looks, draw_passes, draw_signs
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, shade, styled
 from scalefit.plotting.untrained import draw_level, draw_readings
@@ -32,6 +33,7 @@ from scalefit.studies.level import Level
 from scalefit.studies.offsets import OffsetStudy
 from scalefit.studies.passes import Passes
 from scalefit.studies.recipes import Comparison
+from scalefit.studies.replay import TradeOff
 from scalefit.studies.resolution import Resolution
 from scalefit.studies.reuse import Reuse
 from scalefit.studies.rollouts import Rollouts
@@ -306,6 +308,11 @@ def _ranking(axes: Axes, found: Ranking) -> None:
     _whole(axes).set_size_inches(6.0, max(2.5, 1.0 + 0.25 * len(found.rows)))
     axes.set_xlabel("score, 95 %")
     axes.set_title(found.headline, loc="left", wrap=True)
+
+
+@picture_of(TradeOff)
+def _trade_off(axes: Axes, found: TradeOff) -> None:
+    draw_trade_off(axes, found)
 
 
 @picture_of(Transfer)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scalefit.output import append_text, write_text
-from scalefit.runner.config import RunSpec
+
+if TYPE_CHECKING:
+    from scalefit.runner.config import RunSpec
 
 Row = dict[str, Any]
 ROWS, STEP_LOG, CHECKPOINT, DONE, ORDER = "rows.jsonl", "log.jsonl", "checkpoint.pt", "done.json", "run.json"

@@ -9,10 +9,12 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scalefit.output import write_text
-from scalefit.runner.config import RunSpec
+
+if TYPE_CHECKING:
+    from scalefit.runner.config import RunSpec
 
 IDENTITY = "tracker_id"
 ANSWER = 30.0
@@ -39,10 +41,14 @@ class TensorBoard:
     name = "tensorboard"
 
     def __init__(self, spec: RunSpec, folder: Path, reached: int) -> None:
+        self.writer = self.writing(folder / "tensorboard", reached + 1 if reached >= 0 else None)
+
+    @staticmethod
+    def writing(folder: Path, purge: int | None = None) -> Any:
+        """Return a writer of event files; what was written from step `purge` on is not shown any more."""
         from torch.utils.tensorboard import SummaryWriter
 
-        purge = reached + 1 if reached >= 0 else None
-        self.writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
+        return SummaryWriter(str(folder), purge_step=purge)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """Take the numbers of a step."""

@@ -57,6 +57,7 @@ def import_runs(
     scale: str | None = None,
     map_path: Path | None = None,
     yes: bool = False,
+    assumed: Mapping[str, str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Imported:
     """Read logs of other tools.
@@ -80,6 +81,8 @@ def import_runs(
     yes : bool
         Take what is proposed: the size and series that a model's name in the configuration says, and which rows of a
         plain table are one run.
+    assumed : mapping, optional
+        Facts of runs that neither `given` nor their configuration says.
     progress : callable, optional
         Called with bytes read and bytes in all.
 
@@ -100,7 +103,7 @@ def import_runs(
         raise UsageError(f"import {kind}: {nearest(kind, kinds())}")
     if metric is not None and training_metric is not None:
         raise UsageError("--metric and --training-metric: give one; the first is an evaluation, the second none.")
-    choice = Choice(metric, training_metric, parse_scale(scale) if scale else None, yes)
+    choice = Choice(metric, training_metric, parse_scale(scale) if scale else None, yes, assumed or {})
     if kind == "columns":
         return _by_map(paths, map_path, given or choice.name or choice.scale, progress, yes)
     if map_path is not None:

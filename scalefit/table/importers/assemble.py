@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -61,17 +61,17 @@ def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: C
     if not log.configured:
         # What nothing that is still to come will say is asked for before the log is read.
         said = list(log.notes)
-        resolve(log, kind or configured_by(log.config) or OTHER, given, yes=choice.yes)
+        resolve(log, kind or configured_by(log.config) or OTHER, given, yes=choice.yes, assumed=choice.assumed)
         log.notes = said
     first = _peek(log.rows)
     dialect = kind or recognise(name for row in first for name in row.values) or OTHER
-    facts = resolve(log, dialect, given, yes=choice.yes)
+    facts = resolve(log, dialect, given, yes=choice.yes, assumed=choice.assumed)
     if choice.name is None and dialect is OTHER and log.sole is not None:
         if is_training(OTHER, log.sole) or is_no_mean(log.sole):
             raise UsageError(
                 f"{log.path}: its only metric is {log.sole}, no mean of an evaluation; where it is right all the same, say --training-metric {log.sole} with --scale."
             )
-        choice = Choice(log.sole, None, choice.scale, choice.yes)
+        choice = replace(choice, metric=log.sole)
         log.notes.append(
             f"{log.path}: its only metric, {log.sole}, is taken as pass@1; name it with --metric to say so"
         )
@@ -79,7 +79,7 @@ def assemble(log: Log, kind: Dialect | None, given: Mapping[str, str], choice: C
     for row in chain(first, log.rows):
         collected.add(row)
     found = choose_metrics(collected)
-    frame = pd.DataFrame(_rows(collected, found, facts))
+    frame = pd.DataFrame(rows_of(collected, found, facts))
     if frame.empty:
         raise NoEvaluation("\n  ".join([f"{log.path}: no evaluation is left in it.", *log.all_notes()]))
     for name in ("params", "series", "group_size", "eval_size", "seed", "reuse"):
@@ -101,7 +101,7 @@ def _peek(rows: Iterator[Row]) -> list[Row]:
     return first
 
 
-def _rows(
+def rows_of(
     collected: Collected, found: Mapping[tuple[str, str], Scale | None], facts: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return a row for each evaluation, with the columns last seen before it."""

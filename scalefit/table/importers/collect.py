@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,12 +23,14 @@ _OF_TOTAL = re.compile(r"(\d{1,15})/\d+")
 
 @dataclass(frozen=True)
 class Choice:
-    """What was said about the metric: its name, that it is of training, what its answers pay; and whether proposals are taken."""
+    """What was said about the metric: its name, that it is of training, what its answers pay; whether proposals are taken, and what is assumed."""
 
     metric: str | None = None
     training_metric: str | None = None
     scale: Scale | None = None
     yes: bool = False
+    assumed: Mapping[str, str] = field(default_factory=dict)
+    """Facts for runs that nothing else says them of."""
 
     @property
     def name(self) -> str | None:
@@ -79,7 +82,7 @@ class Collected:
         self.rewards: dict[str, Rewards] = {}
         self._newest: dict[str, int] = {}
         self._run: dict[str, str] = {}
-        self._last = -1
+        self.last = -1
         self._ranges = [re.compile(pattern) for pattern in dialect.ranges]
         self._spreads = [re.compile(pattern) for pattern in dialect.spreads]
 
@@ -112,9 +115,9 @@ class Collected:
         step = self._step(row, any(role.evaluation for _, role, _ in wanted))
         if step is None:
             return
-        if step < self._last and any(self._newest.get(name, -1) >= step for name, _, _ in wanted):
+        if step < self.last and any(self._newest.get(name, -1) >= step for name, _, _ in wanted):
             self._restart(step)
-        self._last = step
+        self.last = step
         kept = self.steps.setdefault(step, _Step())
         for name, role, value in wanted:
             self._newest[name] = step
@@ -149,7 +152,7 @@ class Collected:
             evaluation, _, kind = role.evaluation
             key = evaluation, name
             if kept.passed.get(key, value) != value:
-                self.log.leave_out(f"step {self._last}", f"is followed by another value of {name} for the same step")
+                self.log.leave_out(f"step {self.last}", f"is followed by another value of {name} for the same step")
             kept.passed[key] = value
             self.kinds[key], self.reward_of[key] = kind, role.reward
             self.extents.setdefault(key, Extent()).add(value)

@@ -58,7 +58,9 @@ def propose(model: str) -> dict[str, str]:
     return found
 
 
-def resolve(log: Log, dialect: Dialect, given: Mapping[str, str], *, yes: bool = False) -> dict[str, Any]:
+def resolve(
+    log: Log, dialect: Dialect, given: Mapping[str, str], *, yes: bool = False, assumed: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return a run's facts, checked; ask for all that are missing at once.
 
     Parameters
@@ -67,6 +69,8 @@ def resolve(log: Log, dialect: Dialect, given: Mapping[str, str], *, yes: bool =
         Facts of `FACTS` and `OPTIONAL`, over the log's configuration; where they differ from it, that is noted.
     yes : bool
         Take what the model's name proposes.
+    assumed : mapping, optional
+        Facts where nothing says them.
 
     Raises
     ------
@@ -92,6 +96,7 @@ def resolve(log: Log, dialect: Dialect, given: Mapping[str, str], *, yes: bool =
         if name not in raw and yes:
             raw[name] = value
             log.notes.append(f"{log.path}: {name}={value}, taken from the model's name {model}")
+    raw = {**(assumed or {}), **raw}
     missing = [name for name in (*FACTS, *log.asks) if name not in raw]
     if missing:
         raise UsageError(

@@ -88,13 +88,18 @@ class Log:
 
     def all_notes(self) -> list[str]:
         """Return every note: what was mended, then what was left out, counted and placed."""
-        found = [*self.notes, *(note for part in self.parts for note in part.all_notes())]
+        parts = (note for part in self.parts for note in part.all_notes())
+        return [*self.notes, *parts, *self.left_out_notes().values()]
+
+    def left_out_notes(self) -> dict[str, str]:
+        """Return a note by each reason for which something was left out."""
+        found = {}
         for why, places in self._left_out.items():
             if len(places) == 1:
-                found.append(f"{self.path}: {places[0]} {why}; left out")
+                found[why] = f"{self.path}: {places[0]} {why}; left out"
             else:
                 shown = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
-                found.append(f"{self.path}: {len(places)} places ({shown}), each {why}; left out")
+                found[why] = f"{self.path}: {len(places)} places ({shown}), each {why}; left out"
         return found
 
 

@@ -19,7 +19,7 @@ import glob
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,11 @@ class Entry:
         if given.name is not None or given.scale is not None:
             return given
         scale = self.said.get("scale")
-        return Choice(
-            self.said.get("metric"), self.said.get("training_metric"), parse_scale(scale) if scale else None, given.yes
+        return replace(
+            given,
+            metric=self.said.get("metric"),
+            training_metric=self.said.get("training_metric"),
+            scale=parse_scale(scale) if scale else None,
         )
 
 

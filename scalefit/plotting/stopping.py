@@ -1,0 +1,33 @@
+"""The picture of a stopping rule: what is saved against how many runs give up too much."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from scalefit.plotting.style import ordered_colours, shade
+from scalefit.studies.replay import WANTED, TradeOff
+
+
+def draw_trade_off(axes: Axes, found: TradeOff) -> None:
+    """Draw the share of runs within the tolerance against what is saved, a point a risk; the rule in use is filled."""
+    colour = shade(ordered_colours(1)[0])
+    saved = [100 * row["saved"] for row in found.by_risk]
+    within = [100 * row["within"] for row in found.by_risk]
+    axes.plot(saved, within, "o-", ms=4, lw=1.2, color=colour, mfc="white")
+    for row, x, y in zip(found.by_risk, saved, within, strict=True):
+        axes.annotate(f"{row['risk']:g}", (x, y), (4, 4), textcoords="offset points", fontsize=7)
+        if row["risk"] == found.risk:
+            axes.plot([x], [y], "o", ms=6, color=colour)
+    axes.axhline(100 * WANTED, color="0.4", lw=0.8)
+    axes.axvline(100 * found.possible, color="0.4", lw=0.8, ls=":")
+    axes.annotate(
+        "who knew the end",
+        (100 * found.possible, min(within)),
+        (-4, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7,
+    )
+    axes.set_ylim(top=101)
+    axes.set(xlabel="saved [% of a run, mean]", ylabel=f"runs that give up no more than {found.tolerance:g} [%]")
+    axes.set_title(f"{found.runs} runs, by the risk of the rule", loc="left")
