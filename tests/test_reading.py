@@ -496,7 +496,8 @@ def test_noise_about_a_flat_loss_is_not_taken_for_an_accuracy(seed):
 def test_committed_tables_are_not_warned_of(runs):
     for path in sorted(RUNS.parents[1].rglob("*.parquet")):
         for fault in sf.read_runs(path).warnings:
-            assert fault.column == "flops", f"{path}: {fault}"
+            collapsed = path.stem.startswith("e08") and "rises" in fault.what  # made to collapse
+            assert fault.column == "flops" or collapsed, f"{path}: {fault}"
 
 
 def test_params_in_billions_are_warned_of(tmp_path):

@@ -37,8 +37,8 @@ ASK = {
     "horizon": (("depths",), (), "fragment=implication"),
 }
 """Of each command: its tables, what else it needs, and a selection."""
-OF_A_FIT = {"predict"}
-"""Its --where picks a fit of a file, not rows of a table."""
+OF_OTHERS = {"predict", "watch"}
+"""Their --where picks a fit of a file, and a run of a log that grows (`test_watch`), not rows of a table."""
 
 
 def commands():
@@ -92,7 +92,7 @@ def plain(text):
 
 
 def test_every_command_is_asked():
-    assert set(commands()) == {*ASK, *OF_A_FIT}
+    assert set(commands()) == {*ASK, *OF_OTHERS}
 
 
 @pytest.mark.parametrize(
