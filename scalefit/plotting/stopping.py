@@ -14,8 +14,11 @@ def draw_trade_off(axes: Axes, found: TradeOff) -> None:
     saved = [100 * row["saved"] for row in found.by_risk]
     within = [100 * row["within"] for row in found.by_risk]
     axes.plot(saved, within, "o-", ms=4, lw=1.2, color=colour, mfc="white")
+    apart, last = (max(saved) - min(saved)) / 20, -float("inf")
     for row, x, y in zip(found.by_risk, saved, within, strict=True):
-        axes.annotate(f"{row['risk']:g}", (x, y), (4, 4), textcoords="offset points", fontsize=7)
+        if x - last > apart:  # names of points that lie closer would run into each other
+            axes.annotate(f"{row['risk']:g}", (x, y), (-3, -9), textcoords="offset points", fontsize=7, ha="right")
+            last = x
         if row["risk"] == found.risk:
             axes.plot([x], [y], "o", ms=6, color=colour)
     axes.axhline(100 * WANTED, color="0.4", lw=0.8)
