@@ -183,9 +183,10 @@ def two_tables(first: Source, second: Source, x: str | None, where: Where | None
     choose_resource(tables[1], resource)
     found = TwoTables(tables, resource, (single_runs(tables[0], resource), single_runs(tables[1], resource)))
     if not found.common:
+        ours, theirs = ("; ".join(map(name_of, list(runs)[:3])) for runs in found.runs)
         raise FitError(
             f"{tables[0].path} and {tables[1].path} have no series, evaluation and size in common "
-            f"({list(found.runs[0])[:3]} against {list(found.runs[1])[:3]}); recipes are compared at equal size."
+            f"({ours} against {theirs}); recipes are compared at equal size."
         )
     return found
 
