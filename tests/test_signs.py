@@ -1,6 +1,7 @@
 """Early signs of collapse: what they are, how often runs that end well have one, and how long before the end they come."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -127,3 +128,18 @@ def test_short_runs_are_not_asked():
     (found,) = sf.find_signs(run(falls_and_rises(4, 8), reward=np.linspace(0, 1, 8)))
     assert found.runs[0]["sign"] is None
     assert any(f"fewer than {SHORTEST} evaluations" in text for text in found.warnings)
+
+
+def test_the_guide_says_what_the_notes_found():
+    """False alarms and leads in docs/decisions.md are those of the program that wrote the notes of e08."""
+    notes = (ROOT / "experiments" / "e08_collapse" / "notes.md").read_text()
+    hits, runs, rate, low, high = re.search(
+        r"test: (\d+) of (\d+) runs .*?\(([\d.]+)%, ([\d.]+)% to ([\d.]+)%\)", notes
+    ).groups()
+    guide = (ROOT / "docs" / "decisions.md").read_text()
+    assert f"{hits} of {runs} have a sign ({rate} %, {low.removeprefix('0')} to {high} %)" in guide
+    leads = re.findall(r"(?:e08_repeats|e08_long) +\S+ +test +\d+ +\w+ \+([\d.]+)", notes)
+    early = [lead for lead in leads if float(lead) >= 0.1]
+    late = " and ".join(sorted(lead.removeprefix("0") for lead in leads if float(lead) < 0.1))
+    assert f"{len(early)} of {len(leads)} have one a tenth of the run or more" in guide
+    assert f"the other two {late} of it" in guide

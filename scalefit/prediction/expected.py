@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scalefit.prediction.forecast import _ending
+from scalefit.prediction.forecast import ending
 from scalefit.prediction.outlook import Siblings, look
 from scalefit.prediction.prior import Prior, shipped
 from scalefit.prediction.rolling import Curve
@@ -59,5 +59,4 @@ def expect(
     grid = np.linspace(curve.x[-1], until, ON_THE_WAY + 1, endpoint=False)
     losses = band(outlook, grid)["loss"].tolist()
     way = [{resource: x, "loss": loss} for x, loss in zip(grid.tolist(), losses, strict=True)]
-    end = {resource if name == "x" else name: value for name, value in _ending(outlook, until).items()}
-    return Expected(curve.name, resource, len(curve.x), way[0], end, way[1:])
+    return Expected(curve.name, resource, len(curve.x), way[0], ending(outlook, until, resource), way[1:])

@@ -174,7 +174,7 @@ def forecast(
         resource=resource,
         points=len(target.x),
         now={resource: now, "loss": float(found["loss"][0])},
-        end={resource if name == "x" else name: value for name, value in _ending(outlook, end).items()},
+        end=ending(outlook, end, resource),
         curve=[
             {resource: float(grid[i]), **{name: float(column[i]) for name, column in found.items() if name != "se"}}
             for i in shown
@@ -204,17 +204,18 @@ def forecast_curve(target: Curve, until: float, setting: Setting | None = None) 
     dict
         x, points, loss, low50, high50, low95, high95, se; evaluations to come are as far apart as the last ones.
     """
-    return _ending((setting or Setting(target)).look(until, target), until)
+    return ending((setting or Setting(target)).look(until, target), until)
 
 
-def _ending(outlook: Outlook, until: float) -> dict[str, float]:
+def ending(outlook: Outlook, until: float, resource: str = "x") -> dict[str, float]:
+    """Return what is to be expected of the run's end there, which the resource names."""
     mean, se, points = outlook.end(until)
     ends: dict[str, float] = {}
     for level in LEVELS:
         width = student(level, outlook.freedom) * se
         told = bounds(np.array(mean), np.array(width), f"{100 * level:.0f}")
         ends |= {name: float(one) for name, one in told.items()}
-    return {"x": until, "points": points, "loss": mean, **ends, "se": se}
+    return {resource: until, "points": points, "loss": mean, **ends, "se": se}
 
 
 def _calibrated(outlook: Outlook) -> str:
