@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from beyond import beyond, law_rows, test_rows
-from findings import FINDINGS, PAIRS, best_checkpoints, ends, say
+from findings import FINDINGS, PAIRS, best_checkpoints, ends
 from record import ROOT, SERIES, SYMBOL, load, published
+from study import say
 
 from scalefit.fitting.whiteness import LAGS
 from scalefit.output import write_text
