@@ -50,10 +50,9 @@ class Verdict:
     sentences: list[str]
 
 
-def _between(row: Facts, digits: int = 3, sign: str = "+") -> str:
-    """Return a value with its interval; the value is the row's `k`, `share` or `difference`."""
-    value = next(row[name] for name in ("k", "share", "difference", "coefficient") if name in row)
-    return f"{value:{sign}.{digits}f} [{row['low']:{sign}.{digits}f}, {row['high']:{sign}.{digits}f}]"
+def _between(row: Facts, name: str = "k", digits: int = 3) -> str:
+    """Return a row's value with its interval."""
+    return f"{row[name]:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]"
 
 
 def _ends(level: Facts, arm: int) -> tuple[Facts, Facts]:
@@ -79,7 +78,7 @@ def efficiency(results: Facts) -> Verdict:
     """Answer question 1."""
     facts, ends = results["1. Do larger models learn more efficiently"], results["Where runs start and end"]
     level, left, within = facts["samples"], facts["samples"]["left"], facts["samples"]["within"][1]
-    spread = [row["sd end"] for arm in ARMS for row in ends[arm] if row["params"] < 3e6]
+    spread = [row["sd end"] for row in ends["equal start"] if row["runs"] > 2]
     share = f"{left['share']:.0%} [{left['low']:.0%}, {left['high']:.0%}] of the rise is left at equal start"
     if left["low"] > HALF:
         how = say(f"Size is most of it: {share}.", left["low"] > HALF)
@@ -94,14 +93,14 @@ def efficiency(results: Facts) -> Verdict:
             *(facts[part]["rises"][arm]["low"] > 0 for part in ("flops", "late") for arm in (0, 1)),
         ),
         say(
-            f"Of models of one size that read the same tokens, those that start better learn faster: k_D changes by {_between(within, 2)} "
+            f"Of models of one size that read the same tokens, those that start better learn faster: k_D changes by {_between(within, 'coefficient', 2)} "
             "a decade of loss at the start.",
             within["high"] < 0,
         ),
         say(
-            f"Seeds of one size end {min(spread):.2f} to {max(spread):.2f} apart (standard deviation), where the seeds of e01 ended up to "
-            f"{SPREAD:g} apart: whether a run finds the rarer themes is chance. One run a size, as in the paper, would not have told a line from a fluke here.",
-            max(spread) > SPREAD,
+            f"Seeds of one size and start end {min(spread):.2f} to {max(spread):.2f} apart (standard deviation), those of e01 {SPREAD:g} at most: "
+            "whether a run finds the rarer themes is chance. One run a size, as in the paper, would have told nothing here.",
+            min(spread) > SPREAD,
         ),
     ]
     if "one rate" in facts:
@@ -155,3 +154,14 @@ def read_results() -> dict[str, Any]:
 def verdicts(results: Facts) -> list[Verdict]:
     """Return the verdicts on the questions whose arms are made."""
     return [judge(results) for title, judge in VERDICTS.items() if title in results]
+
+
+def page(claims: Mapping[str, str]) -> str:
+    """Return the section of the page on the paper: a row a question, and its sentences; `claims` is what its own data say, by finding."""
+    found = verdicts(read_results())
+    rows = [[one.finding, claims.get(one.finding, ""), one.word, one.agrees, one.why] for one in found]
+    head = ["question", "in the paper's data", "in our laboratory", "agrees", "why"]
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
+    parts = [f"**{one.finding}.** " + " ".join(one.sentences) for one in found]
+    return "\n\n".join([table, *parts])
