@@ -269,3 +269,21 @@ def test_a_csv_by_a_map(tmp_path):
     found = scalefit("watch", "x.csv", "--map", "map.toml", "--until", "9", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "mine has ended at step 9" in found.stdout
+
+
+@pytest.mark.parametrize("option", ["--every", "--idle"])
+@pytest.mark.parametrize("value", ["nan", "-1", "0", "inf"])
+def test_times_that_are_none_are_refused(log, option, value):
+    found = scalefit("watch", str(log), "--until", "20", f"{option}={value}")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert f"{option} {value}: seconds, finite and greater than 0" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_an_end_that_is_too_far_away_is_told(log):
+    """Once, with where forecasts begin."""
+    training = Training(lambda: log.write_text("".join(line(step) for step in range(0, 14))))
+    training.views(log, until=10_000)
+    assert [said for said in training.told if "forecasts begin" in said] == [
+        "no forecast at step 11: its end at step 10k is too far away; forecasts begin at step 333"
+    ]
