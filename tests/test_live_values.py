@@ -168,7 +168,7 @@ def test_a_tracker_refuses_as_a_monitor_does(tmp_path, options, words):
 
 
 def test_never_asked_for_is_never_stopped(watch):
-    _, told, monitor = watch(lambda step: {"hours": 1e3 * step}, stop_when=None, until=64 * 13, rule=sf.live.Rule(0.2))
+    _, _, monitor = watch(lambda step: {"hours": 1e3 * step}, stop_when=None, until=64 * 13, rule=sf.live.Rule(0.2))
     assert monitor.advice.stop
     assert not monitor.should_stop
 

@@ -100,7 +100,6 @@ def test_one_more_step_that_buys_nothing():
     assert found.headline.endswith("another 1 step buy .000 ± .003: stop")
 
 
-
 @pytest.mark.parametrize(
     "wrong",
     [

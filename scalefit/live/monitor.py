@@ -295,7 +295,6 @@ class Monitor:
                     raise
 
 
-
 def _named(value: Any, what: str) -> str:
     """Return a name; raises UsageError where the table could not hold it."""
     text = str(value) if isinstance(value, str | int) else ""

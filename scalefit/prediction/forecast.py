@@ -243,7 +243,8 @@ def _choose(runs: RunTable, run: str, x: str | None, evaluation: str | None) -> 
         raise UsageError(f"--eval {evaluation}: run {run} has no such evaluation; {nearest(evaluation, evaluations)}")
     evaluation = evaluation or evaluations[0]
     resource = choose_resource(select(runs, {"run_id": run}) if len(mine) > 1 else runs, x)
-    seen = int((mine[mine["eval"] == evaluation][resource] > 0).sum())
+    spent = mine[mine["eval"] == evaluation][resource]
+    seen = int(spent[spent > 0].nunique())  # those at one amount are one
     if seen < LEAST_POINTS:
         raise FitError(
             f"run {run} has {seen} evaluations after its start; the data do not say how it goes on. A forecast needs {LEAST_POINTS}."
@@ -255,7 +256,9 @@ def _end(until: float | None, now: float, resource: str) -> float:
     """Return where the forecast ends."""
     end = until or REACH * now
     if end <= now:
-        raise UsageError(f"--until {format_quantity(end)}: the run is at {format_quantity(now)} {_many(resource)} already.")
+        raise UsageError(
+            f"--until {format_quantity(end)}: the run is at {format_quantity(now)} {_many(resource)} already."
+        )
     if end > REFUSED * now:
         raise UsageError(
             f"--until {format_quantity(end)} is {end / now:.3g} times what the run has spent ({format_quantity(now)} {resource}); "
