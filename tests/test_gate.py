@@ -382,23 +382,24 @@ def test_refusals_are_one_sentence(write, tmp_path):
 
 def test_tables_called_alike_are_told_by_their_folders(tmp_path):
     """As those of a CI job are: baseline/runs.parquet and candidate/runs.parquet."""
-    for name, shift in (("baseline", 0.0), ("candidate", 0.15)):
+    for draw_of, (name, shift) in enumerate((("baseline", 0.0), ("candidate", 0.15)), start=1):
         (tmp_path / name).mkdir()
-        table(shift, draw=int(100 * shift)).to_parquet(tmp_path / name / "runs.parquet")
+        table(shift, draw=draw_of).to_parquet(tmp_path / name / "runs.parquet")
     sides = ("baseline/runs.parquet", "candidate/runs.parquet")
     assert "candidate is worse than baseline" in scalefit("gate", *sides, "--scatter", "0", cwd=tmp_path).stdout
+    early = table(0.0, length=20, draw=1), table(0.15, length=20, draw=2)
+    assert any("do not tell how long noise stays" in said for said in sf.gate(*early, scatter=0.0)[0].warnings)
     alike = scalefit("gate", sides[0], sides[0], "--scatter", "0", cwd=tmp_path).stdout
-    assert "B and A are equivalent" in alike
+    assert "; B minus A " in alike
 
 
-def test_a_multiple_beyond_all_sense_is_told_as_that(write, tmp_path):
-    """One of a difference that is hardly known, by a curve that is nearly level."""
-    write("a", table(0.0, (0, 1), 7, draw=1, scatter=0.02))
-    write("b", table(0.0, (2, 3), 7, draw=2, scatter=0.02))
-    found = json.loads(scalefit("gate", "a.parquet", "b.parquet", "--json", "--alpha", "1e-9", cwd=tmp_path).stdout)
+def test_a_multiple_beyond_all_sense_is_told_as_that(tmp_path):
+    """One of a difference that is hardly known yet."""
+    sides = (str(ROOT / "data" / "study" / f"e04_{name}_token.parquet") for name in ("grpo", "rloo"))
+    call = ("gate", *sides, "--alpha", "1e-30")
+    found = json.loads(scalefit(*call, "--json", cwd=tmp_path).stdout)
     assert found["results"][0]["multiplier"]["high"] > 1000
-    said = scalefit("gate", "a.parquet", "b.parquet", "--alpha", "1e-9", cwd=tmp_path).stdout
-    assert "to more than 1000, at the slope of its own curve" in said
+    assert "to more than 1000, at the slope of its own curve" in scalefit(*call, cwd=tmp_path).stdout
 
 
 def test_what_only_one_table_has_is_open(write, tmp_path):

@@ -32,6 +32,8 @@ CODES = {BETTER: 0, EQUIVALENT: 0, NO_WORSE: 0, WORSE: 3, GO_ON: 4}
 """Exit codes of the command, by verdict."""
 SHOWN = 25
 """Looks that are kept, evenly spaced in the evaluations."""
+WIDE = 5.0
+"""Half the width of an interval, in margins, from which it is said why."""
 FARTHEST = 1000.0
 """A multiple of the resource beyond which it is told as more than that."""
 ENOUGH = 9.0
@@ -309,6 +311,11 @@ def _warnings(last: dict[str, Any], now: float, known: Scatter, source: str, ask
         found.append(
             f"the difference is not the same all along: {now:+.4f} over the last fifth; --since counts from there on, "
             "where it is chosen before one looks"
+        )
+    if last["verdict"] == GO_ON and last["high"] - last["low"] > 2 * WIDE * asked.margin:
+        found.append(
+            f"{last['evaluations']} evaluations do not tell how long noise stays in a run, and the interval is as wide as that; "
+            "more evaluations or more runs a side narrow it"
         )
     variance = float(known.weight @ known.sd**2 / known.weight.sum()) if source == "--scatter" else 0.0
     if variance * ENOUGH * 2 > asked.margin**2 * rows and last["verdict"] == GO_ON:
