@@ -211,3 +211,20 @@ def test_several_threads_log_one_run(tmp_path):
     said = [(row["eval"], row["step"]) for row in rows_of(monitor)]
     assert sorted(said) == [(name, step) for name in "abcd" for step in range(1, 12)]
     assert len(sf.read_runs(tmp_path / "runs.parquet").frame) == 44
+
+
+def test_a_run_is_not_stopped_while_one_of_its_evaluations_gains(tmp_path):
+    """Two that are flat advise to stop at every step; it is stopped when the third is flat as well, and not at once."""
+    monitor = Monitor(
+        tmp_path / "runs.parquet", run="a", params="7B", until=64 * 60, stop_when=True, tell=lambda text: None
+    )
+    stopped = None
+    for step in range(1, 50):
+        for name, loss in (("flat", 0.5), ("flat too", 0.3), ("falls", 0.9 - 0.01 * min(step, 30))):
+            monitor.log(step, loss, evaluation=name, samples=64 * step)
+        if monitor.should_stop:
+            stopped = step
+            break
+    monitor.close()
+    assert stopped is not None
+    assert stopped > 31

@@ -288,3 +288,15 @@ def test_an_end_that_is_too_far_away_is_told(log):
     assert [said for said in training.told if "forecasts begin" in said] == [
         "no forecast at step 11: its end at step 10k is too far away; forecasts begin at step 333"
     ]
+
+
+def test_a_fault_that_goes_on_is_told_once(log):
+    """However many evaluations are no numbers; one of another kind is told besides."""
+    nan = [lambda step=step: log.write_text(log.read_text() + line(step, float("nan"))) for step in range(12, 20)]
+    cut = [lambda: log.write_text(log.read_text() + "{\n")] * 3
+    training = Training(*nan, *cut)
+    training.views(log)
+    assert [("no finite number" in said, "no JSON object" in said) for said in training.told] == [
+        (True, False),
+        (False, True),
+    ]

@@ -52,8 +52,8 @@ class Monitor:
     rule : Rule, optional
         What the rest of the run must be worth.
     stop_when : bool or callable
-        Whether `should_stop` may become true: never (the default), when the rule has advised it twice in a row, or when
-        a function of the advice says so.
+        Whether `should_stop` may become true: never (the default), when the rule has advised it twice in a row for every
+        evaluation of the run, or when a function of the advice says so.
     siblings : path, RunTable or data frame, optional
         Earlier runs on the same evaluation, which tell of this one; read once. A run without any is told of by the
         curves of other families that come with the package.
@@ -113,7 +113,8 @@ class Monitor:
         self.advice: Advice | None = None
         self.should_stop = False
         self.lost = 0
-        self._began, self._in_a_row = time.monotonic(), 0
+        self._began = time.monotonic()
+        self._in_a_row: dict[str, int] = {}
         self._hours: float | None = None
         self._said: set[str] = set()
         self._lock = threading.RLock()
@@ -150,7 +151,7 @@ class Monitor:
             if advice is not None:
                 self.advice = advice
                 self.guard(f"{self.same['run_id']}: step {row['step']}: {advice.headline}")
-                self._decide(advice)
+                self._decide(advice, evaluation)
                 self._send(row["step"], advice)
         return advice
 
@@ -267,14 +268,15 @@ class Monitor:
                     raise ScalefitError(f"no other run in them has evaluations of {evaluation} enough")
         return self._siblings[evaluation]
 
-    def _decide(self, advice: Advice) -> None:
-        """Let the run be stopped where that was asked for."""
-        self._in_a_row = self._in_a_row + 1 if advice.stop else 0
+    def _decide(self, advice: Advice, evaluation: str) -> None:
+        """Let the run be stopped where that was asked for; by the rule only where no evaluation is to gain any more."""
+        self._in_a_row[evaluation] = self._in_a_row.get(evaluation, 0) + 1 if advice.stop else 0
         if self.stop_when is False or self.should_stop:
             return
         own = callable(self.stop_when)
         with self.guard.watch("stop_when could not be asked, and does not stop the run", "stop_when"):
-            self.should_stop = bool(self.stop_when(advice)) if callable(self.stop_when) else self._in_a_row >= PATIENCE
+            advised = min(self._in_a_row.values()) >= PATIENCE
+            self.should_stop = bool(self.stop_when(advice)) if callable(self.stop_when) else advised
         if self.should_stop:
             why = "as stop_when says" if own else f"advised {PATIENCE} times in a row"
             self.guard(

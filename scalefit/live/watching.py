@@ -28,6 +28,8 @@ ASSUMED = {"flops": "none", "series": "watched", "group_size": "1", "prompts": "
 """Facts that no forecast of a lone run in its steps depends on."""
 X = "step"
 RUNS, ENDED, TO_STOP = "runs", "has ended", "should stop"
+KIND = 6
+"""Last words of a note, which say of what kind it is; places and counts stand before them, and grow with the log."""
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
 
@@ -226,7 +228,7 @@ class Outside:
             found = import_runs(None, self.asked.path, assumed=ASSUMED, **self.asked.reading)
             runs = found.runs
             for note in found.notes:
-                self.guard.once(note, note)
+                self.guard.once(" ".join(note.split()[-KIND:]), note)
         frame = self._one(select(runs, self.asked.where) if self.asked.where else runs).frame
         names = [name for name in ("run_id", "series", "params", "eval", X, "loss", "gpu_hours") if name in frame]
         rows = frame[names].astype({"run_id": str, "series": str, "eval": str}).to_dict("records")
