@@ -196,6 +196,10 @@ def test_the_benchmark_says_what_is_promised():
     assert {(row["rho"], row["runs"]) for row in found["false alarms"]} >= {(0.95, 1), (0.95, 3)}
     saved = [row["saved"] for row in found["saved"] if row["power"] == 0.95]
     assert min(saved) >= 0.25
+    # Noise of two kinds: not beyond what the simulation can tell from 5 % where scatter is known, and said where it is not.
+    beside = {(row["runs"], row["scatter"], row["told"]): row for row in found["beside"]}
+    assert beside.pop((1, 0.0, True))["rate"] > 0.5
+    assert max(row["low"] for row in beside.values()) <= 0.05
 
 
 # --- what it says

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import scalefit as sf
 from scalefit.errors import UsageError
 from scalefit.live import Monitor, Tracker
+from scalefit.live import monitor as module
 from tests.conftest import RUNS
 
 
@@ -17,11 +19,13 @@ def curve(step):
 
 
 @pytest.fixture
-def watch(tmp_path):
+def watch(tmp_path, monkeypatch):
     """Log a run of so many evaluations, some columns of it by step; return its table, what was told, and the monitor."""
 
-    def run(logged=lambda step: {}, steps=range(1, 13), out="runs.parquet", **options):
+    def run(logged=lambda step: {}, steps=range(1, 13), out="runs.parquet", forecast=False, **options):
         told = []
+        if not forecast:
+            monkeypatch.setattr(module, "ask", lambda *given, **options: None)
         with Monitor(tmp_path / out, **{"run": "a", "params": "7B", "tell": told.append} | options) as monitor:
             for step in steps:
                 monitor.log(step, curve(step), **{"samples": 64 * step} | logged(step))
@@ -78,7 +82,7 @@ def test_a_column_keeps_to_text_or_numbers(watch, tmp_path):
 
 
 def test_numbers_in_text_are_numbers(watch):
-    frame, told, _ = watch(lambda step: {"samples": str(64 * step)})
+    frame, told, _ = watch(lambda step: {"samples": str(64 * step)}, forecast=True)
     assert list(frame["samples"]) == [64 * step for step in range(1, 13)]
     assert any("step 12: end" in line for line in told)
 
@@ -96,7 +100,7 @@ def test_one_low_value_is_no_new_beginning(watch):
 @pytest.mark.parametrize("name", ["hours", "gpu_hours"])
 def test_hours_that_are_not_told_every_time_go_on_at_their_pace(watch, name):
     """The monitor's own clock is of another scale than what the training says."""
-    frame, _, monitor = watch(lambda step: {name: 10.0 * step} if step % 3 else {}, gpus=1)
+    frame, _, monitor = watch(lambda step: {name: 10.0 * step} if step % 3 else {}, forecast=True)
     np.testing.assert_allclose(frame[name], 10.0 * np.arange(1, 13), rtol=1e-6)
     assert monitor.advice.cost["amount"] == pytest.approx(120, rel=1e-6)
 
@@ -118,7 +122,7 @@ def test_no_forecast_says_why(watch, options, logged, words):
 
 
 def test_siblings_on_no_such_evaluation_are_told(watch):
-    _, told, _ = watch(siblings=RUNS)
+    _, told, _ = watch(siblings=RUNS, forecast=True)
     assert sum("no other run in them has evaluations of eval" in line for line in told) == 1
     assert any("step 12: end" in line for line in told)
 
@@ -159,16 +163,15 @@ def test_what_makes_no_sense_is_refused_at_once(tmp_path, options):
 
 @pytest.mark.parametrize(("options", "words"), [({"until": -5}, "until"), ({"untill": 5}, "did you mean 'until'")])
 def test_a_tracker_refuses_as_a_monitor_does(tmp_path, options, words):
-    """Before the training, and not at its first evaluation; the callback as well."""
+    """Before the training, and not at its first evaluation."""
     with pytest.raises(UsageError, match=words):
         Tracker(tmp_path / "runs.parquet", run="a", **options)
-    pytest.importorskip("transformers")
-    with pytest.raises(UsageError, match=words):
-        sf.live.callback(tmp_path / "runs.parquet", **options)
 
 
 def test_never_asked_for_is_never_stopped(watch):
-    _, _, monitor = watch(lambda step: {"hours": 1e3 * step}, stop_when=None, until=64 * 13, rule=sf.live.Rule(0.2))
+    _, _, monitor = watch(
+        lambda step: {"hours": 1e3 * step}, stop_when=None, until=64 * 13, rule=sf.live.Rule(0.2), forecast=True
+    )
     assert monitor.advice.stop
     assert not monitor.should_stop
 
@@ -184,7 +187,7 @@ def test_a_stop_when_that_fails_is_named(watch):
     def broken(advice):
         raise RuntimeError("mine")
 
-    frame, told, monitor = watch(stop_when=broken, to=Kept())
+    frame, told, monitor = watch(stop_when=broken, to=Kept(), forecast=True)
     assert len(frame) == 12
     assert sent == list(range(6, 13))
     assert [line for line in told if "mine" in line] == [
@@ -195,8 +198,7 @@ def test_a_stop_when_that_fails_is_named(watch):
 
 def test_several_threads_log_one_run(tmp_path):
     """Each evaluation is a line of the journal, once."""
-    told = []
-    monitor = Monitor(tmp_path / "runs.parquet", run="a", params="7B", tell=told.append)
+    monitor = Monitor(tmp_path / "runs.parquet", run="a", params="7B", tell=lambda text: None)
 
     def work(name):
         for step in range(1, 12):
@@ -213,18 +215,18 @@ def test_several_threads_log_one_run(tmp_path):
     assert len(sf.read_runs(tmp_path / "runs.parquet").frame) == 44
 
 
-def test_a_run_is_not_stopped_while_one_of_its_evaluations_gains(tmp_path):
-    """Two that are flat advise to stop at every step; it is stopped when the third is flat as well, and not at once."""
-    monitor = Monitor(
-        tmp_path / "runs.parquet", run="a", params="7B", until=64 * 60, stop_when=True, tell=lambda text: None
-    )
-    stopped = None
-    for step in range(1, 50):
-        for name, loss in (("flat", 0.5), ("flat too", 0.3), ("falls", 0.9 - 0.01 * min(step, 30))):
-            monitor.log(step, loss, evaluation=name, samples=64 * step)
-        if monitor.should_stop:
-            stopped = step
-            break
+@pytest.mark.parametrize("falls", [True, False])
+def test_a_run_is_not_stopped_while_one_of_its_evaluations_gains(tmp_path, monkeypatch, falls):
+    """Two that are flat advise to stop at every step; a third that falls keeps the run going, and not one that is flat."""
+
+    def ask(rows, *given, **options):
+        flat = rows[-1]["eval"] != "third" or not falls
+        return SimpleNamespace(stop=flat, headline="", resource="step", now={"step": rows[-1]["step"]})
+
+    monkeypatch.setattr(module, "ask", ask)
+    monitor = Monitor(tmp_path / "runs.parquet", run="a", params="7B", stop_when=True, to=[], tell=lambda text: None)
+    for step in range(1, 4):
+        for name in ("flat", "flat too", "third"):
+            monitor.log(step, 0.5, evaluation=name)
     monitor.close()
-    assert stopped is not None
-    assert stopped > 31
+    assert monitor.should_stop != falls
