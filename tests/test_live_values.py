@@ -230,3 +230,17 @@ def test_a_run_is_not_stopped_while_one_of_its_evaluations_gains(tmp_path, monke
             monitor.log(step, 0.5, evaluation=name)
     monitor.close()
     assert monitor.should_stop != falls
+
+
+@pytest.mark.parametrize("step", [-1, 2.5, float("nan"), None, "third"])
+def test_a_step_that_is_none_is_left_out(tmp_path, step):
+    """Told once, counted in the end; the table is there."""
+    told = []
+    with Monitor(tmp_path / "runs.parquet", run="a", params="7B", tell=told.append) as monitor:
+        for at in (1, step, 2, step, np.int64(3), 4.0):
+            monitor.log(at, 0.5, samples=64)
+    assert list(sf.read_runs(tmp_path / "runs.parquet").frame["step"]) == [1, 2, 3, 4]
+    assert [line for line in told if "no whole number" in line or "left out" in line] == [
+        f"step {step!r} is no whole number from 0 on; such evaluations are left out",
+        "2 evaluations of a without a usable step or loss were left out",
+    ]

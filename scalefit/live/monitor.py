@@ -165,7 +165,9 @@ class Monitor:
                     "they are in no file"
                 )
             if self.lost:
-                self.guard(f"{self.lost} evaluations of {self.same['run_id']} without a usable loss were left out")
+                self.guard(
+                    f"{self.lost} evaluations of {self.same['run_id']} without a usable step or loss were left out"
+                )
         with self.guard.watch("the run could not be let go", "close"):
             self.journal.close()
 
@@ -210,7 +212,12 @@ class Monitor:
 
     def _row(self, step: int, loss: float, evaluation: str, more: Mapping[str, Any]) -> Row | None:
         """Return a row of the table; None, and what is missing told, where it cannot be one."""
-        step, value = int(step), number(loss)
+        at, value = number(step), number(loss)
+        if at is None or at < 0 or at != int(at):
+            self.lost += 1
+            self.guard.once("step", f"step {step!r:.20} is no whole number from 0 on; such evaluations are left out")
+            return None
+        step = int(at)
         if value is None or not 0 <= value <= 1:
             self.lost += 1
             what = "no number" if value is None else "not between 0 and 1, so not 1 - pass@1"
