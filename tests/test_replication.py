@@ -149,6 +149,25 @@ def test_what_is_evaluated_is_never_trained_on(arm):
             assert not held_out & set(text)
 
 
+def test_verdicts_stand_on_their_results_and_fall_with_them():
+    """On the page as written; refused where slopes no longer rise, or one run of a size ends as another does."""
+    verdicts = module("verdicts")
+    page = (ROOT / "paper_repro.md").read_text()
+    for one in verdicts.verdicts(verdicts.read_results()):
+        assert one.finding in page
+        assert all(sentence in page for sentence in one.sentences), one.finding
+    results = verdicts.read_results()
+    rise = results["1. Do larger models learn more efficiently"]["samples"]["rises"][0]
+    rise["low"] = -0.01
+    with pytest.raises(sf.ScalefitError, match="no longer support"):
+        verdicts.efficiency(results)
+    results = verdicts.read_results()
+    for row in results["Where runs start and end"]["equal start"]:
+        row["sd end"] = 0.01
+    with pytest.raises(sf.ScalefitError, match="no longer support"):
+        verdicts.efficiency(results)
+
+
 def small(folder, *arms, **kwargs):
     """Return what starts small versions of arms, or of all."""
     environment = {**os.environ, "SCALEFIT_CACHE": str(folder / "cache")}
