@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 import scalefit as sf
+from scalefit.errors import ScalefitError
 from scalefit.runner.config_file import read_config
 from tests.conftest import ROOT, listen_to_interrupts
 
@@ -159,12 +160,12 @@ def test_verdicts_stand_on_their_results_and_fall_with_them():
     results = verdicts.read_results()
     rise = results["1. Do larger models learn more efficiently"]["samples"]["rises"][0]
     rise["low"] = -0.01
-    with pytest.raises(sf.ScalefitError, match="no longer support"):
+    with pytest.raises(ScalefitError, match="no longer support"):
         verdicts.efficiency(results)
     results = verdicts.read_results()
     for row in results["Where runs start and end"]["equal start"]:
         row["sd end"] = 0.01
-    with pytest.raises(sf.ScalefitError, match="no longer support"):
+    with pytest.raises(ScalefitError, match="no longer support"):
         verdicts.efficiency(results)
 
 
