@@ -148,6 +148,41 @@ def saturation(results: Facts) -> Verdict:
     )
 
 
+def reuse(results: Facts) -> Verdict:
+    """Answer question 4."""
+    *by_length, passes = results["4. Is reuse free"]["answers"]
+    short, long = ({arm["tau"]: arm for arm in one["arms"]} for one in by_length)
+    most = max(long)
+    means = passes["means"]
+    return Verdict(
+        "Reuse is nearly free",
+        f"up to τ = {by_length[0]['equivalent_up_to']:g} in short runs; τ = {most:g} costs; between them it is not shown",
+        "in part",
+        "32 to 2,560 distinct problems here, thousands there; runs of one arm differ by more than most costs",
+        [
+            say(
+                f"Within a margin of {by_length[0]['margin']:g} repeats are free up to τ = {by_length[0]['equivalent_up_to']:g} after "
+                f"{format_quantity(by_length[0]['samples'])} samples; τ = 25 costs {_between(short[25.0], 'difference')} there.",
+                short[5.0]["equivalent"],
+                short[25.0]["costs"],
+            ),
+            say(
+                f"After {format_quantity(by_length[1]['samples'])} samples τ = {most:g} costs {_between(long[most], 'difference')}; "
+                f"for τ = 5 and 25 neither a cost nor equivalence is shown ({_between(long[5.0], 'difference')} and {_between(long[25.0], 'difference')}).",
+                long[most]["costs"],
+                *(not (long[tau]["costs"] or long[tau]["equivalent"]) for tau in (5.0, 25.0)),
+            ),
+            say(
+                "Whether passes or too few distinct problems are what costs is not told: four times the passes at equal problems "
+                f"change the cost by {_between(means['passes'], 'difference')}, four times the problems at equal passes by {_between(means['problems'], 'difference')}, "
+                "as the plan expected of three seeds.",
+                not means["passes"]["shown"],
+                not means["problems"]["shown"],
+            ),
+        ],
+    )
+
+
 def offsets(results: Facts) -> Verdict:
     """Answer question 5."""
     facts = results["5. Where does E(N) come from"]
@@ -212,6 +247,7 @@ def clock(results: Facts) -> Verdict:
 VERDICTS: dict[str, Callable[[Facts], Verdict]] = {
     "1. Do larger models learn more efficiently": efficiency,
     "3. Does k saturate": saturation,
+    "4. Is reuse free": reuse,
     "5. Where does E(N) come from": offsets,
     "6. Is there one clock": clock,
 }
