@@ -73,6 +73,19 @@ class Plan(Answer):
         asked = f"{value:g}" if name == "loss" else format_quantity(value)
         return f"{self.series}, {name} {asked}: {self.verdict}"
 
+    @property
+    def crossing_lines(self) -> list[str]:
+        """Where a larger size overtakes the next smaller one, in sentences, and where the data do not say."""
+        lines = []
+        for row in (row for row in self.crossovers if row["settled"]):
+            pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
+            place = "" if row["measured"] else ", outside what both were measured at"
+            lines.append(f"{pair} at {row['flops']:.3g} FLOPs (95 % {row['low']:.3g} to {row['high']:.3g}{place})")
+        if open_pairs := [row for row in self.crossovers if not row["settled"]]:
+            pairs = (f"{format_quantity(row['larger'])} and {format_quantity(row['smaller'])}" for row in open_pairs)
+            lines.append(f"where the larger overtakes the smaller the data do not say: {', '.join(pairs)}")
+        return lines
+
     def summary(self) -> str:
         """Return the text that the command prints."""
         to_loss, said = "loss" in self.budget, self.assumptions
@@ -85,13 +98,7 @@ class Plan(Answer):
             if to_loss:
                 price = f"{row['price']:.2f} times the compute ({row['low']:.2f} to {row['high']:.2f})"
             lines.append(f"  {format_quantity(row['params'])} instead: {price}")
-        for row in (row for row in self.crossovers if row["settled"]):
-            pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
-            place = "" if row["measured"] else ", outside what both were measured at"
-            lines.append(f"  {pair} at {row['flops']:.3g} FLOPs (95 % {row['low']:.3g} to {row['high']:.3g}{place})")
-        if open_pairs := [row for row in self.crossovers if not row["settled"]]:
-            pairs = (f"{format_quantity(row['larger'])} and {format_quantity(row['smaller'])}" for row in open_pairs)
-            lines.append(f"  where the larger overtakes the smaller the data do not say: {', '.join(pairs)}")
+        lines += [f"  {line}" for line in self.crossing_lines]
         lines.append(
             f"  GPU-hours: {said['peak_flops'] / 1e12:g} TFLOP/s peak at {said['mfu']:.0%}; passes {said['passes']}, twice the paper's 6 N T"
         )
