@@ -64,3 +64,11 @@ def format_quantity(value: float) -> str:
         if abs(value) >= scale * 0.9995:
             return f"{value / scale:.3g}{suffix}"
     return f"{value:.3g}"
+
+
+def format_amount(value: float, resource: str) -> str:
+    """Write an amount of a resource: FLOPs as `1.97e19`, never with a suffix; anything else as `format_quantity` does."""
+    if "flops" not in resource.lower() or not math.isfinite(value) or value == 0:
+        return format_quantity(value)
+    mantissa, power = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(power)}"

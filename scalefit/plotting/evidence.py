@@ -25,17 +25,19 @@ def trust_line(trust: Trust) -> str:
     kind, opening = CLASSES[trust.word], f"Trust: {trust.word}."
     rest = trust.sentence.removeprefix(opening)
     words = " · ".join(
-        f'{escape(ground.name)}: <span class="word {CLASSES[ground.word]}">{ground.word}</span>' for ground in trust.grounds
+        f'{escape(ground.name)}: <span class="word {CLASSES[ground.word]}">{ground.word}</span>'
+        for ground in trust.grounds
     )
-    return (
-        f'<p class="trust {kind}"><span class="word {kind}">{opening}</span>{escape(rest)}<br><span class="soft">{words}</span></p>'
-    )
+    return f'<p class="trust {kind}"><span class="word {kind}">{opening}</span>{escape(rest)}<br><span class="soft">{words}</span></p>'
 
 
 def add_trust(page: Page, part: Part) -> None:
     """Add the grounds of a series' trust."""
     page.raw(trust_line(part.trust))
-    rows = [{"ground": one.name, "word": one.word, "why": one.why, "what would mend it": one.mend} for one in part.trust.grounds]
+    rows = [
+        {"ground": one.name, "word": one.word, "why": one.why, "what would mend it": one.mend}
+        for one in part.trust.grounds
+    ]
     with page.fold("Each ground, and what would mend it"):
         page.table(pd.DataFrame(rows), "What the word rests on")
 
@@ -57,7 +59,9 @@ def add_held_out(page: Page, part: Part) -> None:
 def add_law(page: Page, part: Part) -> None:
     """Add the law, what is said of it, and its parameters."""
     fitted, fit = part.fitted, part.fitted.fit
-    page.text(f"{fit.law.formula}. Status: {fit.verdict}; {fit.misfit.correlation(fit.noise.rho)}; {part.data.points} evaluations.")
+    page.text(
+        f"{fit.law.formula}. Status: {fit.verdict}; {fit.misfit.correlation(fit.noise.rho)}; {part.data.points} evaluations."
+    )
     said = fitted.scatter.sentence
     page.text(f"{said[0].upper()}{said[1:]}.")
     page.points(fitted.warnings, "warn")
@@ -72,9 +76,7 @@ def add_law(page: Page, part: Part) -> None:
     page.table(pd.DataFrame(rows), "Parameters of the law, with 95 % intervals")
     if part.slopes is not None:
         own = part.slopes["each size alone"]
-        alone = ", ".join(
-            f"{format_quantity(size)} {k:.3f}" for size, k in zip(own["params"], own["k"], strict=True)
-        )
+        alone = ", ".join(f"{format_quantity(size)} {k:.3f}" for size, k in zip(own["params"], own["k"], strict=True))
         page.picture(
             interactive.draw_slopes(part.slopes),
             "The slope k(N) of the law's mean curve with its 95 % band; points are each size alone.",
@@ -84,9 +86,9 @@ def add_law(page: Page, part: Part) -> None:
 
 def _cells(one: Any) -> dict[str, str]:
     if not np.isfinite(one.se):
-        return {"value": "not determined", "95 % from": "", "to": ""}
+        return {"value": "not determined", "low": "", "high": ""}
     ends = [number(end) if np.isfinite(end) else "no bound" for end in (one.value, one.low, one.high)]
-    return dict(zip(("value", "95 % from", "to"), ends, strict=True))
+    return dict(zip(("value", "low", "high"), ends, strict=True))
 
 
 def add_diagnostics(page: Page, part: Part) -> None:
@@ -108,7 +110,8 @@ def add_diagnostics(page: Page, part: Part) -> None:
     )
     lags = np.arange(1, min(LAGS, min(map(len, left)) - 2) + 1)
     measured = [
-        float(np.mean([one[lag:] @ one[:-lag] / max(float(one @ one), 1e-300) for one in left])) for lag in lags.tolist()
+        float(np.mean([one[lag:] @ one[:-lag] / max(float(one @ one), 1e-300) for one in left]))
+        for lag in lags.tolist()
     ]
     if measured:
         page.picture(
@@ -118,7 +121,10 @@ def add_diagnostics(page: Page, part: Part) -> None:
         )
     if isinstance(fit.evidence, Hierarchy) and "N0" in fit.evidence.profiles:
         values, log = fit.evidence.profiles["N0"]
-        low, high = (format_quantity(end) if np.isfinite(end) else "without bound" for end in fit.intervals.get("N0", (0, np.inf)))
+        low, high = (
+            format_quantity(end) if np.isfinite(end) else "without bound"
+            for end in fit.intervals.get("N0", (0, np.inf))
+        )
         page.picture(
             interactive.draw_profile(np.exp(values), 2 * (log.max() - log), -2 * np.log(OPEN), "N0 [parameters]"),
             "Profile of N0, the scatter of runs integrated over: where it stays below the dotted line, the data do not bound it.",

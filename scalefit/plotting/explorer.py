@@ -53,14 +53,23 @@ def add_plan(page: Page, plans: Sequence[tuple[Plan, Options]]) -> None:
     series = _select("series", "series", [(str(at), plan.series) for at, (plan, _) in enumerate(carried)])
     unit = _select("unit", "budget in", [("flops", "FLOPs"), ("hours", "GPU-hours"), ("price", "price")])
     gpu = _select("gpu", "GPU", [(name, name.upper()) for name in GPUS], first["gpu"])
+    note = f"Move the budget and the size. A size that was not measured is as the default prediction has it; nothing is shown beyond {REFUSED:g} times what was measured."
     controls = (
-        f'<div class="row">{series}{unit}<label>amount<input class="short" name="amount" inputmode="decimal"></label></div>'
+        f'<p class="soft">{note}</p><div class="row">{series}{unit}<label>amount<input class="short" name="amount" inputmode="decimal"></label></div>'
         f'<div class="row"><label class="wide">budget<input type="range" name="budget"></label>'
         f'<label class="wide">model size<input type="range" name="size" min="0" step="1"></label></div>'
         f'<div class="row">{gpu}<label>share of peak reached<input class="short" name="mfu" type="number" min="0.01" max="1" step="0.01" value="{first["mfu"]:g}"></label>'
         f'<label>price of a GPU-hour<input class="short" name="price" type="number" min="0.01" step="any" value="{PRICE:g}"></label></div>'
     )
-    head = ("model size", "loss", "solved of 100", "mean curve, 95 %", "a new run, 95 %", "prompts", "chance that it is best of these")
+    head = (
+        "model size",
+        "loss",
+        "solved of 100",
+        "mean curve, 95 %",
+        "a new run, 95 %",
+        "prompts",
+        "chance that it is best of these",
+    )
     columns = "".join(f'<th scope="col">{name}</th>' for name in head)
     table = f'<div class="scroll"><table><caption>What this budget buys, by size</caption><thead><tr>{columns}</tr></thead><tbody></tbody></table></div>'
     charts = '<div class="chart-box" style="position:relative"></div>' * 2
@@ -129,6 +138,7 @@ def _add(page: Page, kind: str, title: str, data: Any, inside: str) -> None:
 
 def _select(name: str, label: str, options: Sequence[tuple[str, str]], chosen: str = "") -> str:
     inside = "".join(
-        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>' for value, text in options
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
+        for value, text in options
     )
     return f'<label>{escape(label)}<select name="{name}">{inside}</select></label>'

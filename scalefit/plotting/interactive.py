@@ -9,8 +9,8 @@ import numpy as np
 
 from scalefit.plotting.page import SIZES
 from scalefit.plotting.shades import OPAQUE, band_names, named, share_of_darkness
-from scalefit.plotting.words import amount, axis_words
-from scalefit.units import format_quantity
+from scalefit.plotting.words import axis_words
+from scalefit.units import format_amount, format_quantity
 
 LOSS = "loss, 1 − pass@1"
 MOST_DOTS = 160
@@ -64,7 +64,9 @@ def draw_curves(found: Mapping[str, Any]) -> Spec:
         spec["marks"].append(mark | {"label": f"{format_quantity(curve['params'])}, {said}"})
     spec["legend"] = [{"label": format_quantity(size), "colour": colours[size], "mark": "dot"} for size in named(sizes)]
     for prefix, name in band_names([found]).items():
-        spec["legend"].append({"label": f"95 %, {name}", "colour": "soft", "mark": "band", "dark": 1.5 * OPAQUE[prefix]})
+        spec["legend"].append(
+            {"label": f"95 %, {name}", "colour": "soft", "mark": "band", "dark": 1.5 * OPAQUE[prefix]}
+        )
     return spec
 
 
@@ -75,7 +77,7 @@ def say_curves(found: Mapping[str, Any]) -> str:
         x, loss = np.asarray(curve["x"], float), np.asarray(curve["loss"], float)
         tenth = max(len(loss) // 10, 1)
         said.append(f"{format_quantity(curve['params'])} from {loss[:tenth].mean():.2f} to {loss[-tenth:].mean():.2f}")
-        reach = amount(float(x.max()), found["resource"])
+        reach = format_amount(float(x.max()), found["resource"])
     shown = said if len(said) <= 12 else [*said[:6], "…", *said[-5:]]
     return f"Loss against {axis_words(found['resource'], found.get('units'))}, up to {reach}: {'; '.join(shown)}."
 
@@ -96,7 +98,9 @@ def draw_slopes(found: Mapping[str, Any]) -> Spec:
         if np.isfinite(np.asarray(law["low"], float)).all():
             band = {"x": law["params"], "low": law["low"], "high": law["high"]}
             spec["marks"].append({"kind": "band", **band, "colour": colour, "dark": 0.18})
-        spec["marks"].append({"kind": "line", "x": law["params"], "y": law["k"], "colour": colour, "label": law["name"]})
+        spec["marks"].append(
+            {"kind": "line", "x": law["params"], "y": law["k"], "colour": colour, "label": law["name"]}
+        )
         spec["legend"].append({"label": f"fitted on {law['name']}", "colour": colour, "mark": "line"})
     own = found["each size alone"]
     ends = {"low": own["low"], "high": own["high"], "colour": "ink"}
@@ -118,7 +122,9 @@ def draw_residuals(params: Sequence[float], x: Sequence[Any], residual: Sequence
             {"kind": "line", "x": seen, "y": off, "colour": colours[size], "label": format_quantity(size)}
         )
     spec["marks"].append({"kind": "level", "at": 0.0, "colour": "soft"})
-    spec["legend"] = [{"label": format_quantity(one), "colour": colours[one], "mark": "line"} for one in named(sorted(set(params)))]
+    spec["legend"] = [
+        {"label": format_quantity(one), "colour": colours[one], "mark": "line"} for one in named(sorted(set(params)))
+    ]
     return spec
 
 
@@ -159,7 +165,16 @@ def draw_plan(rows: Sequence[Mapping[str, Any]]) -> Spec:
     spec["marks"] = [
         {"kind": "errors", "x": x, "low": ends["run_low"], "high": ends["run_high"], "colour": "link", "width": 1},
         {"kind": "errors", "x": x, "low": ends["low"], "high": ends["high"], "colour": "link", "width": 5},
-        {"kind": "dots", "x": x, "y": loss, "low": ends["low"], "high": ends["high"], "colour": "ink", "size": 4, "dark": 1},
+        {
+            "kind": "dots",
+            "x": x,
+            "y": loss,
+            "low": ends["low"],
+            "high": ends["high"],
+            "colour": "ink",
+            "size": 4,
+            "dark": 1,
+        },
     ]
     spec["legend"] = [
         {"label": "95 %, the law's mean curve (thick)", "colour": "link", "mark": "band", "dark": 1},

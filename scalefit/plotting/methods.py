@@ -17,7 +17,9 @@ from scalefit.table.remote import sha256_of_table
 def add_methods(page: Page, found: Overview, source: Path | None) -> None:
     """Add the checklist."""
     facts = _facts(found, source)
-    page.raw("<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()) + "</dl>")
+    page.raw(
+        "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()) + "</dl>"
+    )
 
 
 def _facts(found: Overview, source: Path | None) -> dict[str, str]:
@@ -28,7 +30,8 @@ def _facts(found: Overview, source: Path | None) -> dict[str, str]:
         "Hypothesis": f"{first.law.formula}; source: {first.law.source}",
         "Variables": f"N [parameters], {data.resources[0]}, loss 1 − pass@1; {conventions}",
         "Data points": "; ".join(
-            f"{fit.data.series}: {fit.data.points} evaluations of {len(fit.data.sizes)} sizes, {sum(fit.data.runs)} runs" for fit in fits
+            f"{fit.data.series}: {fit.data.points} evaluations of {len(fit.data.sizes)} sizes, {sum(fit.data.runs)} runs"
+            for fit in fits
         ),
         "Selection": f"{len(frame)} rows read; kept {dict(where) if where else 'all series'}; points at {data.resources[0]} 0 dropped; "
         f"clip {data.record['clip']}; seeds {'merged to their mean' if data.record['merge'] else 'kept apart'}; weights {data.record['weights']}",

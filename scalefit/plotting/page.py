@@ -18,16 +18,17 @@ import numpy as np
 import pandas as pd
 
 from scalefit.output import as_plain
-from scalefit.plotting.words import column_words, number
+from scalefit.plotting.words import column_words, number, range_words, ranges
 
 WEB = Path(__file__).with_name("web")
 SIZES = 9
 """Colours of sizes, from the smallest to the largest; of more sizes, neighbours share one."""
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 """Source: matplotlib's viridis, at ninths."""
+LONG = 24
+"""Letters from which a cell is text, which is broken into lines."""
 DIGITS = 5
 """Significant digits of numbers that are drawn."""
-Alt = str
 
 
 @dataclass
@@ -79,18 +80,22 @@ class Page:
         """Add a table that scrolls where it is wider than the page: columns in words, the first one the rows' names."""
         if not len(frame):
             return
-        head = "".join(f'<th scope="col">{escape(column_words(str(name)))}</th>' for name in frame.columns)
+        names = list(map(str, frame.columns))
+        pairs = ranges(names)
+        kept = [name for name in names if name not in pairs.values()]
+        words = [range_words(name, names) if name in pairs else column_words(name) for name in kept]
+        head = "".join(f'<th scope="col">{escape(one)}</th>' for one in words)
         rows = []
-        for row in frame.to_dict("records"):
-            first, *rest = (escape(number(value, str(name))) for name, value in row.items())
-            rows.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>')
+        for row in frame.set_axis(names, axis=1).to_dict("records"):
+            first, *rest = (escape(_cell(row, name, pairs.get(name))) for name in kept)
+            rows.append(f'<tr><th scope="row">{first}</th>{"".join(map(_data, rest))}</tr>')
         said = f"<caption>{escape(caption)}</caption>" if caption else ""
         self.pieces.append(
             f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption or "table")}"><table>{said}<thead><tr>{head}</tr></thead>'
             f"<tbody>{''.join(rows)}</tbody></table></div>"
         )
 
-    def picture(self, spec: Mapping[str, Any], caption: str, alt: Alt) -> None:
+    def picture(self, spec: Mapping[str, Any], caption: str, alt: str) -> None:
         """Add a picture: what to draw, what is under it, and in words what it shows for who does not see it."""
         self.pictures += 1
         name = f"picture-{self.pictures}"
@@ -112,6 +117,16 @@ class Page:
             f'<title>{escape(title)}</title><link rel="icon" href="data:,"><style>{style()}</style>{scripts}</head>'
             f"<body><main>{body}</main><noscript>The pictures of this page are drawn by a script in it; the numbers are in its tables.</noscript></body></html>"
         )
+
+
+def _data(cell: str) -> str:
+    return f'<td class="text">{cell}</td>' if len(cell) > LONG else f"<td>{cell}</td>"
+
+
+def _cell(row: Mapping[Any, Any], name: str, high: str | None) -> str:
+    """Return a cell, of an interval both its ends."""
+    ends = [number(row[one], name) for one in (name, high) if one is not None]
+    return " to ".join(dict.fromkeys(ends)) if all(ends) else ""
 
 
 def _legend_entry(entry: Mapping[str, Any]) -> str:
@@ -151,7 +166,7 @@ def _asset(name: str) -> str:
 @cache
 def style() -> str:
     """Return the style sheet with the colours of sizes: dark ones on light ground, light ones on dark."""
-    light, dark = (_colours(*ends) for ends in ((0.82, 0.0), (0.28, 1.0)))
+    light, dark = (_colours(*ends) for ends in ((0.56, 0.0), (0.35, 1.0)))
     return _asset("page.css").replace("LIGHT_SIZES", light).replace("DARK_SIZES", dark)
 
 

@@ -22,6 +22,7 @@ from scalefit.plotting.words import solved
 from scalefit.prediction.predict import Prediction
 from scalefit.studies.overview import Asked, Overview, Part, look_over, worth_of_more
 from scalefit.studies.reuse import Reuse
+from scalefit.studies.trust import trust_arms
 from scalefit.table.io import as_runs
 from scalefit.table.select import Source
 from scalefit.table.summary import describe_table
@@ -90,27 +91,24 @@ def _first_screen(page: Page, found: Overview) -> None:
     names = list(dict.fromkeys(part.data.series for part in found.parts))
     page.heading(1, f"What the runs of {', '.join(names[:SHOWN])}{' and others' if len(names) > SHOWN else ''} say")
     page.text(describe_table(found.runs), "about")
-    for part in found.parts[:SHOWN]:
-        for answer in _answers(part):
-            page.text(answer, "lead")
-        page.raw(trust_line(part.forecast_trust if _one_run(part) and part.forecast_trust else part.trust))
-        page.text(f"What next: {' '.join(part.next_steps)}", "lead")
-    if more := found.parts[SHOWN:]:
-        page.text(f"And {len(more)} more, below: {', '.join(part.data.name for part in more)}.")
-    page.table(_bands(found.parts), "Where runs end: loss, what that solves at the first try, and the three bands")
     for comparison in (found.reuse, found.rollouts):
         for answer in comparison or ():
             page.text(answer.headline, "lead")
-
-
-def _one_run(part: Part) -> bool:
-    """Say whether a part is a single run, which its forecast says more of than a law."""
-    return sum(part.data.runs) == 1 and part.forecast is not None
+            page.raw(trust_line(trust_arms(answer)))
+    for part in found.parts[:SHOWN]:
+        for said in _answers(part):
+            page.text(said, "lead")
+        page.raw(trust_line(part.first_trust))
+        page.text(f"What next: {' '.join(part.next_steps)}", "lead")
+    if more := found.parts[SHOWN:]:
+        page.text(f"And {len(more)} more, below: {', '.join(part.data.name for part in more)}.")
+    page.table(_bands(found.parts), "Where runs end: loss, what that solves at the first try, and three bands of it")
+    page.table(_forecasts(found.parts), "How single runs go on: where they end, and the bands of that")
 
 
 def _answers(part: Part) -> list[str]:
     """Return what a part answers first: where it ends, and which size a budget is best spent on."""
-    if _one_run(part) and part.forecast is not None:
+    if part.alone and part.forecast is not None:
         return [_with_solved(part.forecast.headline, part.forecast.end["loss"])]
     said = [_with_solved(end.headline, end.curve[-1]["loss"]) for end in part.ends]
     return said + ([part.plan.headline] if part.plan is not None else [])
@@ -124,12 +122,26 @@ def _with_solved(headline: str, loss: float) -> str:
 def _bands(parts: Sequence[Part]) -> pd.DataFrame:
     """Return where each size that was asked for ends, with its three bands."""
     rows = []
-    for part in parts:
+    for part in (one for one in parts if not one.alone):
         for end in part.ends:
             curve = end.curve[-1]
             row = {"what": f"{part.data.name}, {format_quantity(end.params)}", **_at(end)}
             row |= {"loss": curve["loss"], "solved": round(100 * (1 - curve["loss"]))}
-            rows.append(row | {f"{prefix}{side}": curve[f"{prefix}{side}"] for prefix in BANDS for side in ("low", "high")})
+            rows.append(
+                row | {f"{prefix}{side}": curve[f"{prefix}{side}"] for prefix in BANDS for side in ("low", "high")}
+            )
+    return pd.DataFrame(rows)
+
+
+def _forecasts(parts: Sequence[Part]) -> pd.DataFrame:
+    """Return where parts that are single runs are forecast to end, with the bands of that."""
+    rows = []
+    for found in (part.forecast for part in parts if part.alone):
+        if found is not None:
+            row = {"what": found.run, found.resource: found.end[found.resource], "loss": found.end["loss"]}
+            row["solved"] = round(100 * (1 - found.end["loss"]))
+            bands = {name: found.end[name] for name in ("low50", "high50", "low95", "high95")}
+            rows.append(row | bands | {name: found.curve[-1][name] for name in ("eval_low95", "eval_high95")})
     return pd.DataFrame(rows)
 
 
@@ -149,7 +161,7 @@ def _ends(page: Page, parts: Sequence[Part]) -> None:
         _named(page, part, parts)
         for end in part.ends:
             page.text(_with_solved(end.headline, end.curve[-1]["loss"]))
-            page.points(end.warnings, "warn")
+        page.points([warning for end in part.ends for warning in end.warnings], "warn")
         unseen = any(curve["extrapolated"] for curve in part.shown["curves"])
         top = format_quantity(float(part.data.sizes[-1]))
         dashed = f", dashed: {top} predicted from the smaller sizes alone" if unseen else ""
@@ -183,12 +195,17 @@ def _budget(page: Page, parts: Sequence[Part]) -> None:
         page.points([line[0].upper() + line[1:] + "." for line in plan.crossing_lines])
         with page.fold("Every size in numbers, and what a GPU-hour is taken to be"):
             keep = ["params", "loss", "low", "high", "run_low", "run_high", "samples", "gpu_hours"]
-            page.table(plan.frame[[*keep, "probability_best", "probability_best_run", "outside"]], "The budget spent on each size")
+            page.table(
+                plan.frame[[*keep, "probability_best", "probability_best_run", "outside"]],
+                "The budget spent on each size",
+            )
             said = plan.assumptions
-            page.text(f"GPU-hours: {said['gpu']} at {said['mfu']:.0%} of {said['peak_flops'] / 1e12:g} TFLOP/s; passes {said['passes']}.")
-    page.heading(3, "Move the budget and the size yourself")
-    page.text("Sizes that were not measured are predicted by the default prediction, with what it was wrong by; nothing is shown beyond 30 times what was measured.", "soft")
-    add_plan(page, [(part.plan, part.options) for part in planned if part.plan is not None and part.options is not None])
+            page.text(
+                f"GPU-hours: {said['gpu']} at {said['mfu']:.0%} of {said['peak_flops'] / 1e12:g} TFLOP/s; passes {said['passes']}."
+            )
+    add_plan(
+        page, [(part.plan, part.options) for part in planned if part.plan is not None and part.options is not None]
+    )
 
 
 def _ahead(page: Page, parts: Sequence[Part]) -> None:

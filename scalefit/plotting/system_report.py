@@ -60,7 +60,9 @@ def make_systems_report(table: Any, *, source: str = "") -> str:
         "Intervals of scores are exact binomial ones, 95 %. Two systems are told apart where the difference of their scores is significant at 5 % "
         "after Holm's correction over all pairs of a benchmark; errors are taken as independent, which is cautious where systems answered the same problems."
     )
-    page.text(f"Table: {source or found.path}. Versions: {', '.join(f'{name} {version}' for name, version in versions('pandas').items())}.")
+    page.text(
+        f"Table: {source or found.path}. Versions: {', '.join(f'{name} {version}' for name, version in versions('pandas').items())}."
+    )
     return page.html(f"{len(found.systems)} systems on {len(found.benchmarks)} benchmarks")
 
 
@@ -77,7 +79,7 @@ def _ranking(page: Page, one: Ranking) -> None:
     page.raw(trust_line(trust))
     keep = ["system", "rank_low", "rank_high", "score", "low", "high", "tied_with"]
     with page.fold(f"All {len(one.rows)} systems"):
-        page.table(pd.DataFrame(one.rows)[keep].rename(columns={"low": "score, 95 % from", "high": "to"}), f"{one.benchmark}, best first")
+        page.table(pd.DataFrame(one.rows)[keep], f"{one.benchmark}, best first")
 
 
 def _against(page: Page, found: SystemTable) -> None:
@@ -88,7 +90,9 @@ def _against(page: Page, found: SystemTable) -> None:
             continue
         page.question(f"How do scores go with {name}?")
         for benchmark, part in rows.groupby("benchmark", sort=False):
-            listed = part.sort_values(x).to_dict("records")
+            listed = [
+                {str(name): value for name, value in row.items()} for row in part.sort_values(x).to_dict("records")
+            ]
             ends = [f"{row['system']} {row['score']:.2f}" for row in (listed[0], listed[-1])]
             page.picture(
                 interactive.draw_scores(listed, x),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scalefit.units import LABELS, format_quantity, resource_label
+from scalefit.units import LABELS, format_amount, format_quantity, resource_label
 
 COLUMNS = {
     "params": "model size [parameters]",
@@ -14,20 +15,6 @@ COLUMNS = {
     "eval": "evaluation",
     "loss": "loss",
     "solved": "solved of 100",
-    "low": "mean curve, 95 % from",
-    "high": "to",
-    "run_low": "a new run, 95 % from",
-    "run_high": "to",
-    "eval_low": "one evaluation of it, 95 % from",
-    "eval_high": "to",
-    "low50": "half lie from",
-    "high50": "to",
-    "low95": "95 % lie from",
-    "high95": "to",
-    "eval_low50": "half of evaluations from",
-    "eval_high50": "to",
-    "eval_low95": "95 % of evaluations from",
-    "eval_high95": "to",
     "samples": "prompts",
     "flops": "compute [FLOPs]",
     "tokens": "tokens",
@@ -44,16 +31,12 @@ COLUMNS = {
     "costs": "costs",
     "runs_differ": "scatter of runs is in the interval",
     "repeat_is_worth_value": "a repeat is worth, in fresh prompts",
-    "repeat_is_worth_low": "from",
-    "repeat_is_worth_high": "to",
     "group_size": "rollouts a prompt",
     "pass_rate": "pass rate",
     "uniform_at_mean_rate": "groups all alike, at that rate",
     "uniform_measured": "groups all alike, measured",
     "system": "system",
     "score": "score",
-    "rank_low": "rank from",
-    "rank_high": "to",
     "tied_with": "not told apart from",
     "better_than": "better than",
     "budget": "budget",
@@ -61,6 +44,19 @@ COLUMNS = {
     "probability": "chance",
 }
 """Words, with units where they have one, of the columns that results have."""
+RANGES = {
+    "low": "95 %",
+    "run_low": "a new run, 95 %",
+    "eval_low": "one evaluation of it, 95 %",
+    "low50": "half lie in",
+    "low95": "95 % lie in",
+    "eval_low50": "half of evaluations lie in",
+    "eval_low95": "95 % of evaluations lie in",
+    "repeat_is_worth_low": "that, 95 %",
+    "rank_low": "rank",
+    "low90": "90 %",
+}
+"""Words over an interval, by the name of its lower end."""
 EXACT = {"group_size", "count", "rank_low", "rank_high", "best", "solved"}
 MOST_NAMED = 3
 """Names that a cell lists."""
@@ -71,9 +67,24 @@ def column_words(name: str) -> str:
     return COLUMNS.get(name) or LABELS.get(name) or name.replace("_", " ")
 
 
+def ranges(names: Sequence[str]) -> dict[str, str]:
+    """Return which columns are the two ends of one interval: the lower one's name to the upper one's."""
+    found = {name: re.sub(r"(^|_)low", r"\1high", name) for name in names if re.search(r"(^|_)low", name)}
+    return {low: high for low, high in found.items() if high in names}
+
+
+def range_words(low: str, names: Sequence[str]) -> str:
+    """Return what a table says over an interval, by the name of its lower end."""
+    if low == "low" and "run_low" in names:
+        return "the law's mean curve, 95 %"
+    return RANGES.get(low) or f"{column_words(low.removesuffix('_low'))}, 95 %"
+
+
 def axis_words(resource: str, units: Mapping[str, str] | None = None) -> str:
     """Return what an axis of a resource says."""
-    return {"samples": "training [prompts]", "flops": "compute [FLOPs]"}.get(resource) or resource_label(resource, units)
+    return {"samples": "training [prompts]", "flops": "compute [FLOPs]"}.get(resource) or resource_label(
+        resource, units
+    )
 
 
 def number(value: Any, column: str = "") -> str:
@@ -90,20 +101,12 @@ def number(value: Any, column: str = "") -> str:
     if column in EXACT:
         return f"{value:g}"
     if "flops" in column:
-        return amount(float(value), "flops")
+        return format_amount(float(value), "flops")
     if column in LABELS or column in ("params", "budget", "tau"):
         return format_quantity(float(value))
     if abs(value) >= 1e4 or 0 < abs(value) < 1e-3:
-        return amount(float(value), "flops" if abs(value) >= 1e15 or abs(value) < 1 else "")
+        return format_amount(float(value), "flops" if abs(value) >= 1e15 or abs(value) < 1 else "")
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
-
-
-def amount(value: float, resource: str) -> str:
-    """Return an amount of a resource: FLOPs as 1e18, anything else with a suffix."""
-    if resource != "flops" or not math.isfinite(value) or value == 0:
-        return format_quantity(value)
-    mantissa, power = f"{value:.2e}".split("e")
-    return f"{float(mantissa):g}e{int(power)}"
 
 
 def solved(loss: float) -> str:

@@ -25,7 +25,7 @@ from scalefit.studies.spending import ENDS, REFUSED, Budget, Price, Spent, refus
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class Plan(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         ((name, value),) = self.budget.items()
-        asked = f"{value:g}" if name == "loss" else format_quantity(value)
+        asked = f"{value:g}" if name == "loss" else format_amount(value, name)
         return f"{self.series}, {name} {asked}: {self.verdict}"
 
     @property

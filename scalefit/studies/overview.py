@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,13 +101,23 @@ class Part:
         return self.fitted.fit.data
 
     @property
+    def alone(self) -> bool:
+        """Whether it is a single run, of which its forecast says more than a law."""
+        return sum(self.data.runs) == 1 and self.forecast is not None
+
+    @property
+    def first_trust(self) -> Trust:
+        """That of what is said first: of the forecast where there is one run, else of the law's prediction."""
+        return self.forecast_trust if self.alone and self.forecast_trust is not None else self.trust
+
+    @property
     def next_steps(self) -> list[str]:
         """What to do next: what doubling the largest run would be worth, the runs designed, what would mend the trust."""
         steps = [] if self.forecast is None else [worth_of_more(self.forecast)]
         if self.design is not None:
             steps.append(self.design.headline)
-        if self.trust.mends:
-            steps.append(f"To trust this more: {self.trust.mends[0]}")
+        if mends := self.first_trust.mends:
+            steps.append(f"To trust this more: {mends[0]}")
         return [f"{step.rstrip('.')}." for step in steps]
 
 
@@ -140,7 +151,9 @@ def look_over(runs: RunTable, asked: Asked) -> Overview:
             except FitError as error:
                 unanswered[data.name] = str(error)
         if not parts:
-            raise FitError("nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in unanswered.items()))
+            raise FitError(
+                "nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in unanswered.items())
+            )
         reuse = _try(lambda: study_reuse(runs), unanswered, "Reuse of prompts")
         rollouts = _try(lambda: study_rollouts(runs), unanswered, "Rollouts a prompt")
     return Overview(runs, asked, parts, reuse, rollouts, unanswered)
@@ -161,7 +174,8 @@ def _part(runs: RunTable, data: FitData, asked: Asked) -> Part:
     unanswered: dict[str, str] = {}
     ends = [fitted.predict_size(top, at=[range_end(data, top)])]
     for size in asked.params:
-        found = _try(lambda size=size: fitted.predict_size(size, at=[range_end(data, size)]), unanswered, f"predicting {format_quantity(size)}")
+        ask = partial(fitted.predict_size, size, at=[range_end(data, size)])
+        found = _try(ask, unanswered, f"Predicting {format_quantity(size)}")
         ends += [found] if found is not None and not np.isclose(size, top) else []
     shown = fitted_curves(fitted.fit) if few or not several else across_sizes(data)
     part = Part(fitted, ends, trust_size(fitted.fit, top), shown, unanswered=unanswered)
@@ -199,8 +213,10 @@ def _plan(part: Part, runs: RunTable, asked: Asked) -> Ensemble | None:
     budget = asked.flops or float(np.median(np.where(data.present, data.resource[0], 0.0).max(1)))
     ensemble, wanted = _average(data), None
     if asked.params and ensemble is not None:
-        wanted = np.unique([*data.sizes, *asked.params])
-    found = _try(lambda: plan(runs, flops=budget, sizes=wanted, where=_mine(data)), part.unanswered, "Which size for a budget")
+        wanted = np.unique([*data.sizes, *asked.params]).tolist()
+    found = _try(
+        lambda: plan(runs, flops=budget, sizes=wanted, where=_mine(data)), part.unanswered, "Which size for a budget"
+    )
     if found is not None:
         part.plan = found[0]
         sizes = np.asarray(data.sizes if wanted is None else wanted, float)

@@ -7,12 +7,12 @@ To add a ground, write a function that returns one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from scalefit.answer import Answer
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.hierarchy import REPEATS
 from scalefit.fitting.misfit import SizeMisfit
@@ -23,8 +23,8 @@ from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble
 from scalefit.prediction.forecast import REACH, Forecast, forecast_curve
 from scalefit.prediction.misses import DOF, Misses
 from scalefit.prediction.predict import REACH as SCORED
-from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.prediction.roads import range_begin, range_end
+from scalefit.prediction.rolling import LEAST_POINTS
 from scalefit.prediction.siblings import Setting
 from scalefit.studies.systems import Ranking
 from scalefit.units import format_quantity
@@ -169,7 +169,9 @@ def on_scatter(fit: Fit) -> Ground:
     name, found = "scatter of runs", describe_scatter(fit)
     again = "run two sizes again with other seeds"
     if fit.single:
-        return Ground(name, THIN, "each run has one or two evaluations, so that its noise and the scatter of runs are one", again)
+        return Ground(
+            name, THIN, "each run has one or two evaluations, so that its noise and the scatter of runs are one", again
+        )
     if found.repeats >= REPEATS:
         return Ground(name, WELL, f"{found.repeats} repeated runs tell how far reruns lie apart")
     if found.slope is None:
@@ -243,3 +245,18 @@ def trust_ranking(found: Ranking) -> Trust:
     why = f"{found.separated} of {found.pairs} pairs of systems are told apart by their numbers of problems"
     word = WELL if share == 1 else THIN if found.separated else NOT
     return Trust((Ground("problems", word, why, "" if share == 1 else "evaluate the tied systems on more problems"),))
+
+
+def trust_arms(found: Answer) -> Trust:
+    """Return how far a comparison of arms can be trusted: thin where it warns, as with one run an arm, or does not say."""
+    grounds = (
+        [Ground("runs an arm", THIN, found.warnings[0], "run each arm again with another seed")]
+        if found.warnings
+        else []
+    )
+    if "do not say" in found.headline:
+        grounds.append(
+            Ground("verdict", THIN, "not all that was asked is told apart", "run the arms longer, or more of them")
+        )
+    said = Ground("runs an arm", WELL, "every arm has several runs, whose scatter is in the intervals")
+    return Trust(tuple(grounds) or (said,))

@@ -103,7 +103,7 @@ const Page = (() => {
     } else if (m.kind === "line") {
       node("path", { d: line(m.x, m.y, X, Y), style: `fill:none;stroke:${colour};stroke-width:2`, ...(m.dash ? { "stroke-dasharray": "6 4" } : {}) }, into);
     } else if (m.kind === "dots") {
-      m.x.forEach((v, i) => node("circle", { cx: X(v).toFixed(1), cy: Y(m.y[i]).toFixed(1), r: m.size || 2, style: `fill:${colour};fill-opacity:${m.dark || 0.6}` }, into));
+      m.x.forEach((v, i) => node("circle", { cx: X(v).toFixed(1), cy: Y(m.y[i]).toFixed(1), r: m.size || 2, style: `fill:${colour};fill-opacity:${m.dark || 0.8}` }, into));
     } else if (m.kind === "errors") {
       m.x.forEach((v, i) => node("path", { d: `M${X(v)} ${Y(m.low[i])}V${Y(m.high[i])}`, style: `stroke:${colour};stroke-width:${m.width || 2};fill:none` }, into));
     } else if (m.kind === "bars") {
