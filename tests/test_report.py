@@ -72,6 +72,15 @@ def test_a_plan_and_a_design_are_those_of_the_commands(asked, runs):
     assert all(line[1:] in text_of(asked) for line in plan.crossing_lines)
 
 
+def test_what_was_asked_and_cannot_be_answered_is_said_first(runs):
+    """A budget far outside, and a size for which there are too few others."""
+    few = runs.frame[(runs.frame["series"] == "base") & (runs.frame["params"] < 4e9)]
+    said = first_screen(make_report(few, params=[7e9], flops=1e26))
+    assert "Nothing supports an answer beyond 30 times" in said
+    assert "Predicting 7B: " in said
+    assert "predicting an unseen size needs 4" in said
+
+
 def test_nothing_is_proposed_that_was_not_asked(page):
     said = text_of(page)
     assert "these runs narrow" not in said
@@ -178,6 +187,7 @@ def test_flops_are_powers_of_ten_and_never_trillions():
     assert number(1.234e12, "flops") == "1.23e12"
     assert number(7e9, "params") == "7B"
     assert number(1e18, "flops_generation") == "1e18"
+    assert number(4e-8, "run_low") == number(4e-8, "low95") == "0.000"
 
 
 def luminance(colour):

@@ -13,6 +13,8 @@ from scalefit.plotting.words import axis_words
 from scalefit.units import format_amount, format_quantity
 
 LOSS = "loss, 1 − pass@1"
+LEAST = 1e-3
+"""Loss that is drawn for one of 0, on an axis of logarithms."""
 MOST_DOTS = 160
 """Points of a curve that are drawn; of more, these many evenly."""
 Spec = dict[str, Any]
@@ -55,13 +57,16 @@ def draw_curves(found: Mapping[str, Any]) -> Spec:
             spec["marks"].append(mark)
     for curve in found["curves"]:
         x, loss = thinned(curve["x"], curve["loss"])
-        mark = {"kind": "dots", "x": x, "y": np.maximum(loss, 1e-3), "colour": colours[curve["params"]]}
+        mark = {"kind": "dots", "x": x, "y": np.maximum(loss, LEAST), "colour": colours[curve["params"]]}
         spec["marks"].append(mark | {"label": format_quantity(curve["params"])})
     for curve, part, line in lines:
         said = "the law" if part == "fitted" else "predicted unseen"
         mark = {"kind": "line", "x": line["x"], "y": line["loss"], "low": line["low"], "high": line["high"]}
         mark |= {"colour": colours[curve["params"]], "dash": part == "extrapolated"}
         spec["marks"].append(mark | {"label": f"{format_quantity(curve['params'])}, {said}"})
+    every = np.concatenate([np.asarray(curve["loss"], float) for curve in found["curves"]])
+    # Bands may reach to nothing; what was measured is what is looked at.
+    spec["y"]["range"] = [0.85 * max(float(every.min()), LEAST), min(1.08 * max(float(every.max()), LEAST), 1.0)]
     spec["legend"] = [{"label": format_quantity(size), "colour": colours[size], "mark": "dot"} for size in named(sizes)]
     for prefix, name in band_names([found]).items():
         spec["legend"].append(

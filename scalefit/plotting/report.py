@@ -100,6 +100,8 @@ def _first_screen(page: Page, found: Overview) -> None:
             page.text(said, "lead")
         page.raw(trust_line(part.first_trust))
         page.text(f"What next: {' '.join(part.next_steps)}", "lead")
+        if found.asked.params or found.asked.flops:
+            page.points([f"{name}: {why}" for name, why in part.unanswered.items()], "warn")
     if more := found.parts[SHOWN:]:
         page.text(f"And {len(more)} more, below: {', '.join(part.data.name for part in more)}.")
     page.table(_bands(found.parts), "Where runs end: loss, what that solves at the first try, and three bands of it")

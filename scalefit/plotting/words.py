@@ -58,6 +58,8 @@ RANGES = {
 }
 """Words over an interval, by the name of its lower end."""
 EXACT = {"group_size", "count", "rank_low", "rank_high", "best", "solved"}
+LOSSES = re.compile(r"(^|_)(low|high)\d*$")
+"""Names of columns that are losses or differences of them, however small: the ends of bands."""
 MOST_NAMED = 3
 """Names that a cell lists."""
 
@@ -104,6 +106,8 @@ def number(value: Any, column: str = "") -> str:
         return format_amount(float(value), "flops")
     if column in LABELS or column in ("params", "budget", "tau"):
         return format_quantity(float(value))
+    if column.startswith("loss") or LOSSES.search(column):
+        return f"{value:.3f}"
     if abs(value) >= 1e4 or 0 < abs(value) < 1e-3:
         return format_amount(float(value), "flops" if abs(value) >= 1e15 or abs(value) < 1 else "")
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"

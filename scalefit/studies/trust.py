@@ -32,6 +32,11 @@ from scalefit.units import format_quantity
 WELL, THIN, NOT = "well supported", "thin", "do not use"
 WORDS = (WELL, THIN, NOT)
 """From the best to the worst."""
+STATUS = {
+    "at-bound": "a parameter of the law lies at its bound",
+    "unidentified": "these runs do not determine all that the law asks of them",
+}
+"""Of a fit that ended otherwise than it should, in words."""
 HELD, HALF = 0.8, 0.5
 """Shares of held-out sizes within their 95 % band from which it is well supported, and below which it is not to be used."""
 FARTHEST = 3.0
@@ -123,7 +128,7 @@ def on_fit(fit: Fit) -> Ground:
         why = f"the law misses {some}, by up to {off:.2g} in loss, {'within' if held else 'more than'} its band of ±{half:.2g}"
         return Ground(name, THIN if held else NOT, why, mend)
     if fit.status != "converged":
-        return Ground(name, THIN, f"the fit is {fit.status}", "more sizes, or larger ones")
+        return Ground(name, THIN, STATUS.get(fit.status, f"the fit is {fit.status}"), "more sizes, or larger ones")
     return Ground(name, WELL, "no size departs from the law beyond noise and the scatter of runs")
 
 

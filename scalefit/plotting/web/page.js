@@ -13,7 +13,7 @@ const Page = (() => {
     const [m, e] = v.toExponential(2).split("e");
     return `${+m}e${+e}`;
   }
-  const WRITE = { flops, quantity, plain: three };
+  const WRITE = { flops, quantity, plain: (v) => (v !== 0 && Math.abs(v) < 1e-3 ? flops(v) : three(v)) };
   function node(name, attributes, parent) {
     const made = document.createElementNS(NS, name);
     for (const key in attributes) made.setAttribute(key, attributes[key]);
