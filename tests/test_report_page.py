@@ -169,6 +169,21 @@ def test_it_refuses_where_plan_refuses(browser, made):
             assert "Nothing supports an answer there" in page.text_content("[data-explorer=plan] output")
             with pytest.raises(FitError, match="Nothing supports an answer"):
                 sf.plan(RUNS, flops=float(flops), where={"series": "base"})
+    # It draws the line where plan draws it.
+    budget(page, "2e19")
+    sizes = [float(row["params"]) for row in rows(page)]
+    measured = page.evaluate(
+        "JSON.parse(document.getElementById(document.querySelector('[data-explorer=plan]').dataset.numbers).textContent).series[0].measured"
+    )
+    low, high = min(one for one, _ in measured), max(one for _, one in measured)
+    for flops, refused in ((high * 29.9, False), (high * 30.1, True), (low / 29.9, False), (low / 30.1, True)):
+        budget(page, repr(flops))
+        assert page.get_attribute("[data-explorer=plan]", "data-refused") == ("yes" if refused else "no")
+        if refused:
+            with pytest.raises(FitError, match="Nothing supports an answer"):
+                sf.plan(RUNS, flops=flops, sizes=sizes, where={"series": "base"})
+        else:
+            assert sf.plan(RUNS, flops=flops, sizes=sizes, where={"series": "base"})
     # So do the ends of the slider.
     for place, want in (("0", "yes"), ("1000", "yes"), ("500", "no")):
         page.evaluate(
