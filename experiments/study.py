@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from scalefit.errors import ScalefitError
 from scalefit.output import write_file, write_text
 from scalefit.studies.differences import Measured, difference, mean_difference, scatter
 from scalefit.studies.recipes import Comparison
@@ -69,6 +71,19 @@ def save(figure: Figure, name: str) -> None:
 def section(title: str, frame: pd.DataFrame, *, digits: int = 3, index: bool = True) -> str:
     """Return a titled table as text."""
     return f"{title}\n{frame.round(digits).to_string(index=index)}"
+
+
+def say(text: str, *holds: Any) -> str:
+    """Return a sentence, or refuse where what it claims does not hold.
+
+    Raises
+    ------
+    ScalefitError
+        With the sentence.
+    """
+    if not all(bool(one) for one in holds):
+        raise ScalefitError(f"the results no longer support this sentence of the page, write it anew: {text!r}")
+    return text
 
 
 def put_result(script: str, text: str, mark: str = "result", page: str = "notes.md", *, fenced: bool = True) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from common import SERIES, paper_table, result, save
 
-from scalefit.plotting.runs import draw_arms
+from scalefit.plotting.runs import SMOOTHED, draw_arms
 from scalefit.plotting.style import new_figure, styled
 
 OFFSET = {"base": -0.08, "instruct": 0.08}
 COLOURS = {"base": "#1f4e79", "instruct": "#c44e00"}
-WINDOW = 15
 
 
 @styled()
@@ -21,8 +20,8 @@ def main() -> None:
     for axis, letter, series in zip(axes, "ab", SERIES, strict=False):
         mine = runs[runs["series"] == series]
         labels = {tau: f"τ = {tau:g}" for tau in sorted(mine["reuse"].unique())}
-        numbers[letter] = draw_arms(axis, mine, "reuse", "samples", labels, window=WINDOW)
-        axis.set_title(f"{letter}  {series}, 7B; lines: means of {WINDOW} steps", loc="left")
+        numbers[letter] = draw_arms(axis, mine, "reuse", "samples", labels, window=SMOOTHED)
+        axis.set_title(f"{letter}  {series}, 7B; lines: means of {SMOOTHED} steps", loc="left")
         axis.set_ylim(0.62, 0.84)
     axes[0].legend(frameon=False, fontsize=7, ncols=2)
     last = axes[2]

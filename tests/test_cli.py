@@ -301,10 +301,11 @@ def test_figures_onto_a_full_disk_leave_no_half_picture(tmp_path, small_disk):
 
 
 README = (ROOT / "README.md").read_text()
+PAGES = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
 COMMANDS = sorted(
     {
-        line
-        for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+        line.partition("#")[0].strip()
+        for block in re.findall(r"```bash\n(.*?)```", PAGES, re.S)
         for line in block.splitlines()
         if line.startswith("scalefit ")
     }
@@ -316,7 +317,7 @@ ELSEWHERE = [line for line in COMMANDS if line.split()[1] == "paper"]
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_runs(tmp_path):
+def test_every_command_of_the_readme_and_the_pages_runs(tmp_path):
     assert COMMANDS
     (tmp_path / "data").symlink_to(ROOT / "data")
     for line in sorted(
@@ -342,13 +343,13 @@ def test_training_of_the_readme_runs(tmp_path, monkeypatch):
     assert (at[at.columns[-1]] < at[0]).all()
 
 
-def test_experiment_file_of_the_readme_is_valid(tmp_path):
+def test_experiment_file_of_the_guide_is_valid(tmp_path):
     from scalefit.runner.config_file import read_config
 
-    (block,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    block = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.S)[0]
     (tmp_path / "readme.toml").write_text(block)
     config = read_config(tmp_path / "readme.toml")
-    assert config.grpo == type(config.grpo)(), "the README shows defaults"
+    assert config.grpo == type(config.grpo)(), "the page shows defaults"
     assert len(config.runs()) == 6
 
 

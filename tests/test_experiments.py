@@ -158,7 +158,9 @@ def test_readme_says_what_the_benchmark_measured(benchmarks, capsys):
     assert run.reach(limit=0.0, steps=30) == {}
     assert "every size held out, 210 evaluations" in capsys.readouterr().out
     said = f"{measured('results')['reach']['evaluations answered within a minute']:,}".replace(",", " ")
-    assert f"every size held out of {said} evaluations take half a minute" in (ROOT / "README.md").read_text()
+    assert (
+        f"every size held out of {said} evaluations take half a minute" in (ROOT / "docs" / "training.md").read_text()
+    )
 
 
 def test_readme_says_how_honest_the_decisions_are(benchmarks, runs):
@@ -178,7 +180,7 @@ def test_readme_says_how_honest_the_decisions_are(benchmarks, runs):
     own = report["families"]["paper, runs by samples"]["ours, alone"]["0.5"]["rmse"]
     assert f"{own:.4f}".removeprefix("0") in text
     assert f"{own:.4f}".removeprefix("0") in guide
-    assert f"in {100 * front['covered']:.3g} % of {front['simulations']} simulations" in text
+    assert f"in {100 * front['covered']:.3g} % of {front['simulations']} simulations" in guide
 
 
 def test_what_is_measured_of_advantages_and_logic_is_there(benchmarks, monkeypatch):
@@ -199,9 +201,9 @@ def test_what_is_measured_of_advantages_and_logic_is_there(benchmarks, monkeypat
 
 
 @pytest.mark.slow
-def test_readme_says_what_the_studies_found():
+def test_the_page_says_what_the_studies_found():
     """The lines on e05 and e06, from their tables."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "findings.md").read_text()
     runs = sf.read_runs(ROOT / "data" / "study" / "e06.parquet")
     flops, samples = (
         {row["class"]: row for row in sf.study_horizon(runs, x=x)[0].classes} for x in ("flops", "samples")

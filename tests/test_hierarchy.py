@@ -516,7 +516,8 @@ def test_a_misfit_is_told_apart_from_two_repeated_runs_on():
 def test_bands_are_those_of_the_law_of_a_run_and_of_an_evaluation():
     """One cell: normal intervals whose variances add."""
     mean = Mixture(np.ones(1), np.array([[-0.5, -0.7]]), np.array([[0.03, 0.04]]))
-    found = bands_of(np.array([-0.5, -0.7]), mean, np.full((1, 2), 0.04**2), np.full(2, 0.12**2), 0.95)
+    run = mean.widened(np.full((1, 2), 0.04**2))
+    found = bands_of(np.array([-0.5, -0.7]), mean, run, np.full(2, 0.12**2), 0.95)
     z = 1.959964
     for prefix, wide in (
         ("", [0.03, 0.04]),
@@ -525,13 +526,15 @@ def test_bands_are_those_of_the_law_of_a_run_and_of_an_evaluation():
     ):
         np.testing.assert_allclose(getattr(found, prefix + "low"), found.log - z * np.array(wide), atol=1e-5)
         np.testing.assert_allclose(getattr(found, prefix + "high"), found.log + z * np.array(wide), atol=1e-5)
-    off = bands_of(np.array([-0.3, -0.9]), mean, np.zeros((1, 2)), np.zeros(2), 0.1)
+    off = bands_of(np.array([-0.3, -0.9]), mean, mean, np.zeros(2), 0.1)
     assert off.high[0] == -0.3
     assert off.low[1] == -0.9
     columns = found.columns()
     assert list(columns) == ["loss", "low", "high", "run_low", "run_high", "eval_low", "eval_high"]
     np.testing.assert_allclose(columns["low"], 10**found.low)
-    assert (bands_of(np.zeros(2), mean, np.ones((1, 2)), np.ones(2), 0.95).columns()["eval_high"] == 1).all()
+    assert (
+        bands_of(np.zeros(2), mean, mean.widened(np.ones((1, 2))), np.ones(2), 0.95).columns()["eval_high"] == 1
+    ).all()
 
 
 def test_a_wider_mean_curve_takes_the_other_bands_with_it():

@@ -588,9 +588,9 @@ def test_missing_facts_are_asked_for_before_a_log_is_read(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_readmes_commands_run(tmp_path):
-    """Every line of the README's block on logs, on files written as it names them."""
-    text = (ROOT / "README.md").read_text().partition("### Logs you already have")[2]
+def test_the_pages_commands_run(tmp_path):
+    """Every line of the block of commands of the page on logs, on files written as it names them."""
+    text = (ROOT / "docs" / "logs.md").read_text().partition("## The commands")[2]
     block = re.search(r"```\n(.*?)```", text, re.S)[1]
     (tmp_path / "project").mkdir()
     rows = [{"step": step, "data": {"val-core/a/acc/mean@1": 0.5, "perf/total_num_tokens": 10}} for step in range(3)]

@@ -11,12 +11,14 @@ import pytest
 import scalefit as sf
 from scalefit.answer import Answer
 from scalefit.errors import ScalefitError
+from scalefit.plotting.gallery import draw_gallery, draw_systems
 from scalefit.plotting.law import draw_slopes
 from scalefit.plotting.pictures import PICTURES
 from scalefit.plotting.style import new_figure
 from scalefit.prediction.holdouts import slopes
 from scalefit.studies.replay import Replay, weigh_rule
 from scalefit.table.prepare import prepare
+from scalefit.units import parse_quantity
 from tests.conftest import PAPER, ROOT, SIZES
 from tests.test_passes import TRUTHS, simulated
 
@@ -155,3 +157,68 @@ def test_a_size_that_the_law_misses_is_hollow(runs):
         assert len(hollow) == count
         words = [text.get_text() for text in axes.get_legend().get_texts()]
         assert ("size that the law misses" in words) == (count > 0)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that a gallery makes, by the names of their files; nothing is written."""
+    found = {}
+
+    def keep(figure, path, numbers):
+        found[path.name] = figure
+        return [path.with_name(f"{path.name}.png")]
+
+    monkeypatch.setattr("scalefit.plotting.gallery.save_figure", keep)
+    return found
+
+
+def test_response_lengths_of_many_evaluations_are_one_picture_on_one_scale(drawn, tmp_path):
+    gallery = draw_gallery(sf.read_runs(STUDY / "e06.parquet"), tmp_path)
+    lengths = [name for name in drawn if name.startswith("response_length")]
+    assert lengths == ["response_length_base"]
+    panels = drawn["response_length_base"].axes
+    assert len(panels) == 12  # three fragments at four depths
+    assert len({axes.get_ylim() for axes in panels}) == 1
+    for axes in panels:
+        low, high = axes.get_ylim()
+        assert all(low <= y <= high for line in axes.lines for y in line.get_ydata())
+    assert len(gallery.skipped) > 50
+    assert len(gallery.reasons) == 5
+    assert sum(map(len, gallery.reasons.values())) == len(gallery.skipped)
+
+
+def test_rollouts_are_drawn_by_compute_too_where_the_order_of_the_arms_turns(drawn, tmp_path):
+    """At the samples where the shortest arm ends the largest group is best, at the FLOPs where it ends the smallest."""
+    draw_gallery(sf.read_runs(STUDY / "e03.parquet"), tmp_path)
+    by_samples, by_flops = drawn["group_size_base"].axes
+    assert (by_samples.get_xlabel(), by_flops.get_xlabel()) == ("D [prompts]", "C [FLOPs]")
+    assert all("e" in tick.get_text() for tick in by_flops.get_xticklabels())
+    best = []
+    for axes in (by_samples, by_flops):
+        shared = min(line.get_xdata()[-1] for line in axes.lines)
+        at_end = {line.get_label(): np.interp(shared, line.get_xdata(), line.get_ydata()) for line in axes.lines}
+        best.append(min(at_end, key=at_end.get))
+    assert best == ["G = 32", "G = 4"]
+
+
+def test_reuse_is_drawn_smoothed_with_what_every_tau_costs(drawn, tmp_path):
+    draw_gallery(sf.read_runs(PAPER / "reuse.parquet"), tmp_path, where=BASE)
+    curves, cost = drawn["reuse_base"].axes
+    assert "means of 15" in curves.get_title(loc="left")
+    (found,) = sf.study_reuse(PAPER / "reuse.parquet", where=BASE)
+    assert [tick.get_text() for tick in cost.get_yticklabels()] == [f"τ = {arm['tau']:g}" for arm in found.arms]
+    np.testing.assert_allclose(cost.lines[0].get_xdata(), [found.arms[0]["low"], found.arms[0]["high"]])
+
+
+def test_systems_are_a_grid_in_which_a_size_has_one_colour(drawn, tmp_path):
+    draw_systems(sf.read_systems(PAPER / "systems.csv"), tmp_path, sf.study_transfer(PAPER / "systems.csv"))
+    figure = drawn["scores_by_params"]
+    assert len(figure.axes) == 7
+    assert figure.get_figwidth() <= 15
+    (legend,) = figure.legends
+    colours = {}
+    for text, mark in zip(legend.get_texts(), legend.legend_handles, strict=True):
+        colours.setdefault(text.get_text().split("-")[1], set()).add(mark.get_color())
+    assert len(colours) == len(SIZES)
+    assert all(len(one) == 1 for one in colours.values())
+    assert list(colours) == sorted(colours, key=parse_quantity)

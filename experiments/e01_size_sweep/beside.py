@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 EXPERIMENTS = Path(__file__).parents[1]
-sys.path[:0] = [str(EXPERIMENTS), str(EXPERIMENTS / "paper")]
+sys.path.insert(0, str(EXPERIMENTS))
 
 import pandas as pd  # noqa: E402
-from findings import say  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from study import DATA  # noqa: E402
+from study import DATA, say  # noqa: E402
 
 import scalefit as sf  # noqa: E402
 from scalefit.plotting.style import LOSS, log_ticks, new_figure, size_colours  # noqa: E402

@@ -8,15 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
+from power import differences  # noqa: E402
 from tables import TARGET, NotMade, arm, arms, of  # noqa: E402
 
 import scalefit as sf  # noqa: E402
-from experiments.study import levels, section  # noqa: E402
+from experiments.study import DATA, levels, section  # noqa: E402
 
 MAIN = {"equal start": ("start", "start_3M"), "equal tokens": ("tokens", "tokens_3M")}
 RESOURCES = ("samples", "flops")
@@ -75,6 +78,31 @@ def rates() -> Found:
         raise NotMade("rates_low, rates_mid, rates_high")
     table = pd.DataFrame(rows).T.sort_index().rename_axis(["params", "times 4e-3/channels"])
     return section("three learning rates, one seed, 100 steps", table), {"rates": table}
+
+
+def power() -> Found:
+    """Put what the plan assumed of runs, as e01's are, beside what they turned out to be, and what three and five seeds then show."""
+    before = sf.read_runs(DATA / "e01.parquet").frame.query("series == 'base'")
+    rows = {}
+    for name, frame, some in (
+        ("assumed, as in e01", before, sf.study_level(before, x="samples")),
+        ("found, equal start", arm("start"), sf.study_level(arm("start"), x="samples")),
+    ):
+        spread = float(levels(frame)["sd end"].median())
+        dof = some[0].rises[0]["dof"]
+        between = [
+            (size["high"] - size["low"]) / 2 / t.ppf(0.975, dof) * np.sqrt(size["runs"]) / size["k"]
+            for size in some[0].sizes
+            if size["low"] is not None
+        ]
+        seen = differences(spread)["smallest difference"]
+        rows[name] = {
+            "sd of slopes over k": float(np.median(between)),
+            "sd of end losses": spread,
+            **{f"difference seen by {seeds} seeds": float(gap) for seeds, gap in seen.items()},
+        }
+    table = pd.DataFrame(rows)
+    return section("medians over sizes; differences of end losses at power .8", table), {"power": table}
 
 
 def efficiency() -> Found:
@@ -200,6 +228,7 @@ def joint() -> Found:
 QUESTIONS: dict[str, Callable[[], Found]] = {
     "Where runs start and end": what_was_made,
     "The learning rate": rates,
+    "What the plan assumed": power,
     "1. Do larger models learn more efficiently": efficiency,
     "2. Does the law predict": prediction,
     "3. Does k saturate": saturation,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from findings import say
 from record import RESOURCES, ROOT, SERIES, SYMBOL, load
+from study import say
 
 from scalefit.fitting.whiteness import LAGS
 from scalefit.units import format_quantity

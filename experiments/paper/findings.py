@@ -5,34 +5,16 @@ Where a new result breaks one, the page is not written and the sentence has to b
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from record import RESOURCES, ROOT, SERIES, SYMBOL, load, published
-
-sys.path.append(str(Path(__file__).parents[1]))
-from study import DATA
+from study import DATA, say
 
 import scalefit as sf
-from scalefit.errors import ScalefitError
 
 PAIRS = [(series, resource) for series in SERIES for resource in RESOURCES]
-
-
-def say(text: str, *holds: Any) -> str:
-    """Return a sentence, or refuse where what it claims does not hold.
-
-    Raises
-    ------
-    ScalefitError
-        With the sentence.
-    """
-    if not all(bool(one) for one in holds):
-        raise ScalefitError(f"the results no longer support this sentence of the page, write it anew: {text!r}")
-    return text
 
 
 def ends(estimate: dict[str, float], digits: int = 3, scale: float = 1.0) -> str:

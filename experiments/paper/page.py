@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from beyond import beyond, law_rows, test_rows
-from findings import FINDINGS, PAIRS, best_checkpoints, ends, say
+from findings import FINDINGS, PAIRS, best_checkpoints, ends
 from record import ROOT, SERIES, SYMBOL, load, published
+from study import say
 
 from scalefit.fitting.whiteness import LAGS
 from scalefit.output import write_text
@@ -182,6 +183,15 @@ def described() -> str:
     return "\n\n".join([f"In short: {word}.", "\n".join(sentences), *pictures, laws, tests])
 
 
+def laboratory() -> str:
+    """Return the four findings, and what else was asked, in our own laboratory."""
+    # Found beside what all experiments share.
+    from e07_replication.verdicts import page as in_our_laboratory
+
+    claims = {name: finding()[0] for name, finding in FINDINGS.items()}
+    return f"{in_our_laboratory(claims)}\n\n![Our own runs](figures/replication.png)"
+
+
 def summary() -> str:
     """Return one row a claim."""
     fits, sizes = load("fits"), published()
@@ -297,6 +307,7 @@ def main() -> None:
         "SUMMARY": summary(),
         "FINDINGS": "\n\n".join(parts),
         "BEYOND": described(),
+        "LABORATORY": laboratory(),
         "TABLE5": finals(),
         "BEST": best_checkpoints(),
         "TABLE6": fitted(),

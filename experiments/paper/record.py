@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scalefit.provenance import sha256_of_file
 from scalefit.table.io import RunTable
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "experiments"))  # What all experiments share.
 RESULTS = Path(__file__).parent / "results"
 PUBLISHED = ROOT / "data" / "paper" / "published.toml"
 RESTORE = "git checkout -- data restores it"

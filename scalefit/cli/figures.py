@@ -57,8 +57,8 @@ def figures(
     for path in gallery.made:
         if path.suffix == ".png":
             print(f"drawn: {path} (and .pdf, .json)")
-    for name, why in gallery.skipped.items():
-        print(f"skipped: {name}: {why}")
+    for why, names in gallery.reasons.items():
+        print(f"not drawn: {names[0] if len(names) == 1 else f'{names[0]} and {len(names) - 1} more'}: {why}")
 
 
 @contextlib.contextmanager

@@ -78,25 +78,21 @@ def _beyond(outer: Array, inner: Array) -> Array:
         return np.where(np.isfinite(inner), np.sqrt(np.maximum(outer**2 - inner**2, 0)), 0.0)
 
 
-def bands_of(log: Array, mean: Mixture, between: Array, noise: Array, level: float) -> Bands:
+def bands_of(log: Array, mean: Mixture, run: Mixture, noise: Array, level: float) -> Bands:
     """Return the bands of a curve.
 
     Parameters
     ----------
     log : ndarray, shape (n,)
         The law's curve.
-    mean : Mixture
-        What is known of the law's mean curve.
-    between : ndarray, shape (G, n)
-        Variance of a new run's curve about it.
+    mean, run : Mixture
+        What is known of the law's mean curve, and of a run's; of the same parts.
     noise : ndarray, shape (n,)
         Variance of an evaluation about its run's curve.
     level : float
         Of the intervals.
     """
-    run = mean.sd**2 + between
-    every = np.concatenate([mean.sd, np.sqrt(run), np.sqrt(run + noise)], 1)
-    low, high = Mixture(mean.weight, np.tile(mean.mean, (1, 3)), every).interval(level)
+    low, high = beside([mean, run, run.widened(noise)]).interval(level)
     ends = zip(np.split(low, 3), np.split(high, 3), strict=True)
     # The curve is that of the best parameters, which need not lie within an interval of, say, 10 %.
     pairs = [(np.minimum(below, log), np.maximum(above, log)) for below, above in ends]

@@ -261,7 +261,7 @@ class Fit:
         if self.single:
             # With one evaluation a run, its noise and the scatter between runs are one.
             between, noise = between + noise, 0.0 * noise
-        return bands_of(log, found, between, noise, level)
+        return bands_of(log, found, found.widened(between), noise, level)
 
     def run_bands(self, row: int, resource: Array, level: float = LEVEL) -> Bands:
         """Return the same for a curve that was fitted, by its row: its bands of a run are those of its own run."""
@@ -276,9 +276,10 @@ class Fit:
         own = np.sum([self.evidence.own_run(int(one), x) for one in used], axis=0) / len(runs) ** 2
         noise = self.evaluation_noise(params, log) / len(runs)
         # What a run departs by is counted from the law's curve, whose own error it holds already.
-        certain = replace(found, mean=np.broadcast_to(log, found.mean.shape), sd=np.zeros_like(found.sd))
-        inner, outer = bands_of(log, found, 0 * own, 0 * noise, level), bands_of(log, certain, own, noise, level)
-        return replace(outer, low=inner.low, high=inner.high)
+        run = Mixture(
+            found.weight, np.broadcast_to(log, found.mean.shape), np.sqrt(np.broadcast_to(own, found.sd.shape))
+        )
+        return bands_of(log, found, run, noise, level)
 
     @cached_property
     def row_of_run(self) -> NDArray[np.intp]:

@@ -13,7 +13,8 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import has_final_losses
 from scalefit.names import file_names
 from scalefit.plotting.law import draw_clock, draw_law, draw_slopes, law_legend, size_legend
-from scalefit.plotting.runs import draw_arms
+from scalefit.plotting.pictures import draw_on
+from scalefit.plotting.runs import SMOOTHED, draw_arms, window_of
 from scalefit.plotting.studies import draw_horizon, draw_passes
 from scalefit.plotting.style import new_figure, new_panels, save_figure, size_colours, styled
 from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems_legend
@@ -21,6 +22,7 @@ from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
 from scalefit.prediction.started import on_one_clock
 from scalefit.studies.horizon import study_horizon
+from scalefit.studies.reuse import Reuse, study_reuse
 from scalefit.studies.sharpening import study_sharpening
 from scalefit.studies.systems import Transfer
 from scalefit.table.io import RunTable
@@ -33,7 +35,8 @@ from scalefit.units import format_quantity
 
 CLOCKED = 3
 """Sizes that a common clock is drawn for."""
-ARMS = {"reuse": "τ = ", "group_size": "G = "}
+ARMS = {"reuse": ("τ = ", "Reuse of prompts"), "group_size": ("G = ", "Rollouts a prompt")}
+"""How an arm is named, and its picture."""
 
 
 @dataclass
@@ -42,6 +45,14 @@ class Gallery:
 
     made: list[Path] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, list[str]]:
+        """What was not drawn, by the reason."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.skipped.items():
+            found.setdefault(why, []).append(name)
+        return found
 
 
 @styled()
@@ -70,12 +81,14 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
             label = labels[data.series, str(data.record["eval"])]
             _draw_law(gallery, data, label, out)
             _draw_clock(gallery, data, label, out)
-    for (series, held), rows in frame.groupby(["series", "eval"]):
-        label = labels[str(series), str(held)]
-        _draw_lengths(gallery, label, rows, out)
-        for arm, mark in ARMS.items():
-            _draw_arm(gallery, label, rows, arm, mark, out)
     chosen = RunTable(frame, runs.metadata, (), runs.path)
+    costs = _costs_of_reuse(chosen)
+    names = file_names({str(series): str(series) for series in frame["series"].unique()})
+    for name, label in names.items():
+        _draw_lengths(gallery, label, frame[frame["series"].astype(str) == name], out)
+    for (series, held), rows in frame.groupby(["series", "eval"]):
+        for arm in ARMS:
+            _draw_arm(gallery, labels[str(series), str(held)], rows, arm, costs, out)
     _draw_passes(gallery, chosen, out)
     _draw_horizon(gallery, chosen, out)
     return gallery
@@ -95,26 +108,31 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
         From `study_transfer`.
     """
     made: list[Path] = []
-    look = looks(table.systems)
+    look = looks(table.frame)
     parts = {name: table.frame[table.frame["benchmark"] == name] for name in table.benchmarks}
     for x in ("params", "cost"):
         known = {name: rows for name, rows in parts.items() if rows[x].notna().sum() > 1}
         if known:
-            figure, panels = new_figure(len(known))
+            figure, panels = new_panels(len(known))
             numbers = {
                 name: draw_scores(axes, rows, x, name, look)
                 for axes, (name, rows) in zip(panels, known.items(), strict=True)
             }
-            systems_legend(figure, look, 2 * min(len(known), 4))
+            systems_legend(figure, look)
             made += save_figure(figure, out / f"scores_by_{x}", numbers)
     if transfers:
         figure, panels = new_panels(len(transfers))
         numbers = {}
         for axes, one in zip(panels, transfers, strict=True):
-            title = f"tau {one.tau:.2f}; {one.same} of {one.same + one.opposite} told pairs alike"
+            told = one.same + one.opposite
+            title = (
+                f"{one.same} of {told} pairs told apart are in the same order"
+                if told
+                else "no pair is told apart on both"
+            )
             names = one.source, one.target
             numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title, look)
-        systems_legend(figure, look, 2 * min(len(transfers), 4))
+        systems_legend(figure, look)
         made += save_figure(figure, out / "transfer", numbers)
     return made
 
@@ -209,33 +227,75 @@ def _resource(rows: pd.DataFrame) -> str | None:
 
 
 def _draw_lengths(gallery: Gallery, label: str, rows: pd.DataFrame, out: Path) -> None:
+    """Draw the response length of a series, a panel an evaluation."""
     name = f"response_length_{label}"
     resource = _resource(rows)
     if resource is None or "response_length" not in rows or rows["response_length"].isna().all():
         gallery.skipped[name] = "the table has no response_length"
         return
-    figure, (axes,) = new_figure()
+    parts = {str(held): part for held, part in rows.groupby("eval") if part["response_length"].notna().any()}
     labels = {size: format_quantity(size) for size in sorted(rows["params"].unique())}
-    numbers = draw_arms(axes, rows, "params", resource, labels, y="response_length")
-    axes.set_title(f"Response length, {label}")
-    axes.legend(frameon=False, fontsize=7, title="N", ncols=2)
+    figure, panels = new_panels(len(parts))
+    numbers = {}
+    for axes, (held, part) in zip(panels, parts.items(), strict=True):
+        numbers[held] = draw_arms(axes, part, "params", resource, labels, y="response_length")
+        axes.set_title(f"Response length, {label}" if len(parts) == 1 else f"{label}: {held}", loc="left")
+    ends = [end for axes in panels for end in axes.get_ylim()]
+    for axes in panels:
+        axes.set_ylim(min(ends), max(ends))
+    if len(labels) > 1 or len(parts) == 1:
+        panels[0].legend(frameon=False, fontsize=7, title="N", ncols=2)
     gallery.made += save_figure(figure, out / name, numbers)
 
 
-def _draw_arm(gallery: Gallery, label: str, rows: pd.DataFrame, arm: str, mark: str, out: Path) -> None:
+def _costs_of_reuse(runs: RunTable) -> dict[tuple[str, str, float], Reuse]:
+    """Return what reuse costs, by series, evaluation and size; nothing where it does not vary."""
+    try:
+        found = study_reuse(runs)
+    except FitError:
+        return {}
+    return {(one.series, one.eval, one.params): one for one in found if isinstance(one, Reuse)}
+
+
+def _draw_arm(
+    gallery: Gallery,
+    label: str,
+    rows: pd.DataFrame,
+    arm: str,
+    costs: Mapping[tuple[str, str, float], Reuse],
+    out: Path,
+) -> None:
+    """Draw the curves of an arm's values by samples, rollouts by FLOPs too, and beside reuse what it costs."""
     name = f"{arm}_{label}"
     counts = rows.groupby("params")[arm].nunique() if arm in rows else pd.Series(dtype=int)
     varied = counts[counts > 1]
     if varied.empty:
         gallery.skipped[name] = f"{arm} does not vary within a size"
         return
-    resource = _resource(rows) or "step"
-    figure, panels = new_figure(len(varied), sharey=True)
-    numbers = {}
-    for axes, size in zip(panels, varied.index, strict=True):
+    first = _resource(rows) or "step"
+    resources = [
+        first,
+        *(x for x in USUAL if arm == "group_size" and x != first and x in rows and rows[x].notna().any()),
+    ]
+    mark, what = ARMS[arm]
+    series, held = (str(rows[column].iloc[0]) for column in ("series", "eval"))
+    judged = {
+        size: costs[series, held, size] for size in varied.index if arm == "reuse" and (series, held, size) in costs
+    }
+    figure, panels = new_panels(len(varied) * len(resources) + len(judged))
+    places, numbers = iter(panels), {}
+    for size in varied.index:
         mine = rows[rows["params"] == size]
         labels = {value: f"{mark}{value:g}" for value in sorted(mine[arm].unique())}
-        numbers[format_quantity(size)] = draw_arms(axes, mine, arm, resource, labels)
-        axes.set_title(f"{format_quantity(size)} parameters, {label}")
+        window = window_of(mine)
+        for resource in resources:
+            axes = next(places)
+            key = format_quantity(size) if resource == first else f"{format_quantity(size)} by {resource}"
+            numbers[key] = draw_arms(axes, mine, arm, resource, labels, window=window)
+            smoothed = f"; lines: means of {SMOOTHED} evaluations" if window > 1 else ""
+            axes.set_title(f"{what}, {label}, {format_quantity(size)}{smoothed}", loc="left")
+        if size in judged:
+            draw_on(axes := next(places), judged[size])
+            axes.set_title("what it costs", loc="left")
     panels[0].legend(frameon=False, fontsize=7)
     gallery.made += save_figure(figure, out / name, numbers)

@@ -50,7 +50,7 @@ def draw_law(axes: Axes, law: Numbers, title: str, colours: Mapping[float, Colou
         if level := curve.get("level_set"):
             axes.plot(level["x"], level["loss"], ls=":", lw=1.3, color="0.1", zorder=3)
     everything = np.concatenate([curve["loss"] for curve in law["curves"]])
-    log_ticks(axes, "x", np.concatenate([curve["x"] for curve in law["curves"]]))
+    log_ticks(axes, "x", np.concatenate([curve["x"] for curve in law["curves"]]), resource=law["resource"])
     log_ticks(axes, "y", np.maximum(everything, 1e-3))
     low, high = max(float(everything.min()), 1e-3), float(everything.max())
     axes.set_ylim(0.85 * low, 1.08 * high)
@@ -107,7 +107,7 @@ def law_legend(figure: Figure, laws: Sequence[Numbers], columns: int = 5) -> Non
     for prefix, name in band_names(laws).items():
         handles.append(Patch(color="0.3", alpha=1.3 * OPAQUE[prefix], lw=0, label=f"95 %, {name}"))
     if any(curve.get("level_set") for law in laws for curve in law["curves"]):
-        handles.append(Line2D([], [], color="0.1", lw=1.3, ls=":", label="its level set on its own data"))
+        handles.append(Line2D([], [], color="0.1", lw=1.3, ls=":", label="k from the others, E from its own curve"))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)
 
 

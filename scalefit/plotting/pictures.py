@@ -69,13 +69,24 @@ def draw(result: Answer) -> Figure:
     ScalefitError
         If results of its kind have no picture.
     """
+    figure, (axes,) = new_figure()
+    figure.set_size_inches(6.0, 4.0)
+    draw_on(axes, result)
+    return figure
+
+
+def draw_on(axes: Axes, result: Answer) -> None:
+    """Draw a result on axes, within `styled`.
+
+    Raises
+    ------
+    ScalefitError
+        If results of its kind have no picture.
+    """
     function = next((PICTURES[kind] for kind in type(result).__mro__ if kind in PICTURES), None)
     if function is None:
         raise ScalefitError(f"a {type(result).__name__} has no picture; its numbers are in .frame.")
-    figure, (axes,) = new_figure()
-    figure.set_size_inches(6.0, 4.0)
     function(axes, result)
-    return figure
 
 
 def _whole(axes: Axes) -> Figure:
@@ -121,7 +132,7 @@ def _forecast(axes: Axes, found: Forecast) -> None:
 
 
 def _loss_axes(axes: Axes, resource: str, x: Any) -> None:
-    log_ticks(axes, "x", x)
+    log_ticks(axes, "x", x, resource=resource)
     axes.set(xlabel=resource_label(resource), ylabel=LOSS)
 
 
@@ -150,7 +161,7 @@ def _reuse(axes: Axes, found: Reuse) -> None:
         [(arm["difference"], arm["low"], arm["high"]) for arm in found.arms],
     )
     _margin(axes, found.margin)
-    axes.set_xlabel(f"end loss against the smallest τ, 95 %; grey: within {found.margin:g}")
+    axes.set_xlabel(f"end loss against the smallest τ, 95 %\n(grey: within {found.margin:g})")
     axes.set_title(f"{found.series}, {format_quantity(found.params)}: reuse of prompts", loc="left")
 
 

@@ -11,6 +11,14 @@ from matplotlib.axes import Axes
 from scalefit.plotting.style import LOSS, log_ticks, ordered_colours
 from scalefit.units import resource_label
 
+SMOOTHED = 15
+"""Evaluations in the running means that are drawn of long runs, as in figure 7 of the paper's reproduction."""
+
+
+def window_of(frame: pd.DataFrame) -> int:
+    """Return how many evaluations a line is to be the mean of: several, where runs are too long for single ones to be told apart."""
+    return SMOOTHED if frame.groupby("run_id").size().median() > 4 * SMOOTHED else 1
+
 
 def draw_arms(
     axes: Axes,
@@ -46,7 +54,7 @@ def draw_arms(
             axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
         axes.plot(at, mean, color=colour, lw=1.4, label=label)
         drawn.append({arm: name, x: at.to_numpy(), y: mean.to_numpy(), "low": low.to_numpy(), "high": high.to_numpy()})
-    log_ticks(axes, "x", frame[x])
+    log_ticks(axes, "x", frame[x], resource=x)
     axes.set_xlabel(resource_label(x))
     spec = axes.get_subplotspec()
     if spec is None or spec.is_first_col():

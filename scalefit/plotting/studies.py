@@ -77,7 +77,7 @@ def draw_horizon(axes: Axes, found: Numbers, title: str) -> None:
     axes.set(xscale="log", xlim=(0.85 * depths[0], 1.18 * depths[-1]), title=title, xlabel="proof depth h [steps]")
     axes.set_xticks(depths, [f"{depth:g}" for depth in depths])
     axes.minorticks_off()
-    log_ticks(axes, "y", shown)
+    log_ticks(axes, "y", shown, resource=found["resource"])
     axes.set_ylabel(f"{resource_label(found['resource'])} until {found['target']:g} accuracy")
 
 

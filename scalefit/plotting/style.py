@@ -14,10 +14,12 @@ import matplotlib as mpl
 import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from scalefit.output import write_file, write_json
-from scalefit.units import format_quantity
+from scalefit.units import format_amount
 
 Colour = tuple[float, float, float]
 LOSS = "test loss 1 − pass@1"
@@ -61,8 +63,8 @@ def shade(colour: Colour) -> Colour:
     return red, green, blue
 
 
-def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int = 7) -> None:
-    """Make an axis logarithmic, with as many of 1, 2, 5 times powers of ten as fit, written out."""
+def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int = 7, *, resource: str = "") -> None:
+    """Make an axis logarithmic, with as many of 1, 2, 5 times powers of ten as fit, written out as the resource is."""
     low, high = float(min(values)), float(max(values))
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
@@ -70,7 +72,7 @@ def log_ticks(axes: Axes, which: str, values: Sequence[float] | Any, most: int =
         ticks = [tick for tick in ticks if 0.8 * low <= tick <= 1.25 * high]
         if len(ticks) <= most:
             break
-    text = [f"{tick:.3g}" if tick < 10 else format_quantity(tick).replace("e+", "e") for tick in ticks]
+    text = [f"{tick:.3g}" if tick < 10 else format_amount(tick, resource).replace("e+", "e") for tick in ticks]
     axes.set(**{f"{which}scale": "log"})
     getattr(axes, f"set_{which}ticks")(ticks, text)
     axes.minorticks_off()
@@ -104,12 +106,18 @@ def new_panels(count: int, most: int = 4) -> tuple[Figure, list[Axes]]:
 
 def save_figure(figure: Figure, path: Path, numbers: Any) -> list[Path]:
     """Write NAME.png, NAME.pdf and NAME.json, the numbers drawn; return their paths."""
+    # `savefig` would draw, and ask what room panels leave, twice a format.
+    figure.set_dpi(STYLE["savefig.dpi"])
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     made = []
-    for suffix in ("png", "pdf"):
-        target = path.with_name(f"{path.name}.{suffix}")  # not with_suffix: a series' name may have dots in it
-        metadata = {"Software": "scalefit"} if suffix == "png" else {"Creator": "scalefit", "CreationDate": None}
-        write_file(target, partial(figure.savefig, format=suffix, metadata=metadata))
-        made.append(target)
+    for suffix, write in (
+        ("png", partial(FigureCanvasAgg(figure).print_png, metadata={"Software": "scalefit"})),
+        ("pdf", partial(FigureCanvasPdf(figure).print_pdf, metadata={"Creator": "scalefit", "CreationDate": None})),
+    ):
+        made.append(path.with_name(f"{path.name}.{suffix}"))  # not with_suffix: a series' name may have dots in it
+        write_file(made[-1], write)
     made.append(path.with_name(f"{path.name}.json"))
     write_json(made[-1], numbers, DIGITS)
     return made

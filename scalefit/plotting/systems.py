@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from scalefit.plotting.style import Colour, log_ticks, ordered_colours
+from scalefit.plotting.style import Colour, log_ticks, ordered_colours, size_colours
 
 AXES = {"params": "N [parameters]", "cost": "cost [the table's unit]"}
 MARKS = "osD^vP"
@@ -19,17 +18,27 @@ MOST_NAMED = 24
 Look = dict[str, tuple[Colour, str]]
 
 
-def looks(systems: Sequence[str]) -> Look:
-    """Return the colour and mark of each system; one for all where there are too many to tell apart."""
-    if len(systems) > MOST_NAMED:
-        return dict.fromkeys(systems, (ordered_colours(1)[0], "o"))
-    return {
-        name: (colour, MARKS[at % len(MARKS)])
-        for at, (name, colour) in enumerate(zip(systems, ordered_colours(len(systems)), strict=True))
-    }
+def looks(frame: pd.DataFrame) -> Look:
+    """Return the colour and mark of each system, small ones light, those of a size alike in colour; one look for all where there are too many."""
+    sizes = frame.groupby("system", sort=False)["params"].first().sort_values(kind="stable", na_position="first")
+    if len(sizes) > MOST_NAMED:
+        return dict.fromkeys(sizes.index, (ordered_colours(1)[0], "o"))
+    if sizes.isna().any():
+        colours = dict(zip(sizes.index, ordered_colours(len(sizes)), strict=True))
+    else:
+        shades = size_colours(sizes)
+        colours = {name: shades[params] for name, params in sizes.items()}
+    return {str(name): (colours[name], MARKS[int(at) % len(MARKS)]) for name, at in _marks(sizes).items()}
 
 
-def systems_legend(figure: Figure, look: Look, columns: int) -> None:
+def _marks(sizes: pd.Series) -> pd.Series:
+    """Return the number of each system's mark: its place among those of its size, or among all where sizes are not known."""
+    if sizes.isna().any():
+        return pd.Series(range(len(sizes)), sizes.index)
+    return sizes.groupby(sizes).cumcount()
+
+
+def systems_legend(figure: Figure, look: Look, columns: int = 7) -> None:
     """Put one legend of the systems under the panels, where each has a look of its own."""
     if len(set(look.values())) == len(look) > 1:
         handles = [

@@ -114,12 +114,17 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
         edge, grid = float(x[:count].max()), _grid(data, row)
         shown = {"fitted": np.append(grid[grid < edge], edge), "extrapolated": np.append(edge, grid[grid > edge])}
         shared = np.flatnonzero(data.params == size)
+        own = _own_line(fit, row, shown["extrapolated"])
         for part, at in shown.items():
-            line = _own_line(fit, row, at) if len(shared) == 1 else _line(fit, float(size), at)
-            curve[part] = line if row == shared[0] else None
+            if len(shared) > 1:
+                curve[part] = _line(fit, float(size), at) if row == shared[0] else None
+            else:
+                curve[part] = own if part == "extrapolated" else _own_line(fit, row, at)
         rest, seen = x[count:], loss[count:]
-        bands = fit.run_bands(row, rest[None])
-        curve["scores"] = score(10.0**bands.log, seen, {"cover95": (10.0**bands.eval_low, 10.0**bands.eval_high)})
+        # Between the points of the line its ends are as good as straight.
+        band = [np.interp(np.log(rest), np.log(own["x"]), own[end]) for end in ("eval_low", "eval_high")]
+        expected = 10.0 ** fit.curve(float(size), rest[None])[0]
+        curve["scores"] = score(expected, seen, {"cover95": (band[0], band[1])})
         curve["baselines"] = {"last_value": score(np.full(len(rest), loss[count - 1]), seen)["rmse"]}
         curves.append(curve)
     return {**_about(fit), "kind": "within runs", "curves": curves}

@@ -1,0 +1,167 @@
+"""A verdict on each of the seven questions, from `results.json`: sentences with what must be true of the results for them to stand.
+
+Where a new result breaks one it is not written, and the sentence has to be.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from experiments.study import say  # noqa: E402
+from scalefit.units import format_quantity  # noqa: E402
+
+RESULTS = HERE / "results.json"
+ARMS = ("equal start", "equal tokens")
+HALF = 0.5
+SPREAD = 0.06
+"""The largest spread of end losses over seeds in e01."""
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a question.
+
+    Attributes
+    ----------
+    finding : str
+        The question, or the paper's finding.
+    word : str
+        The answer, in short.
+    agrees : str
+        With the paper: yes, no, in part, open, or - where it has no such claim.
+    why : str
+        What an agreement rests on, or a difference may come from.
+    sentences : list of str
+    """
+
+    finding: str
+    word: str
+    agrees: str
+    why: str
+    sentences: list[str]
+
+
+def _between(row: Facts, name: str = "k", digits: int = 3) -> str:
+    """Return a row's value with its interval."""
+    return f"{row[name]:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]"
+
+
+def _ends(level: Facts, arm: int) -> tuple[Facts, Facts]:
+    """Return the smallest and the largest size of one of the arms of a study of level."""
+    name = level["rises"][arm]["arm"]
+    mine = sorted((row for row in level["sizes"] if row["arm"] == name), key=lambda row: row["params"])
+    return mine[0], mine[-1]
+
+
+def _rise(level: Facts, arm: int, where: str) -> str:
+    """Say by how much k rises over the sizes of an arm; it must."""
+    first, last = _ends(level, arm)
+    starts = f"{10 ** first['start']:.3f} and {10 ** last['start']:.3f}"
+    return say(
+        f"From {where} (mean losses of {starts} before training) k_D rises from {first['k']:.3f} at "
+        f"{format_quantity(first['params'])} to {last['k']:.3f} at {format_quantity(last['params'])}, along the line in log N by "
+        f"{_between(level['rises'][arm])} between {first['runs']} and {last['runs']} runs a size.",
+        level["rises"][arm]["low"] > 0,
+    )
+
+
+def efficiency(results: Facts) -> Verdict:
+    """Answer question 1."""
+    facts, ends = results["1. Do larger models learn more efficiently"], results["Where runs start and end"]
+    level, left, within = facts["samples"], facts["samples"]["left"], facts["samples"]["within"][1]
+    spread = [row["sd end"] for row in ends["equal start"] if row["runs"] > 2]
+    share = f"{left['share']:.0%} [{left['low']:.0%}, {left['high']:.0%}] of the rise is left at equal start"
+    if left["low"] > HALF:
+        how = say(f"Size is most of it: {share}.", left["low"] > HALF)
+    else:
+        how = say(f"How much of it is level is open: {share}.", left["low"] <= HALF <= left["high"])
+    sentences = [
+        _rise(level, 0, "the same start"),
+        _rise(level, 1, "the same number of tokens"),
+        how,
+        say(
+            "It is the same by compute, and after the first ten steps, on which all sizes are slow.",
+            *(facts[part]["rises"][arm]["low"] > 0 for part in ("flops", "late") for arm in (0, 1)),
+        ),
+        say(
+            f"Of models of one size that read the same tokens, those that start better learn faster: k_D changes by {_between(within, 'coefficient', 2)} "
+            "a decade of loss at the start.",
+            within["high"] < 0,
+        ),
+        say(
+            f"Seeds of one size and start end {min(spread):.2f} to {max(spread):.2f} apart (standard deviation), those of e01 {SPREAD:g} at most: "
+            "whether a run finds the rarer themes is chance. One run a size, as in the paper, would have told nothing here.",
+            min(spread) > SPREAD,
+        ),
+    ]
+    if "one rate" in facts:
+        same, scaled = facts["one rate"]["rises"][0], level["rises"][0]
+        more = "more" if same["k"] > scaled["k"] else "less"
+        sentences.append(
+            f"With one learning rate for all sizes, as the paper has it, k_D rises by {_between(same)}: {more} than with rates that fall with the width."
+        )
+    return Verdict(
+        "Larger models learn more efficiently",
+        "yes, from the same start too",
+        "yes",
+        "here the start is the same by construction, there it rises with N",
+        sentences,
+    )
+
+
+def saturation(results: Facts) -> Verdict:
+    """Answer question 3."""
+    facts = results["3. Does k saturate"]
+    missed = [len(one["misfit"]) for one in facts.values()]
+    return Verdict(
+        "k(N) saturates",
+        "the data do not settle it",
+        "open",
+        "the law's straight lines miss the curves, and sizes span a factor of 40 or 120",
+        [
+            say(
+                "Neither arm settles whether k(N) saturates, by data or by compute.",
+                *(one["weighed"]["verdict"] == "undecided" for one in facts.values()),
+            ),
+            say(
+                f"The law misses {min(missed)} to {max(missed)} sizes of an arm: curves here steepen after the first steps, which a line in log X cannot.",
+                min(missed) > 0,
+            ),
+        ],
+    )
+
+
+VERDICTS: dict[str, Callable[[Facts], Verdict]] = {
+    "1. Do larger models learn more efficiently": efficiency,
+    "3. Does k saturate": saturation,
+}
+
+
+def read_results() -> dict[str, Any]:
+    """Return what the questions found."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def verdicts(results: Facts) -> list[Verdict]:
+    """Return the verdicts on the questions whose arms are made."""
+    return [judge(results) for title, judge in VERDICTS.items() if title in results]
+
+
+def page(claims: Mapping[str, str]) -> str:
+    """Return the section of the page on the paper: a row a question, and its sentences; `claims` is what its own data say, by finding."""
+    found = verdicts(read_results())
+    rows = [[one.finding, claims.get(one.finding, ""), one.word, one.agrees, one.why] for one in found]
+    head = ["question", "in the paper's data", "in our laboratory", "agrees", "why"]
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in lines)
+    parts = [f"**{one.finding}.** " + " ".join(one.sentences) for one in found]
+    return "\n\n".join([table, *parts])
