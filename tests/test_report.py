@@ -4,6 +4,8 @@ import html
 import itertools
 import json
 import re
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -149,6 +151,18 @@ def test_the_same_fit_is_made_once(runs, monkeypatch):
         monkeypatch.setattr(place, "average_offsets", once(counted))
     look_over(runs, Asked(where={"series": "base"}))
     assert len(asked) == len(set(asked)) == 2
+
+
+def test_it_says_how_far_it_is(runs):
+    said = []
+    make_report(runs, where={"params": [5e8, 1.5e9]}, told=lambda done, total: said.append((done, total)))
+    assert said == [(1, 2), (2, 2)]
+
+
+def test_it_needs_no_library_of_pictures():
+    code = "import sys, scalefit.plotting.report; print(sorted({'matplotlib', 'seaborn', 'plotly', 'torch'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_contents_name_every_question_and_methods_come_last(page):

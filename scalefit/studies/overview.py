@@ -43,6 +43,7 @@ AHEAD = 2.0
 BEYOND = (1.4, 2.0, FARTHEST)
 """Sizes beyond the largest that an explorer offers, as multiples of it."""
 Kind = TypeVar("Kind")
+Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,13 @@ class Overview:
     unanswered: dict[str, str]
 
 
-def look_over(runs: RunTable, asked: Asked) -> Overview:
+def look_over(runs: RunTable, asked: Asked, told: Told = lambda done, total: None) -> Overview:
     """Ask a runs table all that it can answer.
+
+    Parameters
+    ----------
+    told : callable, optional
+        Called with how many series are done and how many there are.
 
     Raises
     ------
@@ -145,11 +151,12 @@ def look_over(runs: RunTable, asked: Asked) -> Overview:
         runs = select(runs, asked.where)
         prepared = prepare(runs, asked.x)
         unanswered, parts = dict(prepared.unanswered), []
-        for data in prepared:
+        for done, data in enumerate(prepared, 1):
             try:
                 parts.append(_part(runs, data, asked))
             except FitError as error:
                 unanswered[data.name] = str(error)
+            told(done, len(prepared))
         if not parts:
             raise FitError(
                 "nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in unanswered.items())
