@@ -11,6 +11,10 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
+from scalefit.fitting.run_lines import RunLines
+from scalefit.numerics.ar1 import Noise
 from scalefit.table.fit_data import FitData
 
 Given = ParamSpec("Given")
@@ -50,6 +54,10 @@ def _key(value: Any) -> Any:
         # How the rows were chosen is in the numbers; that the record says it otherwise makes no other fit.
         record = {name: one for name, one in value.record.items() if name != "where"}
         return value.digest(), value.series, value.resources, repr(record), value.flops_per_sample
+    if isinstance(value, RunLines | Noise):
+        return tuple(_key(one) for one in vars(value).values())
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
     if isinstance(value, str | int | float | bool | None):
         return value
     if isinstance(value, tuple | list):
