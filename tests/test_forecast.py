@@ -13,6 +13,7 @@ from scipy import stats
 
 import scalefit as sf
 from benchmarks import forecast_prior
+from scalefit.errors import FitError, UsageError
 from scalefit.prediction.expected import expect
 from scalefit.prediction.forecast import forecast_curve
 from scalefit.prediction.outlook import ALONE, FIRM, Outlook, Siblings, learn, look
@@ -332,3 +333,37 @@ def test_a_run_by_itself_is_forecast_as_in_a_table_of_its_own():
     at = [point["samples"] for point in lone.curve]
     said = np.interp(at, [point["samples"] for point in table.curve], [point["loss"] for point in table.curve])
     np.testing.assert_allclose([point["loss"] for point in lone.curve], said, atol=2e-4)
+
+
+def run_at(samples, **columns):
+    """Return a run of a power law that was evaluated there."""
+    step = np.arange(len(samples))
+    same = {"run_id": "r", "series": "s", "params": 1e9, "eval": "e", "loss": 0.3 + 0.4 * (1.0 + step) ** -0.5}
+    return pd.DataFrame({"step": step, "samples": samples, **same, **columns})
+
+
+def test_two_evaluations_at_one_amount_are_one():
+    """Their mean; a run that was evaluated twice is forecast as if once, and a run that stands still is not."""
+    once = run_at(64.0 * np.arange(1, 21))
+    twice = pd.concat(
+        [once.assign(loss=once["loss"] + shift, step=2 * once["step"] + at) for at, shift in enumerate((0.01, -0.01))]
+    )
+    said, again = sf.forecast(once, "r"), sf.forecast(twice, "r")
+    assert again.end == {**said.end, "loss": pytest.approx(said.end["loss"])} | {
+        name: pytest.approx(said.end[name]) for name in ("low50", "high50", "low95", "high95", "se")
+    }
+    with pytest.raises(FitError, match="has 1 evaluations after its start"):
+        sf.forecast(pd.concat([run_at(np.full(20, 64.0)), once.assign(run_id="other")]), "r", x="samples")
+
+
+def test_a_sibling_that_stands_still_tells_nothing():
+    runs = pd.concat([run_at(64.0 * np.arange(1, 21)), run_at(np.full(40, 1e4)).assign(run_id="other")])
+    assert sf.forecast(runs, "r").end == sf.forecast(runs[runs["run_id"] == "r"], "r").end
+
+
+@pytest.mark.parametrize("per", [29.1 * 1280, 1e12])
+def test_more_than_a_forecast_reaches_is_not_asked_for(per):
+    runs = run_at(64.0 * np.arange(1, 21))
+    with pytest.raises(UsageError, match=r"--per .* nothing supports a forecast beyond 30 times"):
+        sf.forecast(runs, "r", min_gain=0.01, per=per)
+    assert sf.forecast(runs, "r", min_gain=0.01, per=28.9 * 1280).stop is not None

@@ -196,6 +196,10 @@ def test_the_benchmark_says_what_is_promised():
     assert {(row["rho"], row["runs"]) for row in found["false alarms"]} >= {(0.95, 1), (0.95, 3)}
     saved = [row["saved"] for row in found["saved"] if row["power"] == 0.95]
     assert min(saved) >= 0.25
+    # Noise of two kinds: not beyond what the simulation can tell from 5 % where scatter is known, and said where it is not.
+    beside = {(row["runs"], row["scatter"], row["told"]): row for row in found["beside"]}
+    assert beside.pop((1, 0.0, True))["rate"] > 0.5
+    assert max(row["low"] for row in beside.values()) <= 0.05
 
 
 # --- what it says
@@ -368,9 +372,38 @@ def test_refusals_are_one_sentence(write, tmp_path):
         assert "Traceback" not in found.stderr
     with pytest.raises(FitError, match="from 2400 on"):
         sf.gate(table(0.0, draw=1), table(0.0, draw=2), since=2_400)
-    for option in ({"margin": 0.0}, {"scatter": -0.1}, {"alpha": 1.0}):
+    for option in (
+        {"margin": 0.0},
+        {"margin": 1.0},
+        {"margin": np.inf},
+        {"scatter": -0.1},
+        {"scatter": np.inf},
+        {"alpha": 1.0},
+    ):
         with pytest.raises(UsageError, match=f"--{next(iter(option))}"):
             sf.gate(table(0.0, draw=1), table(0.0, draw=2), **option)
+
+
+def test_tables_called_alike_are_told_by_their_folders(tmp_path):
+    """As those of a CI job are: baseline/runs.parquet and candidate/runs.parquet."""
+    for draw_of, (name, shift) in enumerate((("baseline", 0.0), ("candidate", 0.15)), start=1):
+        (tmp_path / name).mkdir()
+        table(shift, draw=draw_of).to_parquet(tmp_path / name / "runs.parquet")
+    sides = ("baseline/runs.parquet", "candidate/runs.parquet")
+    assert "candidate is worse than baseline" in scalefit("gate", *sides, "--scatter", "0", cwd=tmp_path).stdout
+    early = table(0.0, length=20, draw=1), table(0.15, length=20, draw=2)
+    assert any("do not tell how long noise stays" in said for said in sf.gate(*early, scatter=0.0)[0].warnings)
+    alike = scalefit("gate", sides[0], sides[0], "--scatter", "0", cwd=tmp_path).stdout
+    assert "; B minus A " in alike
+
+
+def test_a_multiple_beyond_all_sense_is_told_as_that(tmp_path):
+    """One of a difference that is hardly known yet."""
+    sides = (str(ROOT / "data" / "study" / f"e04_{name}_token.parquet") for name in ("grpo", "rloo"))
+    call = ("gate", *sides, "--alpha", "1e-30")
+    found = json.loads(scalefit(*call, "--json", cwd=tmp_path).stdout)
+    assert found["results"][0]["multiplier"]["high"] > 1000
+    assert "to more than 1000, at the slope of its own curve" in scalefit(*call, cwd=tmp_path).stdout
 
 
 def test_what_only_one_table_has_is_open(write, tmp_path):

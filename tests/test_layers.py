@@ -8,6 +8,7 @@ from tests.conftest import ROOT
 
 LAYER = {
     "errors": 0,
+    "extras": 0,
     "units": 0,
     "names": 0,
     "named": 0,

@@ -182,7 +182,7 @@ def test_a_loss_that_is_none_is_left_out(watched, tmp_path, loss):
     assert list(table(tmp_path).index) == [1, 2, 4, 6, 7, 8]
     assert sum("step 3: the loss of eval is" in line for line in monitor.lines) == 1
     assert not any("step 5" in line and "loss of" in line for line in monitor.lines)
-    assert any("2 evaluations of a without a usable loss" in line for line in monitor.lines)
+    assert any("2 evaluations of a without a usable step or loss" in line for line in monitor.lines)
 
 
 def test_evaluations_out_of_order(watched, tmp_path):

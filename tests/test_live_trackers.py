@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import scalefit as sf
+from scalefit.errors import UsageError
 from scalefit.live import Monitor, Tracker
 
 STEPS = range(0, 41, 4)
@@ -251,4 +252,13 @@ def test_processes_of_a_training_stop_together(tmp_path, monkeypatch, said):
     assert heard == [[False]]
     assert Watcher(tmp_path / "runs.parquet", "a", {}).agrees_to_stop(two) is False
     assert len(heard) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("options", "words"), [({"until": -5}, "until"), ({"untill": 5}, "did you mean 'until'")])
+def test_a_callback_refuses_what_makes_no_sense_when_it_is_made(tmp_path, options, words):
+    pytest.importorskip("transformers")
+    with pytest.raises(UsageError, match=words):
+        sf.live.callback(tmp_path / "runs.parquet", **options)
+    assert sf.live.callback(tmp_path / "runs.parquet", stop_when=None).watcher.tracker is None
     assert list(tmp_path.iterdir()) == []

@@ -94,6 +94,12 @@ def test_a_line_of_the_log():
     assert said in found.summary()
 
 
+def test_one_more_step_that_buys_nothing():
+    """One step is no steps, and nothing has no sign."""
+    found = dataclasses.replace(advise(forecast(end=0.5002, se=0.003), 0.8), cost={"unit": "step", "amount": 1.0})
+    assert found.headline.endswith("another 1 step buy .000 ± .003: stop")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -269,3 +269,34 @@ def test_a_csv_by_a_map(tmp_path):
     found = scalefit("watch", "x.csv", "--map", "map.toml", "--until", "9", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "mine has ended at step 9" in found.stdout
+
+
+def test_times_that_are_none_are_refused(log):
+    for option in ("every", "idle"):
+        for value in (float("nan"), float("inf"), -1.0, 0.0):
+            with pytest.raises(UsageError, match=f"--{option} .*: seconds, finite and greater than 0"):
+                Asked(str(log), **{option: value})
+    found = scalefit("watch", str(log), "--every=nan", cwd=log.parent)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "Traceback" not in found.stderr
+
+
+def test_an_end_that_is_too_far_away_is_told(log):
+    """Once, with where forecasts begin."""
+    training = Training(lambda: log.write_text("".join(line(step) for step in range(0, 14))))
+    training.views(log, until=10_000)
+    assert [said for said in training.told if "forecasts begin" in said] == [
+        "no forecast at step 11: its end at step 10k is too far away; forecasts begin at step 333"
+    ]
+
+
+def test_a_fault_that_goes_on_is_told_once(log):
+    """However many evaluations are no numbers; one of another kind is told besides."""
+    nan = [lambda step=step: log.write_text(log.read_text() + line(step, float("nan"))) for step in range(12, 20)]
+    cut = [lambda: log.write_text(log.read_text() + "{\n")] * 3
+    training = Training(*nan, *cut)
+    training.views(log)
+    assert [("no finite number" in said, "no JSON object" in said) for said in training.told] == [
+        (True, False),
+        (False, True),
+    ]

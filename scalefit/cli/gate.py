@@ -45,7 +45,7 @@ def gate(
     found = compute(
         open_runs(first),
         open_runs(second),
-        names=(first.stem, second.stem),
+        names=_names(first, second),
         x=x,
         margin=margin,
         scatter=scatter,
@@ -56,3 +56,11 @@ def gate(
     show(found, as_json)
     codes = {one.code for one in found} | ({4} if found.unanswered else set())
     raise typer.Exit(3 if 3 in codes else max(codes))
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """Return what the tables are called: by their files, by their folders where the files are called alike."""
+    for one, two in ((first.stem, second.stem), (first.resolve().parent.name, second.resolve().parent.name)):
+        if one != two:
+            return one, two
+    return "A", "B"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from scalefit.live.journal import Row
+from scalefit.live.values import Tell
 from scalefit.table.schema import RESOURCES
 
 ANEW = 0.5
 """A counter that falls below so much of what it was has begun anew; above it, it went back a little and waits."""
-Tell = Callable[[str, str], None]
-"""Told a kind, so that each is told once, and a text."""
 
 
 class Counters:
@@ -19,6 +18,7 @@ class Counters:
     def __init__(self, tell: Tell) -> None:
         self.tell = tell
         self.before: dict[str, float] = {}
+        self._fell: dict[str, tuple[int, float]] = {}
 
     def settle(self, row: Row, rows: Mapping[tuple[str, int], Row], names: Iterable[str] = RESOURCES) -> None:
         """Put a row's resources between those of its neighbours in step; what is changed is told.
@@ -46,6 +46,7 @@ class Counters:
                         f"step {row['step']}: {name} is missing; it is taken to grow with the steps as before",
                     )
                 continue
+            self._take_back(name, row)
             value = row[name] + self.before.get(name, 0.0)
             if had is not None and value < had and later is None:
                 value = self._went_back(name, row, value, had)
@@ -53,8 +54,19 @@ class Counters:
                 value = min(value, later[name])
             row[name] = max(value, had or 0.0)
 
+    def _take_back(self, name: str, row: Row) -> None:
+        """Where the next value is where the counter was before it fell, it did not begin anew: that value was amiss."""
+        step, fell = self._fell.get(name, (row["step"], 0.0))
+        if row["step"] <= step:
+            return
+        del self._fell[name]
+        if row[name] >= fell:
+            self.before[name] -= fell
+            self.tell(f"amiss {name}", f"step {row['step']}: {name} goes on from {fell:g}, so it had not begun anew")
+
     def _went_back(self, name: str, row: Row, value: float, had: float) -> float:
         if value < ANEW * had:
+            self._fell[name] = row["step"], had - self.before.get(name, 0.0)
             self.before[name] = had
             self.tell(
                 f"anew {name}",

@@ -15,7 +15,9 @@ from scalefit.prediction.rolling import LEAST_POINTS, Curve
 from scalefit.prediction.siblings import curves_of
 from scalefit.studies.stopping import Advice, Rule, advise
 from scalefit.table.io import as_runs
+from scalefit.table.schema import RESOURCES
 from scalefit.table.select import Source
+from scalefit.units import format_quantity
 
 AHEAD = 2.0
 """Where nothing says where a run is to end, the forecast reaches to so many times what is spent."""
@@ -34,6 +36,27 @@ def siblings_of(source: Source, run: str, x: str, evaluation: str) -> Siblings:
     """Return the other runs of a table on an evaluation; raises ScalefitError where it cannot be read."""
     curves = [curve for curve, _, _ in curves_of(as_runs(source), x, evaluation)]
     return Siblings([curve for curve in curves if curve.name != run and len(curve.x) >= LEAST_POINTS])
+
+
+def obstacle(rows: Sequence[Row], x: str, until: float | None) -> str | None:
+    """Return why a run with evaluations enough has no forecast; None where it has one, or is too short or at its end."""
+    spent = [row[x] for row in rows if row.get(x) is not None]
+    if len(rows) < LEAST_POINTS:
+        return None
+    if not spent:
+        known = ", ".join(name for name in ("step", *RESOURCES) if rows[-1].get(name) is not None)
+        return f"{x} is not logged; logged are {known}"
+    if len({one for one in spent if one > 0}) < LEAST_POINTS:
+        return f"{x} does not grow along the run as it should"
+    if until is not None and spent[-1] > until:
+        return f"the run is beyond the end that was given for it, {_of(x, until)}"
+    if until is not None and until > REFUSED * spent[-1]:
+        return f"its end at {_of(x, until)} is too far away; forecasts begin at {_of(x, until / REFUSED)}"
+    return None
+
+
+def _of(x: str, amount: float) -> str:
+    return f"step {format_quantity(amount)}" if x == "step" else f"{format_quantity(amount)} {x}"
 
 
 def ask(

@@ -7,6 +7,7 @@ A run that goes on from an earlier checkpoint says so in a line of its own, and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -25,6 +26,8 @@ from scalefit.table.io import RunTable, add_runs, as_runs, read_runs, write_runs
 RESTARTED = "restarted_at"
 FOLDED_EVERY = 1.05
 """The table is written where a journal has grown by so much since it was written last."""
+LONGEST = 180
+"""Characters of a folder's name that are the run's own; file systems take 255 bytes."""
 Row = dict[str, Any]
 
 
@@ -43,7 +46,7 @@ class Journal:
 
     def __init__(self, out: Path, run: str) -> None:
         self.out, self.run = out, run
-        self.folder = parts_of(out) / quote(run, safe="")
+        self.folder = parts_of(out) / folder_name(run)
         self.rows: dict[tuple[str, int], Row] = {}
         self.earlier: dict[tuple[str, int], Row] = {}
         self.waiting: list[str] = []
@@ -125,14 +128,16 @@ class Journal:
         with locked(self.out, wait=always):
             mine = self.table()
             others = _without(read_runs(self.out), self.run) if self.out.exists() else None
-            write_runs(mine if others is None else add_runs(others, mine), self.out)
+            write_runs(mine if others is None else _beside(others, mine), self.out)
         self._folded = len(self.rows)
 
     def table(self) -> RunTable:
         """Return the run as a runs table; a column that is not there throughout has holes."""
-        rows = [self.rows[key] for key in sorted(self.rows)]
+        frame = pd.DataFrame([self.rows[key] for key in sorted(self.rows)])
+        for name in _mixed(frame):  # a later process began the column with another kind
+            frame[name] = frame[name].map(str, na_action="ignore")
         metadata = {"params_convention": "as given to the monitor", "origin": "scalefit.live"}
-        return as_runs(pd.DataFrame(rows), metadata, str(self.out))
+        return as_runs(frame, metadata, str(self.out))
 
     def finish(self) -> None:
         """Write all that waits, and the table; raises what `add` and `fold` raise."""
@@ -155,13 +160,34 @@ class Journal:
         for line in text.splitlines():
             try:
                 row: Row = json.loads(line)
-                if RESTARTED in row:
+                if "eval" not in row:
                     found = _until(found, row[RESTARTED])
                 else:
-                    found[str(row["eval"]), int(row["step"])] = row
+                    found[str(row["eval"]), int(row["step"])] = {**row, "loss": float(row["loss"])}
             except (ValueError, TypeError, KeyError):
                 self.damaged += bool(line.strip())
         return found
+
+
+def _mixed(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that hold text in some rows and numbers in others."""
+    mixed = [name for name in frame if frame[name].dtype == object]
+    return [str(name) for name in mixed if len({isinstance(one, str) for one in frame[name].dropna()}) > 1]
+
+
+def _beside(others: RunTable, mine: RunTable) -> RunTable:
+    """Return a run beside others, whose columns are left as they are: one of another kind is called by its kind here."""
+    frame = pd.concat([others.frame, mine.frame], ignore_index=True)
+    unlike = {name: f"{name} as logged" for name in _mixed(frame) if name in mine.frame}
+    return add_runs(others, replace(mine, frame=mine.frame.rename(columns=unlike)))
+
+
+def folder_name(run: str) -> str:
+    """Return the name of a run's folder: the run's own, as far as a folder may be called so."""
+    name = quote(run, safe="")
+    if len(name) > LONGEST:
+        return f"{name[:LONGEST]}-{hashlib.sha256(run.encode()).hexdigest()[:16]}"
+    return name.replace(".", "%2E") if set(name) == {"."} else name
 
 
 def _until(rows: dict[tuple[str, int], Row], step: float) -> dict[tuple[str, int], Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.live.counters import Counters
-from scalefit.live.forecasting import ask, resource_of, siblings_of
+from scalefit.live.forecasting import ask, obstacle, resource_of, siblings_of
 from scalefit.live.guard import Guard, to_stderr
 from scalefit.live.journal import Journal, Row
 from scalefit.live.reports import as_reports, in_use, numbers_of
+from scalefit.live.values import Values, number
 from scalefit.prediction.outlook import Siblings
 from scalefit.runner.run_folder import ROWS
 from scalefit.studies.stopping import PATIENCE, Advice, Rule
@@ -51,8 +52,8 @@ class Monitor:
     rule : Rule, optional
         What the rest of the run must be worth.
     stop_when : bool or callable
-        Whether `should_stop` may become true: never (the default), when the rule has advised it twice in a row, or when
-        a function of the advice says so.
+        Whether `should_stop` may become true: never (the default), when the rule has advised it twice in a row for every
+        evaluation of the run, or when a function of the advice says so.
     siblings : path, RunTable or data frame, optional
         Earlier runs on the same evaluation, which tell of this one; read once. A run without any is told of by the
         curves of other families that come with the package.
@@ -89,12 +90,22 @@ class Monitor:
     ) -> None:
         if Path(out).suffix not in FORMATS:
             raise UsageError(f"out={str(out)!r}: a runs table ends in {', '.join(FORMATS)}.")
+        if taken := sorted(_OWN & set(facts or {})):
+            raise UsageError(f"facts: {', '.join(taken)} is no further column; give it as an argument of its own.")
+        if stop_when is not None and not (isinstance(stop_when, bool) or callable(stop_when)):
+            raise UsageError(f"stop_when={stop_when!r}: True, False, or a function of the advice.")
         self.guard = Guard(tell)
-        self.journal = Journal(Path(out), run)
-        self.same: Row = {"run_id": run, "series": series, "params": parse_quantity(params, "params"), **(facts or {})}
+        self.journal = Journal(Path(out), _named(run, "run"))
+        self.values = Values(self.guard.once)
+        self.same: Row = {
+            "run_id": self.journal.run,
+            "series": _named(series, "series"),
+            "params": parse_quantity(params, "params"),
+            **self.values.take(facts or {}, "facts"),
+        }
         self.until = parse_quantity(until, "until") if until is not None else None
         self.x, self.gpus = x, parse_quantity(gpus, "gpus")
-        self.rule, self.stop_when = rule or Rule(), stop_when
+        self.rule, self.stop_when = rule or Rule(), stop_when or False
         self.siblings = siblings
         self._siblings: dict[str, Siblings] = {}
         self.trackers = None if to is None else as_reports(to)
@@ -102,8 +113,11 @@ class Monitor:
         self.advice: Advice | None = None
         self.should_stop = False
         self.lost = 0
-        self._began, self._in_a_row = time.monotonic(), 0
+        self._began = time.monotonic()
+        self._in_a_row: dict[str, int] = {}
         self._hours: float | None = None
+        self._said: set[str] = set()
+        self._lock = threading.RLock()
         self._columns: dict[str, set[str]] = {}
 
     def log(self, step: int, loss: float, *, evaluation: str = "eval", **more: Any) -> Advice | None:
@@ -126,7 +140,7 @@ class Monitor:
             What is to be expected of the rest; None where too little is known, or the run is at its end.
         """
         advice = None
-        with self.guard.watch(f"the evaluation at step {step} could not be taken", "log"):
+        with self._lock, self.guard.watch(f"the evaluation at step {step} could not be taken", "log"):
             with contextlib.suppress(OSError, ScalefitError):  # told where the row cannot be added
                 self.journal.open()
             row = self._row(step, loss, evaluation, more)
@@ -137,13 +151,13 @@ class Monitor:
             if advice is not None:
                 self.advice = advice
                 self.guard(f"{self.same['run_id']}: step {row['step']}: {advice.headline}")
-                self._decide(advice)
+                self._decide(advice, evaluation)
                 self._send(row["step"], advice)
         return advice
 
     def close(self) -> None:
         """Write what waits and the table, and say what is missing in it."""
-        with self.guard.watch(f"{self.journal.out} could not be written at the end", "close"):
+        with self._lock, self.guard.watch(f"{self.journal.out} could not be written at the end", "close"):
             self._save("table", self.journal.finish)
             if self.journal.waiting:
                 self.guard(
@@ -151,7 +165,9 @@ class Monitor:
                     "they are in no file"
                 )
             if self.lost:
-                self.guard(f"{self.lost} evaluations of {self.same['run_id']} without a usable loss were left out")
+                self.guard(
+                    f"{self.lost} evaluations of {self.same['run_id']} without a usable step or loss were left out"
+                )
         with self.guard.watch("the run could not be let go", "close"):
             self.journal.close()
 
@@ -196,7 +212,12 @@ class Monitor:
 
     def _row(self, step: int, loss: float, evaluation: str, more: Mapping[str, Any]) -> Row | None:
         """Return a row of the table; None, and what is missing told, where it cannot be one."""
-        step, value = int(step), _number(loss)
+        at, value = number(step), number(loss)
+        if at is None or at < 0 or at != int(at):
+            self.lost += 1
+            self.guard.once("step", f"step {step!r:.20} is no whole number from 0 on; such evaluations are left out")
+            return None
+        step = int(at)
         if value is None or not 0 <= value <= 1:
             self.lost += 1
             what = "no number" if value is None else "not between 0 and 1, so not 1 - pass@1"
@@ -205,12 +226,16 @@ class Monitor:
             )
             return None
         row: Row = {**self.same, "eval": evaluation, "step": step, "loss": value}
-        row |= {name: plain(given) for name, given in more.items() if name not in _OWN}
-        row = {name: given for name, given in row.items() if given is not None}
-        self._add_hours(row)
-        said = [name for name in RESOURCES if name != "gpu_hours" or name in more]
+        further = {name: given for name, given in more.items() if name not in _OWN}
+        taken = self.values.take(further, f"step {step}")
+        self._said |= set(taken)
+        row |= taken
+        if "hours" not in self._said:
+            self._add_hours(row)
+        said = [name for name in RESOURCES if name != "gpu_hours" or name in self._said]
         self.counters.settle(row, self.journal.rows, said)
-        row.setdefault("gpu_hours", round(row["hours"] * self.gpus, DIGITS))
+        if "gpu_hours" not in self._said and "hours" in row:
+            row["gpu_hours"] = round(row["hours"] * self.gpus, DIGITS)
         columns = self._columns.setdefault(evaluation, set())
         if gone := sorted(columns - set(row)):
             self.guard.once(f"gone {gone}", f"step {step}: {', '.join(gone)} is missing; the table has a gap there")
@@ -223,13 +248,16 @@ class Monitor:
             earlier = [kept for (_, step), kept in self.journal.rows.items() if step < row["step"]]
             self._hours = max((kept.get("hours") or 0.0 for kept in earlier), default=0.0)
         hours = self._hours + (time.monotonic() - self._began) / 3600
-        row.setdefault("hours", round(hours, DIGITS))
+        row["hours"] = round(hours, DIGITS)
 
     def _advise(self, row: Row) -> Advice | None:
         """Return what is to be expected; what is in the way of it is told once."""
         rows = [kept for (name, _), kept in sorted(self.journal.rows.items()) if name == row["eval"]]
         x = resource_of(row, self.x)
         try:
+            if (why := obstacle(rows, x, self.until)) is not None:
+                self.guard.once(f"obstacle {row['eval']} {why[:20]}", f"no forecast at step {row['step']}: {why}")
+                return None
             return ask(rows, x, self.until, self.rule, siblings=self._others(x, row["eval"]))
         except ScalefitError as error:
             self.guard.once("forecast", f"no forecast at step {row['step']}: {error}")
@@ -242,16 +270,20 @@ class Monitor:
         if evaluation not in self._siblings:
             self._siblings[evaluation] = Siblings()
             with self.guard.watch("the siblings cannot be read, and the run is forecast without them", "siblings"):
-                self._siblings[evaluation] = siblings_of(self.siblings, self.same["run_id"], x, evaluation)
+                found = self._siblings[evaluation] = siblings_of(self.siblings, self.same["run_id"], x, evaluation)
+                if not found.curves:
+                    raise ScalefitError(f"no other run in them has evaluations of {evaluation} enough")
         return self._siblings[evaluation]
 
-    def _decide(self, advice: Advice) -> None:
-        """Let the run be stopped where that was asked for."""
-        self._in_a_row = self._in_a_row + 1 if advice.stop else 0
+    def _decide(self, advice: Advice, evaluation: str) -> None:
+        """Let the run be stopped where that was asked for; by the rule only where no evaluation is to gain any more."""
+        self._in_a_row[evaluation] = self._in_a_row.get(evaluation, 0) + 1 if advice.stop else 0
         if self.stop_when is False or self.should_stop:
             return
         own = callable(self.stop_when)
-        self.should_stop = bool(self.stop_when(advice)) if callable(self.stop_when) else self._in_a_row >= PATIENCE
+        with self.guard.watch("stop_when could not be asked, and does not stop the run", "stop_when"):
+            advised = min(self._in_a_row.values()) >= PATIENCE
+            self.should_stop = bool(self.stop_when(advice)) if callable(self.stop_when) else advised
         if self.should_stop:
             why = "as stop_when says" if own else f"advised {PATIENCE} times in a row"
             self.guard(
@@ -272,15 +304,9 @@ class Monitor:
                     raise
 
 
-def _number(value: Any) -> float | None:
-    """Return a finite number, also of a tensor or an array of one; None where it is none."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-    return found if math.isfinite(found) else None
-
-
-def plain(value: Any) -> Any:
-    """Return a value as a row holds it: text, true or false, or a finite number; None for anything else."""
-    return value if isinstance(value, str | bool) else _number(value)
+def _named(value: Any, what: str) -> str:
+    """Return a name; raises UsageError where the table could not hold it."""
+    text = str(value) if isinstance(value, str | int) else ""
+    if not text.strip() or not text.isprintable():
+        raise UsageError(f"{what}={value!r}: give it a name of printable characters.")
+    return text

@@ -95,12 +95,14 @@ def _is_begun(trackio: Any) -> bool:
     return current is not None and current.get() is not None
 
 
-def as_reports(given: Sequence[Any]) -> list[Report]:
-    """Return reports of what a user gave: with `log(step, numbers)`, a TensorBoard writer, or a run of W&B."""
+def as_reports(given: Any) -> list[Report]:
+    """Return reports of what a user gave, one or several: with `log(step, numbers)`, a TensorBoard writer, a run of W&B."""
     found: list[Report] = []
-    for one in given:
+    for one in given if isinstance(given, Sequence) else [given]:
         if hasattr(one, "add_scalar"):
             found.append(JoinedTensorBoard(one))
+        elif type(one).__module__.partition(".")[0] == "wandb":
+            found.append(JoinedWandB(one))
         else:
             found.append(one)
     return found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from scalefit.errors import UsageError, nearest
 from scalefit.live.guard import Guard, to_stderr
 from scalefit.live.monitor import Monitor
 from scalefit.live.reports import Sends
@@ -23,6 +26,15 @@ LATE = 3.0
 ASSUMED = {"flops": "none", "series": "live"}
 _SAME = ("group_size", "eval_size", "seed", "reuse")
 _OWN = frozenset({"run_id", "step", "eval", "loss"})
+
+
+def check_options(out: str | Path, run: str, options: Mapping[str, Any]) -> None:
+    """Refuse what the monitor that is made at the first evaluation would not take; raises UsageError."""
+    known = inspect.signature(Monitor).parameters.keys() - {"out", "run", "params", "series"}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"{name}=: {nearest(name, known)}")
+    Monitor(out, run=run, params=1, **options)  # which touches nothing before an evaluation
 
 
 class Tracker:
@@ -68,6 +80,7 @@ class Tracker:
         **monitor: Any,
     ) -> None:
         self.out, self.run, self.options = out, run, {"tell": tell, **monitor}
+        check_options(out, run, self.options)
         self.guard = Guard(tell)
         self.dialect: Dialect | None = find_dialect(kind) if kind else None
         self.choice = Choice(metric, training_metric, parse_scale(scale) if scale else None)
@@ -79,6 +92,7 @@ class Tracker:
         self._waiting: list[Row] = []
         self._evaluated: list[int] = []
         self._metrics: set[str] = set()
+        self._lock = threading.RLock()
 
     @property
     def should_stop(self) -> bool:
@@ -95,7 +109,7 @@ class Tracker:
         step : int, optional
             Updates so far; by default what the metrics say.
         """
-        with self.guard.watch("metrics could not be taken", "log"):
+        with self._lock, self.guard.watch("metrics could not be taken", "log"):
             values = flat(data, {})
             if step is not None:
                 values[STEP] = step

@@ -33,6 +33,11 @@ def callback(out: str | Path = "runs.parquet", *, run: str | None = None, **opti
     -------
     transformers.TrainerCallback
         To be given to a trainer as one of its `callbacks`.
+
+    Raises
+    ------
+    UsageError
+        If an argument makes no sense. Nothing is raised later.
     """
     from transformers import TrainerCallback
 
@@ -63,6 +68,7 @@ class Watcher:
 
     def __init__(self, out: str | Path, run: str | None, options: dict[str, Any]) -> None:
         self.out, self.run, self.options = out, run, options
+        Tracker(out, **{"run": run or "run", **options})  # refuses what makes no sense before the training begins
         self.guard = Guard(options.get("tell", to_stderr))
         self.tracker: Tracker | None = None
 
@@ -88,7 +94,7 @@ class Watcher:
     def agrees_to_stop(self, args: Any) -> bool:
         """Say whether to stop, on all processes alike."""
         stop = self.tracker is not None and self.tracker.should_stop
-        if self.options.get("stop_when", False) is not False and args.world_size > 1:
+        if self.options.get("stop_when") and args.world_size > 1:
             with self.guard.watch("the processes cannot agree on stopping", "agree"):
                 from accelerate.utils import broadcast_object_list
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import ScalefitError, TableError, UsageError
-from scalefit.live.forecasting import ask
+from scalefit.live.forecasting import ask, obstacle
 from scalefit.live.guard import Guard
 from scalefit.live.journal import Row
 from scalefit.studies.stopping import PATIENCE, Advice, Rule
@@ -28,6 +28,8 @@ ASSUMED = {"flops": "none", "series": "watched", "group_size": "1", "prompts": "
 """Facts that no forecast of a lone run in its steps depends on."""
 X = "step"
 RUNS, ENDED, TO_STOP = "runs", "has ended", "should stop"
+KIND = 6
+"""Last words of a note, which say of what kind it is; places and counts stand before them, and grow with the log."""
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
 
@@ -60,6 +62,13 @@ class Asked:
     gpus: float = 1.0
     every: float = 5.0
     idle: float = 1800.0
+
+    def __post_init__(self) -> None:
+        """Refuse times that are none; raises UsageError."""
+        for name in ("every", "idle"):
+            seconds = getattr(self, name)
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise UsageError(f"--{name} {seconds:g}: seconds, finite and greater than 0.")
 
 
 @dataclass(frozen=True, repr=False)
@@ -189,6 +198,9 @@ class Outside:
     def advise(self, rows: list[Row]) -> Advice | None:
         """Return what is to be expected after some evaluations; what is in the way is told once."""
         try:
+            if (why := obstacle(rows, X, self.asked.until)) is not None:
+                self.guard.once(why[:20], f"no forecast at step {rows[-1]['step']}: {why}")
+                return None
             return ask(rows, X, self.asked.until, self.asked.rule, per=self._hours_a_step())
         except ScalefitError as error:
             self.guard.once("forecast", f"no forecast at step {rows[-1]['step']}: {error}")
@@ -216,7 +228,7 @@ class Outside:
             found = import_runs(None, self.asked.path, assumed=ASSUMED, **self.asked.reading)
             runs = found.runs
             for note in found.notes:
-                self.guard.once(note, note)
+                self.guard.once(" ".join(note.split()[-KIND:]), note)
         frame = self._one(select(runs, self.asked.where) if self.asked.where else runs).frame
         names = [name for name in ("run_id", "series", "params", "eval", X, "loss", "gpu_hours") if name in frame]
         rows = frame[names].astype({"run_id": str, "series": str, "eval": str}).to_dict("records")

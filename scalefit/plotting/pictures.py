@@ -226,7 +226,8 @@ def _comparison(axes: Axes, found: Comparison) -> None:
 @picture_of(Gate)
 def _gate(axes: Axes, found: Gate) -> None:
     draw_looks(axes, found.looks, found.margin)
-    axes.set(xlabel=resource_label(found.resource), ylabel=f"loss, {found.second} minus {found.first}")
+    axes.set(ylabel=f"loss, {found.second} minus {found.first}, {100 * (1 - found.alpha):.3g} %")
+    axes.set_xlabel(f"{resource_label(found.resource)}; grey: within {found.margin:g}")
     axes.set_title(f"{found.series} on {found.eval}, {format_quantity(found.params)}: {found.verdict}", loc="left")
 
 

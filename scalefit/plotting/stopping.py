@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 
 from scalefit.plotting.style import ordered_colours, shade
@@ -10,6 +12,7 @@ from scalefit.studies.replay import WANTED, TradeOff
 
 def draw_trade_off(axes: Axes, found: TradeOff) -> None:
     """Draw the share of runs within the tolerance against what is saved, a point a risk; the rule in use is filled."""
+    beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "ha": "right"}
     colour = shade(ordered_colours(1)[0])
     saved = [100 * row["saved"] for row in found.by_risk]
     within = [100 * row["within"] for row in found.by_risk]
@@ -17,20 +20,23 @@ def draw_trade_off(axes: Axes, found: TradeOff) -> None:
     apart, last = (max(saved) - min(saved)) / 20, -float("inf")
     for row, x, y in zip(found.by_risk, saved, within, strict=True):
         if x - last > apart:  # names of points that lie closer would run into each other
-            axes.annotate(f"{row['risk']:g}", (x, y), (-3, -9), textcoords="offset points", fontsize=7, ha="right")
+            named = f"{row['risk']:g}" if last > 0 else f"risk {row['risk']:g}"
+            axes.annotate(named, (x, y), (-3, -10), **beside)
             last = x
         if row["risk"] == found.risk:
             axes.plot([x], [y], "o", ms=6, color=colour)
     axes.axhline(100 * WANTED, color="0.4", lw=0.8)
+    axes.annotate(
+        f"{100 * WANTED:g} % of runs", (1, 100 * WANTED), (-4, 2), xycoords=("axes fraction", "data"), **beside
+    )
     axes.axvline(100 * found.possible, color="0.4", lw=0.8, ls=":")
     axes.annotate(
         "who knew the end",
         (100 * found.possible, min(within)),
         (-4, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7,
+        **beside,
     )
+    axes.set_xlim(min(0.0, *saved) - apart)
     axes.set_ylim(top=101)
     axes.set(xlabel="saved [% of a run, mean]", ylabel=f"runs that give up no more than {found.tolerance:g} [%]")
     axes.set_title(f"{found.runs} runs, by the risk of the rule", loc="left")

@@ -165,6 +165,11 @@ def forecast(
     stop = None
     if min_gain is not None:
         step = per or 0.1 * now
+        if now + step > REFUSED * now:
+            raise UsageError(
+                f"--per {format_quantity(step)} is {step / now:.3g} times what the run has spent ({format_quantity(now)} {resource}); "
+                f"nothing supports a forecast beyond {REFUSED:g} times."
+            )
         stop = _stop(min_gain, step, found["loss"] - outlook.ahead(grid + step).mean, grid, resource)
     share = float(outlook.shares(grid[-1:])[0])
     return Forecast(
@@ -238,7 +243,8 @@ def _choose(runs: RunTable, run: str, x: str | None, evaluation: str | None) -> 
         raise UsageError(f"--eval {evaluation}: run {run} has no such evaluation; {nearest(evaluation, evaluations)}")
     evaluation = evaluation or evaluations[0]
     resource = choose_resource(select(runs, {"run_id": run}) if len(mine) > 1 else runs, x)
-    seen = int((mine[mine["eval"] == evaluation][resource] > 0).sum())
+    spent = mine[mine["eval"] == evaluation][resource]
+    seen = int(spent[spent > 0].nunique())  # those at one amount are one
     if seen < LEAST_POINTS:
         raise FitError(
             f"run {run} has {seen} evaluations after its start; the data do not say how it goes on. A forecast needs {LEAST_POINTS}."
@@ -251,7 +257,7 @@ def _end(until: float | None, now: float, resource: str) -> float:
     end = until or REACH * now
     if end <= now:
         raise UsageError(
-            f"--until {format_amount(end, resource)}: the run is at {format_amount(now, resource)} {resource} already."
+            f"--until {format_amount(end, resource)}: the run is at {format_amount(now, resource)} {_many(resource)} already."
         )
     if end > REFUSED * now:
         raise UsageError(
@@ -259,6 +265,10 @@ def _end(until: float | None, now: float, resource: str) -> float:
             f"nothing supports a forecast beyond {REFUSED:g} times."
         )
     return end
+
+
+def _many(resource: str) -> str:
+    return "steps" if resource == "step" else resource
 
 
 def _chance(loss: float, grid: Array, found: dict[str, Array], resource: str) -> dict[str, Any]:

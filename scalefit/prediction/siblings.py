@@ -18,7 +18,7 @@ LEVELS = (0.5, 0.95)
 
 
 def curves_of(runs: RunTable, x: str, evaluation: str) -> list[tuple[Curve, str, float]]:
-    """Return every run of a table as a curve, with its series and size."""
+    """Return every run of a table as a curve, with its series and size; evaluations at one amount are one, their mean."""
     found = []
     frame = runs.frame[(runs.frame["eval"] == evaluation) & (runs.frame[x] > 0)]
     for name, rows in frame.groupby("run_id", observed=True, sort=False):
@@ -27,7 +27,10 @@ def curves_of(runs: RunTable, x: str, evaluation: str) -> list[tuple[Curve, str,
         # Runs of other sizes tick alike in samples; a resource that grows with size is counted by what a sample costs.
         samples = float(rows["samples"].iloc[-1]) if "samples" in rows else 0.0
         unit = spent[-1] / samples if samples > 0 else 1.0
-        curve = Curve(str(name), spent, rows["loss"].to_numpy(float), float(unit))
+        apart = np.r_[True, np.diff(spent) != 0]
+        one = np.cumsum(apart) - 1
+        loss = np.bincount(one, rows["loss"].to_numpy(float)) / np.bincount(one)
+        curve = Curve(str(name), spent[apart], loss, float(unit))
         found.append((curve, str(rows["series"].iloc[0]), float(rows["params"].iloc[0])))
     return found
 

@@ -32,6 +32,10 @@ CODES = {BETTER: 0, EQUIVALENT: 0, NO_WORSE: 0, WORSE: 3, GO_ON: 4}
 """Exit codes of the command, by verdict."""
 SHOWN = 25
 """Looks that are kept, evenly spaced in the evaluations."""
+WIDE = 5.0
+"""Half the width of an interval, in margins, from which it is said why."""
+FARTHEST = 1000.0
+"""A multiple of the resource beyond which it is told as more than that."""
 ENOUGH = 9.0
 """Information at which a difference of the margin is told, as a multiple of one over its square."""
 
@@ -115,8 +119,8 @@ class Gate(Answer):
         lines.append(f"  {self.runs[0]} + {self.runs[1]} runs{pairs}; {known}; now (last fifth) {self.now:+.4f}")
         if (times := self.multiplier) is not None:
             lines.append(
-                f"  {self.second} needs {times['value']:.2f} times the {self.resource} of {self.first} for its level "
-                f"({times['low']:.2f} to {times['high']:.2f}, at the slope of its own curve)"
+                f"  {self.second} needs {_times(times['value'])} times the {self.resource} of {self.first} for its level "
+                f"({_times(times['low'])} to {_times(times['high'])}, at the slope of its own curve)"
             )
         if (problems := self.problems) is not None:
             lines.append(
@@ -128,6 +132,10 @@ class Gate(Answer):
 
 def _interval(row: dict[str, Any]) -> str:
     return f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+
+
+def _times(value: float) -> str:
+    return f"more than {FARTHEST:g}" if value > FARTHEST else f"{value:.2f}"
 
 
 @dataclass(frozen=True)
@@ -182,11 +190,10 @@ def gate(
     UsageError
         If an option makes no sense.
     """
-    for option, value, fine in (("margin", margin, margin > 0), ("scatter", scatter, (scatter or 0) >= 0)):
+    for option, value, fine in (("margin", margin, 0 < margin < 1), ("scatter", scatter, 0 <= (scatter or 0) < 1)):
         if not fine:
-            raise UsageError(
-                f"--{option} {value:g}: it is a difference of losses, {'above' if option == 'margin' else 'at least'} 0."
-            )
+            least = "above" if option == "margin" else "at least"
+            raise UsageError(f"--{option} {value:g}: it is a difference of losses, {least} 0 and below 1.")
     if not 0 < alpha < 1:
         raise UsageError(f"--alpha {alpha:g}: it is a chance between 0 and 1, as 0.05.")
     both = two_tables(first, second, x, where)
@@ -304,6 +311,11 @@ def _warnings(last: dict[str, Any], now: float, known: Scatter, source: str, ask
         found.append(
             f"the difference is not the same all along: {now:+.4f} over the last fifth; --since counts from there on, "
             "where it is chosen before one looks"
+        )
+    if last["verdict"] == GO_ON and last["high"] - last["low"] > 2 * WIDE * asked.margin:
+        found.append(
+            f"{last['evaluations']} evaluations do not tell how long noise stays in a run, and the interval is as wide as that; "
+            "more evaluations or more runs a side narrow it"
         )
     variance = float(known.weight @ known.sd**2 / known.weight.sum()) if source == "--scatter" else 0.0
     if variance * ENOUGH * 2 > asked.margin**2 * rows and last["verdict"] == GO_ON:

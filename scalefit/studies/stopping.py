@@ -233,11 +233,13 @@ def _positive_part(mean: float, spread: float) -> float:
 
 def _loss(value: float) -> str:
     """Write a loss with three digits, as .412."""
-    return f"{value:.3f}".replace("0.", ".", 1)
+    written = f"{value:.3f}".replace("0.", ".", 1)
+    return ".000" if written == "-.000" else written
 
 
 def _amount(cost: dict[str, Any]) -> str:
     from scalefit.table.schema import RESOURCES
 
-    unit = cost["unit"]
-    return f"{format_quantity(cost['amount'])} {RESOURCES.get(unit, 'steps' if unit == 'step' else unit)}"
+    unit, amount = cost["unit"], format_quantity(cost["amount"])
+    steps = "step" if amount == "1" else "steps"
+    return f"{amount} {RESOURCES.get(unit, steps if unit == 'step' else unit)}"
