@@ -90,6 +90,12 @@ def test_a_phone_scrolls_only_down_and_the_theme_is_the_readers(browser, made, s
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("document.documentElement.lang") == "en"
+    # The three bands of the first screen are seen without moving anything aside.
+    ends = page.evaluate(
+        "[...document.querySelectorAll('table.stack td')].map((cell) => cell.getBoundingClientRect().right)"
+    )
+    assert len(ends) == 12
+    assert max(ends) <= 390
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 23, 29)"}[scheme]
     labels = page.evaluate("[...document.querySelectorAll('svg.chart')].map((svg) => svg.getAttribute('aria-label'))")

@@ -76,8 +76,11 @@ class Page:
         yield
         self.pieces.append("</details>")
 
-    def table(self, frame: pd.DataFrame, caption: str = "") -> None:
-        """Add a table that scrolls where it is wider than the page: columns in words, the first one the rows' names."""
+    def table(self, frame: pd.DataFrame, caption: str = "", *, stack: bool = False) -> None:
+        """Add a table, columns in words, the first one the rows' names.
+
+        Where it is wider than the page it scrolls, or on a phone each row is stacked, every cell with its column's words.
+        """
         if not len(frame):
             return
         names = list(map(str, frame.columns))
@@ -88,10 +91,12 @@ class Page:
         rows = []
         for row in frame.set_axis(names, axis=1).to_dict("records"):
             first, *rest = (escape(_cell(row, name, pairs.get(name))) for name in kept)
-            rows.append(f'<tr><th scope="row">{first}</th>{"".join(map(_data, rest))}</tr>')
+            rows.append(f'<tr><th scope="row">{first}</th>{"".join(map(_data, rest, words[1:]))}</tr>')
         said = f"<caption>{escape(caption)}</caption>" if caption else ""
+        kind = ' class="stack"' if stack else ""
         self.pieces.append(
-            f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption or "table")}"><table>{said}<thead><tr>{head}</tr></thead>'
+            f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption or "table")}">'
+            f"<table{kind}>{said}<thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table></div>"
         )
 
@@ -119,8 +124,9 @@ class Page:
         )
 
 
-def _data(cell: str) -> str:
-    return f'<td class="text">{cell}</td>' if len(cell) > LONG else f"<td>{cell}</td>"
+def _data(cell: str, words: str) -> str:
+    kind = ' class="text"' if len(cell) > LONG else ""
+    return f'<td{kind} data-words="{escape(words)}">{cell}</td>'
 
 
 def _cell(row: Mapping[Any, Any], name: str, high: str | None) -> str:

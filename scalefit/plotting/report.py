@@ -107,8 +107,12 @@ def _first_screen(page: Page, found: Overview) -> None:
             page.points([f"{name}: {why}" for name, why in part.unanswered.items()], "warn")
     if more := found.parts[SHOWN:]:
         page.text(f"And {len(more)} more, below: {', '.join(part.data.name for part in more)}.")
-    page.table(_bands(found.parts), "Where runs end: loss, what that solves at the first try, and three bands of it")
-    page.table(_forecasts(found.parts), "How single runs go on: where they end, and the bands of that")
+    page.table(
+        _bands(found.parts),
+        "Where runs end: loss, what that solves at the first try, and three bands of it",
+        stack=True,
+    )
+    page.table(_forecasts(found.parts), "How single runs go on: where they end, and the bands of that", stack=True)
 
 
 def _answers(part: Part) -> list[str]:
