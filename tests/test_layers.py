@@ -60,7 +60,7 @@ def test_imports_go_down(name):
     for other in imports(FILES[name]):
         outer = other.split(".")[0]
         assert mine == "runner" or outer not in ("torch", "transformers", "vllm") or name == CALLBACK, other
-        assert mine == "plotting" or outer not in ("matplotlib", "seaborn", "plotly"), other
+        assert mine == "plotting" or outer not in ("matplotlib", "seaborn"), other
         if other.startswith("scalefit."):
             theirs = other.split(".")[1]
             assert theirs == mine or LAYER[theirs] < LAYER[mine] or LAYER[theirs] == LAYER[mine] == 0, other

@@ -847,7 +847,7 @@ def test_a_prediction_is_told_in_words():
     assert len(words(made_prediction(reach=None).summary())) == 10
     both = {"flops": 1e19, "samples": 2e4, **POINT}
     joint = made_prediction(resource="flops and samples", curve=[both])
-    assert "at 1e+19 flops and 20k samples" in joint.headline
+    assert "at 1e19 flops and 20k samples" in joint.headline
     assert words(joint.summary())[3].startswith("1e+19 20k 0.500")
     assert list(said.frame) == ["params", "samples", *POINT]
     assert list(said.frame["params"]) == [7e9, 7e9]

@@ -17,6 +17,7 @@ from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.misfit import Misfit, check_sizes
 from scalefit.fitting.notes import notes_of
+from scalefit.fitting.once import once
 from scalefit.fitting.point_fit import fit_points, share_explained, weigh_points
 from scalefit.fitting.run_lines import fit_run_lines, has_final_losses
 from scalefit.fitting.specification import Specification
@@ -288,6 +289,7 @@ class Fit:
         return np.where(used, np.cumsum(used) - 1, -1)
 
 
+@once
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
     """Fit a law to prepared curves.
 

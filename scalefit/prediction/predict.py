@@ -20,7 +20,7 @@ from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
 from scalefit.table.prepare import FitData
-from scalefit.units import format_quantity, parse_quantity
+from scalefit.units import format_amount, format_quantity, parse_quantity
 
 Array = NDArray[np.float64]
 SHOWN = ("loss", *(prefix + end for prefix in BANDS for end in ("low", "high")))
@@ -83,7 +83,7 @@ class Prediction(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         end = self.curve[-1]
-        at = " and ".join(f"{format_quantity(end[name])} {name}" for name in self.resource.split(" and "))
+        at = " and ".join(f"{format_amount(end[name], name)} {name}" for name in self.resource.split(" and "))
         ends = f"{end['low']:.3f} to {end['high']:.3f}, of a new run {end['run_low']:.3f} to {end['run_high']:.3f}"
         loss = f"{end['loss']:.3f} ({100 * self.level:g} % {ends})"
         return (
@@ -108,16 +108,16 @@ class Prediction(Answer):
         rows = [[*names, "loss", "mean curve low", "high", "new run low", "high", "one eval low", "high"]]
         for point in self.curve:
             numbers = (f"{point[name]:.3f}" for name in SHOWN)
-            rows.append([*(format_quantity(point[name]) for name in names), *numbers])
+            rows.append([*(format_amount(point[name], name) for name in names), *numbers])
         lines.append(text_table(rows))
         lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
         lines.append(f"  new runs: {self.scatter}")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
-                "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
+                "not within reach" if self.reach[end] is None else format_amount(self.reach[end], self.resource)
                 for end in ("low", "high")
             ]
-            at = format_quantity(self.reach["value"])
+            at = format_amount(self.reach["value"], self.resource)
             lines.append(
                 f"  loss {self.reach['loss']:g} is reached at {at} {self.resource} ({share} {ends[0]} to {ends[1]})"
             )
@@ -253,13 +253,13 @@ def _far(data: FitData, params: float, values: Array, road: Road) -> list[str]:
     begin, least = range_begin(data, params), float(values[0].min())
     if least < 0.999 * begin:
         warnings.append(
-            f"{data.resources[0]} {format_quantity(least)} lies before the range measured, which begins at {format_quantity(begin)}; "
+            f"{data.resources[0]} {format_amount(least, data.resources[0])} lies before the range measured, which begins at {format_amount(begin, data.resources[0])}; "
             "how wrong the law is there is not known"
         )
     limit, most = range_end(data, params), float(values[0].max())
     if most > 1.001 * limit:
         warnings.append(
-            f"{data.resources[0]} {format_quantity(most)} is {most / limit:.2g} times the range measured; curves flatten there"
+            f"{data.resources[0]} {format_amount(most, data.resources[0])} is {most / limit:.2g} times the range measured; curves flatten there"
         )
         warnings += [road.beyond] if road.beyond else []
     return warnings

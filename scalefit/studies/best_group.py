@@ -22,7 +22,7 @@ from scalefit.numerics.intervals import student
 from scalefit.studies.differences import MARGIN
 from scalefit.studies.ends import LAST_SHARE, Arms, Single
 from scalefit.studies.levels import Levels, measure_levels
-from scalefit.units import format_quantity
+from scalefit.units import format_amount
 
 Array = NDArray[np.float64]
 LEAST_ARMS = 3
@@ -226,10 +226,12 @@ def _verdict(curve: Mapping[str, Any], resource: str, margin: float) -> str:
         return f"the data do not say which G is best at any budget of {resource}"
     for side, end, bound in (("above_open", "low", "at least"), ("below_open", "high", "at most")):
         if all(row[side] for row in told):
-            edges = [f"{bound} {row[end]:.2g} at {format_quantity(row['budget'])}" for row in (told[0], told[-1])]
+            edges = [
+                f"{bound} {row[end]:.2g} at {format_amount(row['budget'], resource)}" for row in (told[0], told[-1])
+            ]
             return f"the best G by {resource} is at the edge of the grid: {' and '.join(dict.fromkeys(edges))}"
     first, last = curve["rows"][0], curve["rows"][-1]
-    spans = [f"{said_best(row)} at {format_quantity(row['budget'])}" for row in (first, last)]
+    spans = [f"{said_best(row)} at {format_amount(row['budget'], resource)}" for row in (first, last)]
     if curve["p_same"] > LEVEL:
         return (
             f"the best G by {resource} is {spans[0]} and {spans[1]}: that it is one at both is not excluded "
