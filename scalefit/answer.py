@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from importlib import import_module
-from typing import Any, ClassVar, Generic, TypeVar, overload
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from scalefit.errors import FitError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Answer:
@@ -38,6 +39,8 @@ class Answer:
     @property
     def frame(self) -> pd.DataFrame:
         """The rows, one column a quantity; nested ones as `name_part`."""
+        import pandas as pd
+
         rows: list[dict[str, Any]] = getattr(self, self.ROWS)
         return pd.json_normalize(rows, sep="_")
 
@@ -101,6 +104,8 @@ class Answers(Sequence[Kind], Generic[Kind]):
     @property
     def frame(self) -> pd.DataFrame:
         """The rows of all, with what tells the answers apart (series, eval, params) before them."""
+        import pandas as pd
+
         parts = []
         for one in self:
             part = one.frame

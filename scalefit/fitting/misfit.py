@@ -23,7 +23,7 @@ from scalefit.fitting.specification import Specification
 from scalefit.fitting.steepness import weigh_lines
 from scalefit.numerics.ar1 import NO_NOISE, Noise
 from scalefit.numerics.intervals import LEVEL
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]

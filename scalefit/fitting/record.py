@@ -24,9 +24,9 @@ from scalefit.numerics.ar1 import Noise
 from scalefit.output import as_plain, write_text
 from scalefit.places import FILE, find_place
 from scalefit.provenance import versions
-from scalefit.table.load import FIT, FORMATS, ending
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.table.remote import address_of, sha256_of_table
+from scalefit.table.schema import FIT
 
 _PARQUET = b"PAR1"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -241,8 +241,14 @@ def _check_place(path: Path) -> None:
         raise FitError(f"{path}: {find_place(path).kind}, not a fit; make one with `scalefit fit RUNS`.")
     with open(path, "rb") as file:
         parquet = file.read(len(_PARQUET)) == _PARQUET
-    if parquet or ending(path).removesuffix(".gz") in {*FORMATS} - {".json"}:
+    if parquet or (path.suffix != ".json" and _is_table(path)):
         raise FitError(f"{path}: a runs table, not a fit; make one with `scalefit fit {path}`.")
+
+
+def _is_table(path: Path) -> bool:
+    from scalefit.table.load import FORMATS, ending
+
+    return ending(path).removesuffix(".gz") in {*FORMATS} - {".json"}
 
 
 def _again(path: Path) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.intervals import student
+from scalefit.numerics.tails import normal_below
 from scalefit.prediction.outlook import Outlook
 from scalefit.prediction.rolling import LEAST_POINTS, Curve
 from scalefit.prediction.siblings import LEVELS, Setting, among_siblings, band, bounds
@@ -261,9 +262,7 @@ def _end(until: float | None, now: float, resource: str) -> float:
 
 def _chance(loss: float, grid: Array, found: dict[str, Array], resource: str) -> dict[str, Any]:
     """Return the chance that the curve is at or below a loss at the end, by the calibrated error of the curve."""
-    from scipy.special import ndtr
-
-    chance = float(ndtr((loss - found["loss"][-1]) / max(float(found["se"][-1]), 1e-9)))
+    chance = float(normal_below((loss - found["loss"][-1]) / max(float(found["se"][-1]), 1e-9)))
     below = np.flatnonzero(found["loss"] <= loss)
     return {
         "loss": loss,

@@ -6,10 +6,9 @@ The one way from a fit to a number, for the command line and for Python alike; `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.answer import Answer, text_table, warning_lines
@@ -19,8 +18,11 @@ from scalefit.fitting.fit import Estimate, Fit
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 SHOWN = ("loss", *(prefix + end for prefix in BANDS for end in ("low", "high")))
@@ -93,6 +95,8 @@ class Prediction(Answer):
     @property
     def frame(self) -> pd.DataFrame:
         """The curve, with params, what it rests on and the warnings in its attributes."""
+        import pandas as pd
+
         frame = pd.DataFrame(self.curve)
         frame.insert(0, "params", self.params)
         frame.attrs.update(rests_on=self.rests_on, warnings=self.warnings)

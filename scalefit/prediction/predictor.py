@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
@@ -22,9 +21,12 @@ from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.predict import Prediction, predict_size
 from scalefit.prediction.saturation import Saturation, weigh_saturation
-from scalefit.table.io import as_runs
-from scalefit.table.prepare import FitData, prepare
 from scalefit.units import format_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scalefit.table.fit_data import FitData
 
 
 @dataclass(frozen=True, repr=False)
@@ -255,6 +257,8 @@ def fit_series(
     FitError
         If no series can bear the law.
     """
+    from scalefit.table.prepare import prepare
+
     prepared = prepare(runs, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
     asked = Specification(objective, noise, huber)
     return answer_each({_name(data): partial(_fit_one, law, data, asked) for data in prepared}, prepared.unanswered)
@@ -315,6 +319,9 @@ def fit(
     FitError
         If the data cannot support the fit.
     """
+    from scalefit.table.io import as_runs
+    from scalefit.table.prepare import prepare
+
     table = as_runs(runs, size=size)
     prepared = prepare(table, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
     if len(prepared) != 1:

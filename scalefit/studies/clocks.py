@@ -20,6 +20,7 @@ from scalefit.fitting.one_clock import pace
 from scalefit.fitting.shared_clock import SharedClock, share_clocks
 from scalefit.numerics.intervals import holm
 from scalefit.numerics.left_out import Without
+from scalefit.numerics.tails import f_tail
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, constant_columns, select
@@ -209,13 +210,11 @@ def _compare(names: Sequence[str], own: SharedClock, common: SharedClock) -> dic
 
 def _p_equal(without: Without, part: slice) -> float:
     """Return the chance of parameters as far apart if they are equal (Hotelling's)."""
-    from scipy.special import fdtrc
-
     away, covariance, dof = without.spread(lambda theta: np.diff(theta[part]))
     q = len(away)
     dof = max(dof - q + 1, 1.0)
     squares = float(away @ np.linalg.pinv(covariance) @ away) if np.isfinite(covariance).all() else 0.0
-    return float(fdtrc(q, dof, squares * dof / (q * (dof + q - 1))))
+    return float(f_tail(q, dof, squares * dof / (q * (dof + q - 1))))
 
 
 def _verdict(
