@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from scalefit.errors import FitError
+from scalefit.progress import steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +164,7 @@ def answer_each(
         Of the first, if none can be answered.
     """
     answers, errors = [], {}
-    for name, ask in questions.items():
+    for name, ask in steps(questions.items(), lambda one: one[0]):
         try:
             answers.append(ask())
         except FitError as error:

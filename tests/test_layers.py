@@ -13,6 +13,7 @@ LAYER = {
     "named": 0,
     "json_names": 0,
     "places": 0,
+    "progress": 0,
     "output": 0,
     "locks": 0,
     "provenance": 0,

@@ -19,6 +19,7 @@ from scalefit.cli.options import (
     print_json,
     print_table,
 )
+from scalefit.cli.progress import progress
 from scalefit.units import format_quantity
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def crossval(
     """Hold sizes (or the rest of runs) out, predict them and score the prediction."""
     from scalefit.prediction.crossval import AVERAGE, cross_validate
 
-    found = cross_validate(
-        open_runs(runs, size=size), law or AVERAGE, x, mode, parse_where(where), points=points, share=share
-    )
+    table, wanted = open_runs(runs, size=size), parse_where(where)
+    with progress("cross-validating"):
+        found = cross_validate(table, law or AVERAGE, x, mode, wanted, points=points, share=share)
     left_out = _said(found)
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)
@@ -121,7 +122,9 @@ def compare(
     """
     from scalefit.prediction.crossval import compare_series
 
-    found = compare_series(open_runs(runs, size=size), tuple(law or ()), x, parse_where(where))
+    table, wanted = open_runs(runs, size=size), parse_where(where)
+    with progress("comparing laws"):
+        found = compare_series(table, tuple(law or ()), x, wanted)
     left_out = _said(found)
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)

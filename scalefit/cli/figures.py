@@ -22,6 +22,7 @@ from scalefit.cli.options import (
     print_json,
     require_plotting,
 )
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +51,8 @@ def figures(
 
     with _removed_if_empty(out):
         make_folder(out)
-        gallery = draw_gallery(table, out, chosen)
+        with progress("drawing"):
+            gallery = draw_gallery(table, out, chosen)
     if as_json:
         print_json({"made": [str(path) for path in gallery.made], "skipped": gallery.skipped})
         return

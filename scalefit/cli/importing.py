@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scalefit.cli.options import MAKE, Json, add_command, parse_where, print_json, said_beside
+from scalefit.cli.progress import progress
+from scalefit.progress import tell
 
 if TYPE_CHECKING:
     from scalefit.places import Place
@@ -85,17 +87,18 @@ def import_log(
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}
-    found = import_runs(
-        kind,
-        paths,
-        given,
-        metric=metric,
-        training_metric=training_metric,
-        scale=scale,
-        map_path=columns,
-        yes=yes,
-        progress=_Bar(),
-    )
+    with progress("reading"):
+        found = import_runs(
+            kind,
+            paths,
+            given,
+            metric=metric,
+            training_metric=training_metric,
+            scale=scale,
+            map_path=columns,
+            yes=yes,
+            progress=_Told(),
+        )
     runs = add_runs_to(out, found.runs, _wait) if add else found.runs
     if not add:
         write_runs(runs, out)
@@ -184,14 +187,17 @@ def _tell(found: Imported, out: Path, rows: int | None) -> None:
     )
 
 
-class _Bar:
-    """Progress of large logs on stderr, every tenth."""
+class _Told:
+    """Progress of large logs: to the bar on a terminal, else a line for every tenth."""
 
     def __init__(self) -> None:
         self.told = 0
 
     def __call__(self, done: int, total: int) -> None:
         """Show it."""
+        tell(done, total)
+        if sys.stderr.isatty():
+            return
         tenth = 10 * done // max(total, 1)
         if total >= _SHOW and tenth > self.told:
             self.told = tenth

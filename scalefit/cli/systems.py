@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, add_command, print_json, require_plotting
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +44,15 @@ def systems(
         require_plotting()
         check_folder(out)
     read = read_systems(table)
-    ranked = rank_systems(read, benchmark)
-    transfers = study_transfer(read, source)
     made: list[Path] = []
-    if out is not None:
-        from scalefit.plotting.gallery import draw_systems
+    with progress("ranking"):
+        ranked = rank_systems(read, benchmark)
+        transfers = study_transfer(read, source)
+        if out is not None:
+            from scalefit.plotting.gallery import draw_systems
 
-        make_folder(out)
-        made = draw_systems(read, out, transfers)
+            make_folder(out)
+            made = draw_systems(read, out, transfers)
     if as_json:
         found = {
             "rankings": [one.record() for one in ranked],

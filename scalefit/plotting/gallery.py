@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,7 @@ from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
 from scalefit.prediction.started import on_one_clock
+from scalefit.progress import steps
 from scalefit.studies.horizon import study_horizon
 from scalefit.studies.sharpening import study_sharpening
 from scalefit.studies.systems import Transfer
@@ -59,6 +61,7 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
     """
     gallery, frame = Gallery(), select(runs, where).frame
     labels = _labels(frame)
+    pictures: list[tuple[str, Callable[[], None]]] = []
     others = [] if any(name in frame for name in USUAL) else [choose_resource(select(runs, where))]
     for resource in others or USUAL:
         if resource not in frame or frame[resource].isna().all():
@@ -68,16 +71,18 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         gallery.skipped.update({f"law of {name} by {resource}": why for name, why in prepared.unanswered.items()})
         for data in prepared:
             label = labels[data.series, str(data.record["eval"])]
-            _draw_law(gallery, data, label, out)
-            _draw_clock(gallery, data, label, out)
+            pictures += [(f"law of {label}", partial(_draw_law, gallery, data, label, out))]
+            pictures += [(f"clock of {label}", partial(_draw_clock, gallery, data, label, out))]
     for (series, held), rows in frame.groupby(["series", "eval"]):
         label = labels[str(series), str(held)]
-        _draw_lengths(gallery, label, rows, out)
+        pictures += [(f"lengths of {label}", partial(_draw_lengths, gallery, label, rows, out))]
         for arm, mark in ARMS.items():
-            _draw_arm(gallery, label, rows, arm, mark, out)
+            pictures += [(f"{arm} of {label}", partial(_draw_arm, gallery, label, rows, arm, mark, out))]
     chosen = RunTable(frame, runs.metadata, (), runs.path)
-    _draw_passes(gallery, chosen, out)
-    _draw_horizon(gallery, chosen, out)
+    pictures += [("pass@k", partial(_draw_passes, gallery, chosen, out))]
+    pictures += [("horizon", partial(_draw_horizon, gallery, chosen, out))]
+    for _, draw in steps(pictures, lambda one: f"drawing: {one[0]}"):
+        draw()
     return gallery
 
 
