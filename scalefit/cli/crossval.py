@@ -122,9 +122,9 @@ def compare(
     """
     from scalefit.prediction.crossval import compare_series
 
-    table, wanted = open_runs(runs, size=size), parse_where(where)
+    opened, wanted = open_runs(runs, size=size), parse_where(where)
     with progress("comparing laws"):
-        found = compare_series(table, tuple(law or ()), x, wanted)
+        found = compare_series(opened, tuple(law or ()), x, wanted)
     left_out = _said(found)
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)

@@ -52,8 +52,9 @@ class _Bar:
     def __init__(self, what: str) -> None:
         self.what, self.done, self.told = what, 0.0, 0.0
         self.process, self.began, self.lock = os.getpid(), time.monotonic(), threading.Lock()
-        self.closed, self.shown, self.task = False, None, 0
-        self.shown: Progress | None
+        self.closed = False
+        self.task: Any = None
+        self.shown: Progress | None = None
 
     def __call__(self, done: float, what: str) -> None:
         """Take note of how far the work is."""
@@ -102,7 +103,8 @@ def _draw(bar: _Bar) -> Progress:
         TextColumn("{task.percentage:>3.0f} %"),
     )
     shown = Progress(*columns, Left(), console=Console(stderr=True), transient=True, redirect_stdout=False)
-    bar.task = shown.add_task(bar.what, total=1.0, completed=bar.done)
+    bar.task = shown.add_task(bar.what, total=1.0)
+    shown.update(bar.task, completed=bar.done)
     shown.start()
     return shown
 
