@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from scalefit.cli.options import START, Json, Runs, add_command, print_json, print_table
+from scalefit.cli.options import START, Json, Runs, add_command, print_json, print_table, read_table
 from scalefit.units import format_quantity
 
 _SHOWN = 3
@@ -18,10 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def check(runs: Runs, as_json: Json = False) -> None:
     """Print what is in a runs table, or every fault at once."""
-    from scalefit.table.io import read_runs
     from scalefit.table.summary import summarise
 
-    found = summarise(read_runs(runs))
+    found = summarise(read_table(runs))
     if as_json:
         print_json(found)
         return

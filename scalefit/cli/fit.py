@@ -20,6 +20,7 @@ from scalefit.cli.options import (
     said_beside,
     show,
 )
+from scalefit.cli.standard_input import is_piped
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a law, one fit a series; print a summary and write fit.json."""
-    from scalefit.errors import FitError
+    from scalefit.errors import FitError, UsageError
     from scalefit.fitting.record import origin_of, save_fits, what_would_be_lost
     from scalefit.laws import get_law
     from scalefit.places import check_writable
@@ -62,6 +63,10 @@ def fit(
     from scalefit.table.schema import NEEDED
 
     get_law(law)
+    if is_piped(runs):
+        raise UsageError(
+            f"{runs}: a fit says of which file it is, to be told from another's; save the table to one first."
+        )
     place = check_writable(out, stream=True)
     wanted = parse_where(where)
     table = open_runs(runs, [*NEEDED, *wanted, *filter(None, (x, size))], size)

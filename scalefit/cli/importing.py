@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,16 +90,19 @@ def import_log(
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}
     with progress("reading"):
-        found = import_runs(
+        found = _read(
             kind,
-            paths,
-            given,
-            metric=metric,
-            training_metric=training_metric,
-            scale=scale,
-            map_path=columns,
-            yes=yes,
-            progress=_Told(),
+            partial(
+                import_runs,
+                path=paths,
+                given=given,
+                metric=metric,
+                training_metric=training_metric,
+                scale=scale,
+                map_path=columns,
+                yes=yes,
+                progress=_Told(),
+            ),
         )
     runs = add_runs_to(out, found.runs, _wait) if add else found.runs
     if not add:
@@ -108,6 +113,23 @@ def import_log(
             print_json({"out": str(out), "rows": len(found.runs.frame), "notes": found.notes, "table": said})
         else:
             _tell(found, out, said["rows"] if add else None)
+
+
+def _read(kind: str | None, read: Callable[[str | None], Imported]) -> Imported:
+    """Read logs as of a tool; where nothing of it is in them, as of the one that they are recognised to be of."""
+    from scalefit.table.importers.choose import NoEvaluation, NoMetric
+
+    try:
+        return read(kind)
+    except (NoEvaluation, NoMetric) as error:
+        if kind is None:
+            raise
+        try:
+            found = read(None)
+        except (NoEvaluation, NoMetric):
+            raise error from None
+    what, _, _ = str(found.runs.metadata["origin"]).partition(" log ")
+    return replace(found, notes=(f"no log of {kind}: read as what it is, one of {what}", *found.notes))
 
 
 def import_systems(

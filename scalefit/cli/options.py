@@ -8,11 +8,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalefit.cli.standard_input import NAME, is_piped, kept
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.places import Place
 
@@ -26,7 +28,9 @@ _ASKED: ContextVar[tuple[str, dict[str, Any]]] = ContextVar("asked")
 """The command that runs and its arguments, for what it prints as JSON."""
 SCHEMA = "scalefit-output-1"
 """Name and version of what `--json` prints; `output.schema.json` describes it."""
-Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
+Runs = Annotated[
+    Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl; - for one that is piped in.", show_default=False)
+]
 Where = Annotated[
     list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)
 ]
@@ -93,14 +97,23 @@ def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[st
 
 def open_runs(path: Path, columns: Sequence[str] | None = None, size: str | None = None) -> RunTable:
     """Read a runs table, sized by a column of it; say on stderr what is legal in it but worth a look."""
-    from scalefit.table.io import as_runs, read_runs
+    from scalefit.table.io import as_runs
 
-    table = as_runs(read_runs(path, columns), size=size)
+    table = as_runs(read_table(path, columns), size=size)
     if size is not None and size != "params":
         print(f"{table.path}: model sizes are {size}", file=sys.stderr)
     for fault in table.warnings:
         print(f"warning: {table.path}: {fault}", file=sys.stderr)
     return table
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> RunTable:
+    """Read a runs table, or one that is piped in."""
+    from scalefit.table.io import read_runs
+
+    with kept(path) as file:
+        table = read_runs(file, columns)
+    return replace(table, path=NAME) if is_piped(path) else table
 
 
 @contextlib.contextmanager

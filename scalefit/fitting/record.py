@@ -232,20 +232,26 @@ def load_fits(path: str | Path) -> list[Fit]:
 def _check_place(path: Path) -> None:
     """Raise FitError where there is no file, or one that is a runs table by its ending or its first bytes."""
     if path.is_dir():
-        if any(path.glob("*.parquet")):
+        if is_table(path):
             raise FitError(f"{path}: a directory, of a runs table and no fit; make one with `scalefit fit {path}`.")
         raise FitError(f"{path}: a directory, not a fit; name the file in it, or make one with `scalefit fit RUNS`.")
     if not path.exists():
         raise FitError(f"{path}: no such fit; make one with `scalefit fit RUNS --out {path}`.")
     if not path.is_file():
         raise FitError(f"{path}: {find_place(path).kind}, not a fit; make one with `scalefit fit RUNS`.")
-    with open(path, "rb") as file:
-        parquet = file.read(len(_PARQUET)) == _PARQUET
-    if parquet or (path.suffix != ".json" and _is_table(path)):
+    if is_table(path):
         raise FitError(f"{path}: a runs table, not a fit; make one with `scalefit fit {path}`.")
 
 
-def _is_table(path: Path) -> bool:
+def is_table(path: Path) -> bool:
+    """Say whether something is there that is a runs table by its ending or its first bytes, or a folder of Parquet parts."""
+    if not path.is_file():
+        return path.is_dir() and any(path.glob("*.parquet"))
+    with open(path, "rb") as file:
+        if file.read(len(_PARQUET)) == _PARQUET:
+            return True
+    if path.suffix == ".json":
+        return False
     from scalefit.table.load import FORMATS, ending
 
     return ending(path).removesuffix(".gz") in {*FORMATS} - {".json"}
