@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from scalefit.errors import FitError
 from scalefit.progress import steps
+from scalefit.said import Said, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ class Answer:
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return "\n".join([self.headline, frame_text(self.frame), *warning_lines(self.warnings)])
+        return Said([self.headline, frame_text(self.frame), *warning_lines(self.warnings)])
 
     def plot(self) -> Any:
         """Draw the result and return the matplotlib figure.
@@ -133,7 +134,7 @@ class Answers(Sequence[Kind], Generic[Kind]):
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return "\n".join([*(one.summary() for one in self), *self.open])
+        return Said([*(one.summary() for one in self), *self.open])
 
     def plot(self) -> list[Any]:
         """Draw each; return the matplotlib figures."""
@@ -174,20 +175,12 @@ def answer_each(
     return Answers(answers, {**{name: str(error) for name, error in errors.items()}, **(unanswered or {})})
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return lines of columns aligned to the right, the first to the left; the first row is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
+def text_table(rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table; the first row is the head."""
+    return Table(rows)
 
 
-def frame_text(frame: pd.DataFrame) -> str:
+def frame_text(frame: pd.DataFrame) -> Table:
     """Return a frame as `text_table` lays it out, numbers with four digits."""
     cells = frame.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
     return text_table([list(map(str, frame.columns)), *cells.to_numpy().tolist()])

@@ -54,7 +54,7 @@ def steps(items: Iterable[Item], name: Callable[[Item], str] = lambda item: "") 
     told(start + whole, "")
 
 
-def tell(done: float, total: float) -> None:
+def advance(done: float, total: float) -> None:
     """Tell how much is done of something that is not counted in steps, such as bytes."""
     told = _LISTENER.get()
     if told is not None:

@@ -14,6 +14,7 @@ LAYER = {
     "json_names": 0,
     "places": 0,
     "progress": 0,
+    "said": 0,
     "output": 0,
     "locks": 0,
     "provenance": 0,

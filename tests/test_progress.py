@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import scalefit as sf
-from scalefit.progress import listening, steps, tell
+from scalefit.progress import advance, listening, steps
 from tests.conftest import PAPER, RUNS, scalefit_process
 
 AT_ONCE = "from scalefit.cli import progress; progress.MOMENT = 0; from scalefit.cli.main import run; run()"
@@ -22,7 +22,7 @@ def test_steps_fill_the_whole_and_each_other():
     with listening(lambda done, what: told.append((done, what))):
         for outer in steps("ab", str.upper):
             for inner in steps([1, 2], lambda one, outer=outer: f"{outer}{one}"):
-                tell(inner - 1, 2)
+                advance(inner - 1, 2)
     shares = [share for share, _ in told]
     assert shares == sorted(shares)
     assert {0.0, 0.25, 0.375, 0.5, 0.75, 0.875, 1.0} == set(shares)
@@ -34,7 +34,7 @@ def test_nobody_listens_and_nothing_is_gathered():
     drawn = []
     for one in steps(drawn.append(at) or at for at in range(3)):
         assert drawn[-1] == one
-    tell(1, 2)
+    advance(1, 2)
 
 
 def test_a_loop_left_in_the_middle_leaves_the_whole_as_it_was():
@@ -44,7 +44,7 @@ def test_a_loop_left_in_the_middle_leaves_the_whole_as_it_was():
             for _ in steps([1, 2, 3, 4]):
                 break
             if outer == 2:
-                tell(1, 2)
+                advance(1, 2)
     assert told[-2:] == [0.75, 1.0]
 
 

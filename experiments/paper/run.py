@@ -19,7 +19,7 @@ from typing import Any
 import scalefit as sf
 from scalefit.output import make_folder
 from scalefit.plotting.gallery import draw_gallery
-from scalefit.progress import tell
+from scalefit.progress import advance
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -74,7 +74,7 @@ def main() -> None:
         for stage in stages:
             for made in pool.imap_unordered(_call, stage):
                 done += 1
-                tell(done, total)
+                advance(done, total)
                 print(f"[{time.monotonic() - began:5.1f} s] {made}", file=sys.stderr, flush=True)
     print(f"written: paper_repro.md, {len(figures)} figures in figures/, results in experiments/paper/results/")
 

@@ -23,6 +23,10 @@ from scalefit.cli.options import (
     require_plotting,
 )
 from scalefit.cli.progress import progress
+from scalefit.cli.screen import tell
+
+_NAMED = 3
+"""Pictures that are named of those that one reason keeps from being drawn; `--json` names all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,9 +62,13 @@ def figures(
         return
     for path in gallery.made:
         if path.suffix == ".png":
-            print(f"drawn: {path} (and .pdf, .json)")
+            tell(f"drawn: {path} (and .pdf, .json)")
+    reasons: dict[str, list[str]] = {}
     for name, why in gallery.skipped.items():
-        print(f"skipped: {name}: {why}")
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        tell(f"skipped: {', '.join(names[:_NAMED])}{more}: {why}")
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from scalefit.cli.options import (
     said_beside,
     show,
 )
+from scalefit.cli.screen import tell
 from scalefit.cli.standard_input import is_piped
 
 
@@ -81,4 +82,4 @@ def fit(
     with said_beside(place):
         show(fits, as_json)
         if not as_json:
-            print(f"written: {out}")
+            tell(f"written: {out}")

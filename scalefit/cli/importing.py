@@ -13,7 +13,8 @@ import typer
 
 from scalefit.cli.options import MAKE, Json, add_command, parse_where, print_json, said_beside
 from scalefit.cli.progress import progress
-from scalefit.progress import tell
+from scalefit.cli.screen import complain, tell
+from scalefit.progress import advance
 
 if TYPE_CHECKING:
     from scalefit.places import Place
@@ -153,7 +154,7 @@ def import_systems(
             )
             return
         names = ", ".join(read.benchmarks)
-        print(f"{out}: {len(read.frame)} scores of {len(read.systems)} systems on {names}, each with its 95 % interval")
+        tell(f"{out}: {len(read.frame)} scores of {len(read.systems)} systems on {names}, each with its 95 % interval")
 
 
 def _place(out: Path, known: Sequence[str], add: bool = False) -> Place:
@@ -172,7 +173,7 @@ def _place(out: Path, known: Sequence[str], add: bool = False) -> Place:
 
 
 def _wait(said: str) -> None:
-    print(f"scalefit: {said}", file=sys.stderr, flush=True)
+    complain(f"scalefit: {said}")
 
 
 def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
@@ -199,12 +200,12 @@ def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, lis
 
 def _tell(found: Imported, out: Path, rows: int | None) -> None:
     for note in found.notes:
-        print(f"  note: {note}")
+        tell(f"  note: {note}")
     for warning in found.runs.warnings:
-        print(f"  warning: {warning}")
+        tell(f"  warning: {warning}")
     every = found.runs.frame["run_id"].astype(str).unique()
     names = ", ".join(every[:5]) + (f", ... ({len(every)} runs)" if len(every) > 5 else "")
-    print(
+    tell(
         f"{out}: {len(found.runs.frame)} evaluations of {names}" + (f"; {rows} rows in all" if rows is not None else "")
     )
 
@@ -217,7 +218,7 @@ class _Told:
 
     def __call__(self, done: int, total: int) -> None:
         """Show it."""
-        tell(done, total)
+        advance(done, total)
         if sys.stderr.isatty():
             return
         tenth = 10 * done // max(total, 1)

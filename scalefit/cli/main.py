@@ -13,6 +13,7 @@ import typer
 from scalefit import __version__
 from scalefit.cli.characters import use_plain_characters
 from scalefit.cli.options import ReaderLeft
+from scalefit.cli.screen import complain
 from scalefit.errors import Interrupted, ScalefitError
 
 GROUPS = {
@@ -107,7 +108,7 @@ def run() -> None:
         finally:
             sys.stdout.flush()  # a full disk under stdout is told here, not while Python ends
     except ScalefitError as error:
-        print(f"scalefit: {error}", file=sys.stderr)
+        complain(f"scalefit: {error}")
         sys.exit(error.exit_code)
     except (ReaderLeft, BrokenPipeError):
         _drop_stdout()
@@ -118,10 +119,8 @@ def run() -> None:
         _drop_stdout()  # the help's printer ends with 1 where its reader has left
         sys.exit(0)
     except OSError as error:
-        print(
-            f"scalefit: {error.filename or 'a file, or standard output'}: {error.strerror or error}. Nothing was changed there.",
-            file=sys.stderr,
-        )
+        what = error.filename or "a file, or standard output"
+        complain(f"scalefit: {what}: {error.strerror or error}. Nothing was changed there.")
         if error.filename is None:
             _drop_stdout()
         sys.exit(1)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalefit.cli.screen import complain, tell
 from scalefit.cli.standard_input import NAME, is_piped, kept
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.places import Place
+from scalefit.said import Said
 
 if TYPE_CHECKING:
     from scalefit.answer import Answer, Answers
@@ -101,9 +103,9 @@ def open_runs(path: Path, columns: Sequence[str] | None = None, size: str | None
 
     table = as_runs(read_table(path, columns), size=size)
     if size is not None and size != "params":
-        print(f"{table.path}: model sizes are {size}", file=sys.stderr)
+        complain(f"{table.path}: model sizes are {size}")
     for fault in table.warnings:
-        print(f"warning: {table.path}: {fault}", file=sys.stderr)
+        complain(f"warning: {table.path}: {fault}")
     return table
 
 
@@ -136,7 +138,7 @@ def show(found: Answer | Answers[Any], as_json: bool) -> None:
     from scalefit.answer import Answer
 
     if not as_json:
-        print(found.summary())
+        tell(found.summary())
         return
     several = [found] if isinstance(found, Answer) else found
     left_out = [] if isinstance(found, Answer) else found.open
@@ -189,4 +191,4 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows as `text_table` lays them out."""
     from scalefit.answer import text_table
 
-    print(text_table(rows))
+    tell(Said([text_table(rows)]))

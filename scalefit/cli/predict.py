@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalefit.cli.options import START, Json, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.screen import complain
 from scalefit.cli.standard_input import is_piped
 from scalefit.units import parse_quantity
 
@@ -86,10 +86,9 @@ def _fits(path: Path, series: str | None, evaluation: str | None) -> Answers[Ser
         return load_fits(path, series, evaluation)
     wanted = {name: value for name, value in (("series", series), ("eval", evaluation)) if value is not None}
     fits = fit_series(open_runs(path), where=wanted)
-    print(
+    complain(
         f"scalefit: {path} is a runs table: the law {fits[0].law.name!r} was fitted to it for this answer; "
         "`scalefit fit` keeps a fit, and has other laws.",
-        file=sys.stderr,
     )
     return fits
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalefit.cli.options import MAKE, Json, add_command, print_json
+from scalefit.cli.screen import complain, tell
 
 if TYPE_CHECKING:
     from scalefit.runner.config import Config
@@ -61,7 +62,7 @@ def run(
     require_engine(settings)
     if settings.engine == "trl":
         for text in trl_differences(settings.runs()[0]):
-            print(f"TRL: {text}", file=sys.stderr)
+            complain(f"TRL: {text}")
     _tell_unused(settings, jobs, cluster)
     try:
         outcome = run_sweep(settings, out, jobs, Bar(sys.stderr.isatty()), cluster)
@@ -83,7 +84,7 @@ def _tell_unused(settings: Config, jobs: int, cluster: Cluster | None) -> None:
     from scalefit.runner.gpus import unused_gpus
 
     if cluster is None and (idle := unused_gpus(settings, jobs)):
-        print(idle, file=sys.stderr)
+        complain(idle)
 
 
 def _cluster(on: str, jobs: int, *, cpus: float, gpus: float, memory: str | None) -> Cluster | None:
@@ -114,9 +115,9 @@ def _print_outcome(outcome: Outcome, out: Path) -> None:
         )
         if found
     ]
-    print(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
+    tell(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
     for name, why in outcome.failed.items():
-        print(f"  {name}: {why}", file=sys.stderr)
+        complain(f"  {name}: {why}")
 
 
 _NEEDS = {

@@ -9,6 +9,8 @@ import typer
 
 from scalefit.cli.options import STUDY, Json, add_command, print_json, require_plotting
 from scalefit.cli.progress import progress
+from scalefit.cli.screen import tell
+from scalefit.said import Said
 
 
 def register(app: typer.Typer) -> None:
@@ -62,9 +64,7 @@ def systems(
         verdict = "\n".join(part.headline for part in (ranked, transfers) if len(part))
         print_json(found, verdict=verdict, warnings=[*ranked.warnings, *ranked.open, *transfers.open])
         return
-    print(ranked.summary())
-    if said := transfers.summary():
-        print(said)
+    tell(Said([ranked.summary(), *([transfers.summary()] if len(transfers) or transfers.open else [])]))
     for path in made:
         if path.suffix == ".png":
-            print(f"drawn: {path} (and .pdf, .json)")
+            tell(f"drawn: {path} (and .pdf, .json)")

@@ -15,6 +15,7 @@ from scalefit.numerics.tails import normal_below
 from scalefit.prediction.outlook import Outlook
 from scalefit.prediction.rolling import LEAST_POINTS, Curve
 from scalefit.prediction.siblings import LEVELS, Setting, among_siblings, band, bounds
+from scalefit.said import Said
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
@@ -90,7 +91,7 @@ class Forecast(Answer):
             lines.append(self._stop_text(self.stop))
         lines.append("  weighed: " + ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items()))
         lines.append(f"  band: {self.calibrated_on}")
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
     def _chance_text(self, chance: dict[str, Any]) -> str:
         where, by = chance[f"expected_{self.resource}"], format_quantity(chance[f"by_{self.resource}"])

@@ -18,6 +18,7 @@ from scalefit.fitting.fit import Estimate, Fit
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
+from scalefit.said import Said
 from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity, parse_quantity
 
@@ -131,7 +132,7 @@ class Prediction(Answer):
                 error = "not scored" if one["held_out_rmse"] is None else f"{one['held_out_rmse']:.4f}"
                 table.append([one["law"], f"{one['weight']:.2f}", error, f"{one['loss_at_end']:.3f}"])
             lines.append(text_table(table))
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _k_text(k: Estimate, level: float) -> str:

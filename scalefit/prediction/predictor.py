@@ -21,6 +21,7 @@ from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.predict import Prediction, predict_size
 from scalefit.prediction.saturation import Saturation, weigh_saturation
+from scalefit.said import Said
 from scalefit.units import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class SeriesFit(Answer):
             lines.append(text_table([["k(N)", "value", "95 % low", "high"], *rows]))
         if self.saturation is not None:
             lines.append(f"  {self.saturation.sentence}")
-        return "\n".join(lines)
+        return Said(lines)
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -21,6 +21,7 @@ from scalefit.fitting.shared_clock import SharedClock, share_clocks
 from scalefit.numerics.intervals import holm
 from scalefit.numerics.left_out import Without
 from scalefit.numerics.tails import f_tail
+from scalefit.said import Said
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, constant_columns, select
@@ -82,7 +83,7 @@ class Clocks(Answer):
                 ratio = [f"{one[name]:.3g}" for name in ("ratio", "low", "high")]
                 tests.append([one["unit"], *ratio, " to ".join(one["of"]), f"{one['p']:.3f}", f"{one['p_B']:.3f}"])
             lines.append(text_table(tests))
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _quantity(value: float) -> str:

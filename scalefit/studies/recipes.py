@@ -14,6 +14,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.numerics.proportions import RATES
 from scalefit.progress import steps
+from scalefit.said import Said
 from scalefit.studies.differences import MARGIN, Difference, Measured, difference, mean_difference, scatter
 from scalefit.studies.ends import Key, Single, common_reach, end_level, name_of, single_runs
 from scalefit.table.io import RunTable
@@ -91,7 +92,7 @@ class Comparison(Answer):
                 f"  on the same {pairs['problems']} problems: {pairs['difference']:+.4f} ({pairs['low']:+.4f} to {pairs['high']:+.4f}); "
                 f"standard error {pairs['se']:.4f}, unpaired {pairs['se_unpaired']:.4f}"
             )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _said(cell: dict[str, float] | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from scalefit.answer import Answer, text_table
 from scalefit.errors import UsageError
 from scalefit.numerics.tails import normal_quantile
+from scalefit.said import Said
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +52,7 @@ class Resolution(Answer):
             f"  seen with chance {self.power:.0%} (two-sided 5 %), where seeds spread by {self.run_sd:g} and arms are "
             f"correlated by {self.pairing:g} on a problem"
         )
-        return "\n".join([self.headline, about, text_table(rows)])
+        return Said([self.headline, about, text_table(rows)])
 
 
 def resolve_difference(
