@@ -50,6 +50,11 @@ class Answer:
         """Return the text that the command prints."""
         return Said([self.headline, frame_text(self.frame), *warning_lines(self.warnings)])
 
+    @property
+    def details(self) -> Said:
+        """What `--verbose` prints after the summary: how the answer came about; of many there is no more to say."""
+        return Said([])
+
     def plot(self) -> Any:
         """Draw the result and return the matplotlib figure.
 

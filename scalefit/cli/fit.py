@@ -13,6 +13,7 @@ from scalefit.cli.options import (
     Resource,
     Runs,
     Size,
+    Verbose,
     Where,
     add_command,
     open_runs,
@@ -52,6 +53,7 @@ def fit(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the fit of another table, or a file that is no fit.")
     ] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Fit a law, one fit a series; print a summary and write fit.json."""
@@ -80,6 +82,6 @@ def fit(
     return_memory()
     save_fits([one.fit for one in fits], out, origin)
     with said_beside(place):
-        show(fits, as_json)
+        show(fits, as_json, verbose)
         if not as_json:
             tell(f"written: {out}")

@@ -49,6 +49,7 @@ Size = Annotated[
     typer.Option("--size", help="Column that is the model size: params, or active_params.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the details too: how the answer came about.")]
 
 
 class ReaderLeft(BaseException):
@@ -133,15 +134,20 @@ def require_plotting() -> None:
         raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
 
 
-def show(found: Answer | Answers[Any], as_json: bool) -> None:
-    """Print one result or several: as JSON, or the text that they themselves have."""
+def show(found: Answer | Answers[Any], as_json: bool, verbose: bool = False) -> None:
+    """Print one result or several: as JSON, or the text that they themselves have, with its details where they are asked for."""
     from scalefit.answer import Answer
 
-    if not as_json:
-        tell(found.summary())
-        return
     several = [found] if isinstance(found, Answer) else found
     left_out = [] if isinstance(found, Answer) else found.open
+    if not as_json:
+        tell(
+            Said(
+                [part for one in several for part in (one.summary(), *(one.details.parts if verbose else ()))]
+                + left_out
+            )
+        )
+        return
     print_json([one.record() for one in several], verdict=found.headline, warnings=[*found.warnings, *left_out])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import START, Json, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.options import START, Json, Verbose, Where, add_command, open_runs, parse_where, show
 from scalefit.cli.screen import complain
 from scalefit.cli.standard_input import is_piped
 from scalefit.units import parse_quantity
@@ -50,6 +50,7 @@ def predict(
     ] = None,
     level: Annotated[float, typer.Option(help="Share that the intervals hold.")] = 0.95,
     where: Where = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Predict k(N) and the curve of a model size, with intervals and what they rest on."""
@@ -74,7 +75,7 @@ def predict(
         )
         for one in fits
     ]
-    show(Answers(found), as_json)
+    show(Answers(found), as_json, verbose)
 
 
 def _fits(path: Path, series: str | None, evaluation: str | None) -> Answers[SeriesFit]:

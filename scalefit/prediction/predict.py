@@ -15,6 +15,7 @@ from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import Estimate, Fit
+from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
@@ -107,8 +108,6 @@ class Prediction(Answer):
         """Return the text that `scalefit predict` prints."""
         share = f"{100 * self.level:g} %"
         lines = [self.headline]
-        if self.k is not None:
-            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
         names = self.resource.split(" and ")
         rows = [[*names, "loss", "mean curve low", "high", "new run low", "high", "one eval low", "high"]]
         for point in self.curve:
@@ -116,7 +115,6 @@ class Prediction(Answer):
             rows.append([*(format_quantity(point[name]) for name in names), *numbers])
         lines.append(text_table(rows))
         lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
-        lines.append(f"  new runs: {self.scatter}")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
                 "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
@@ -126,13 +124,22 @@ class Prediction(Answer):
             lines.append(
                 f"  loss {self.reach['loss']:g} is reached at {at} {self.resource} ({share} {ends[0]} to {ends[1]})"
             )
+        return Said([*lines, *warning_lines([*map(briefly, self.warnings)])])
+
+    @property
+    def details(self) -> Said:
+        """k(N), how far runs lie apart, the weight of each form that is averaged, and the warnings with their numbers."""
+        lines: list[str] = []
+        if self.k is not None:
+            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
+        lines.append(f"  new runs: {self.scatter}")
         if self.members:
-            table = [["form", "weight", "held-out RMSE", "loss at the end"]]
+            table = [["form averaged", "weight", "error on sizes left out", "loss at the end"]]
             for one in self.members:
                 error = "not scored" if one["held_out_rmse"] is None else f"{one['held_out_rmse']:.4f}"
                 table.append([one["law"], f"{one['weight']:.2f}", error, f"{one['loss_at_end']:.3f}"])
             lines.append(text_table(table))
-        return Said([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines([text for text in self.warnings if briefly(text) != text])])
 
 
 def _k_text(k: Estimate, level: float) -> str:

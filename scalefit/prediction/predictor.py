@@ -16,6 +16,7 @@ from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.arviz_bridge import to_arviz
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
+from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import Scatter, describe_scatter
 from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
@@ -170,14 +171,12 @@ class SeriesFit(Answer):
     def summary(self) -> str:
         """Return the text that `scalefit fit` prints."""
         fit = self.fit
-        between = " (mostly between sizes; see crossval)" if len(fit.data.sizes) > 1 else ""
         lines = [
             self.headline,
-            f"  {fit.law.formula}",
-            f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}",
+            *([] if self.saturation is None else [f"  {self.saturation.sentence}"]),
             f"  {self.scatter.sentence}",
             *([] if fit.misfit.missed else [f"  {fit.misfit.sentence}"]),
-            *(f"  note: {note}" for note in self.warnings),
+            *(f"  note: {briefly(note)}" for note in self.warnings),
             text_table(
                 [
                     ["parameter", "value", "95 % low", "high"],
@@ -189,8 +188,17 @@ class SeriesFit(Answer):
             sizes = fit.data.sizes.tolist()
             rows = [[format_quantity(size), *_cells(k)] for size, k in zip(sizes, fit.k_of_sizes(sizes), strict=True)]
             lines.append(text_table([["k(N)", "value", "95 % low", "high"], *rows]))
+        return Said(lines)
+
+    @property
+    def details(self) -> Said:
+        """The formula, how much of the scatter it explains, how it misses sizes, and what likelihoods say of saturation."""
+        fit = self.fit
+        between = " (mostly between sizes; see crossval)" if len(fit.data.sizes) > 1 else ""
+        lines = [f"  {fit.law.formula}", f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}"]
+        lines += [f"  {text}" for text in fit.misfit.warnings]
         if self.saturation is not None:
-            lines.append(f"  {self.saturation.sentence}")
+            lines.append(f"  {self.saturation.in_sample}")
         return Said(lines)
 
     def _repr_html_(self) -> str:
