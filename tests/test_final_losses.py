@@ -147,6 +147,7 @@ def test_many_sizes_are_cross_validated_in_groups_and_it_is_said(scattered, tmp_
     assert folds["cover95"].mean() > 0.8
     ranked = scalefit("compare", "t.csv", "--law", "chinchilla", cwd=tmp_path).stdout
     assert "held out in 12 groups" in ranked
+    assert "chinchilla predicts sizes left out best" in ranked
 
 
 def test_a_law_with_a_level_a_size_points_to_one_of_all_sizes(scattered):

@@ -116,7 +116,7 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
         figure, panels = new_panels(len(transfers))
         numbers = {}
         for axes, one in zip(panels, transfers, strict=True):
-            title = f"tau {one.tau:.2f}; {one.same} of {one.same + one.opposite} told pairs alike"
+            title = f"{one.same} of {one.same + one.opposite} pairs that both separate in the same order"
             names = one.source, one.target
             numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title, look)
         systems_legend(figure, look, 2 * min(len(transfers), 4))
