@@ -3,15 +3,17 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import scalefit as sf
 from scalefit.progress import advance, listening, steps
-from tests.conftest import PAPER, RUNS, scalefit_process
+from tests.conftest import PAPER, RUNS, listen_to_interrupts, scalefit_process
 
 AT_ONCE = "from scalefit.cli import progress; progress.MOMENT = 0; from scalefit.cli.main import run; run()"
 
@@ -87,7 +89,7 @@ def test_a_bar_with_the_time_left_and_the_same_output(small):
     out, said = on_a_terminal(*words, cwd=small)
     assert out == scalefit_process(*words, cwd=small).stdout
     assert "72B of base held out" in said
-    assert re.search(r"\d+ %", said)
+    assert re.search(r"\d+%", said)
     assert re.search(r"about \d+ s left", said)
     assert "\x1b[3" in said or "\x1b[9" in said, "colours"
     assert said.rstrip("\r\n").endswith(("\x1b[?25h", "\x1b[2K")), "taken away at the end, with the cursor back"
@@ -113,7 +115,7 @@ def test_no_color_is_heeded(small):
 def test_what_takes_long_says_how_far_it_is(words, named, small):
     _, said = on_a_terminal(*words, cwd=small)
     assert named in said
-    assert re.search(r"\d+ %", said)
+    assert re.search(r"\d+%", said)
 
 
 def test_import_of_a_log_says_how_far_it_is(tmp_path):
@@ -124,4 +126,37 @@ def test_import_of_a_log_says_how_far_it_is(tmp_path):
     given = [word for fact in facts for word in ("--set", fact)]
     out, said = on_a_terminal("import", "log.jsonl", *given, cwd=tmp_path)
     assert "20000 evaluations" in out
-    assert re.search(r"reading.*\d+ %", said)
+    assert re.search(r"reading.*\d+%", said)
+
+
+def test_ctrl_c_takes_the_bar_away_and_shows_no_traceback(small):
+    """The cursor, which the bar hides, is back, and the code is that of every interrupt."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_ONCE, "compare", "small.csv"],
+        cwd=small,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color"},
+        preexec_fn=listen_to_interrupts,
+    )
+    os.close(theirs)
+    said = b""
+    while b"held out" not in said:
+        said += os.read(ours, 1 << 16)
+    while (
+        process.poll() is None
+    ):  # Python loses a signal in a callback of its import system: who sees nothing presses again
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    while True:
+        try:
+            said += os.read(ours, 1 << 16)
+        except OSError:
+            break
+    out, _ = process.communicate(timeout=60)
+    os.close(ours)
+    assert (process.returncode, out) == (130, b"")
+    assert b"stopped; nothing was left half-written" in said
+    assert b"Traceback" not in said
+    assert said.rindex(b"\x1b[?25h") > said.rindex(b"\x1b[?25l")

@@ -62,8 +62,13 @@ class _Bar:
             return
         self.done, self.told = done, time.monotonic() - self.began
         self.what = what or self.what
+        self.put()
+
+    def put(self) -> None:
+        """Move what is drawn; before anything is done it only says that work goes on."""
         if self.shown is not None:
-            self.shown.update(self.task, completed=done, description=self.what)
+            total = 1.0 if self.done else None
+            self.shown.update(self.task, completed=self.done, total=total, description=self.what)
 
     def left(self) -> float | None:
         """Return the time left [s], by the pace so far; None before anything is done."""
@@ -75,7 +80,7 @@ class _Bar:
         """Draw it from now on."""
         with self.lock:
             if not self.closed:
-                self.shown = _draw(self)
+                _draw(self)
 
     def close(self) -> None:
         """Take it away."""
@@ -85,28 +90,24 @@ class _Bar:
                 self.shown.stop()
 
 
-def _draw(bar: _Bar) -> Progress:
+def _draw(bar: _Bar) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.text import Text
 
     class Left(ProgressColumn):
-        """The time left, falling between steps too."""
+        """The share that is done and the time left, which falls between steps too; nothing before anything is done."""
 
         def render(self, task: Task) -> Text:
             left = bar.left()
-            return Text("" if left is None else f"{duration(left)} left", style="progress.remaining")
+            return Text("" if left is None else f"{bar.done:.0%}, {duration(left)} left", style="progress.remaining")
 
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(30),
-        TextColumn("{task.percentage:>3.0f} %"),
-    )
-    shown = Progress(*columns, Left(), console=Console(stderr=True), transient=True, redirect_stdout=False)
-    bar.task = shown.add_task(bar.what, total=1.0)
-    shown.update(bar.task, completed=bar.done)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(30), Left())
+    shown = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+    bar.task = shown.add_task(bar.what, total=None)
+    bar.shown = shown
+    bar.put()
     shown.start()
-    return shown
 
 
 def duration(seconds: float) -> str:

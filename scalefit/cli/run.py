@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalefit.cli.options import MAKE, Json, add_command, print_json
+from scalefit.cli.progress import duration
 from scalefit.cli.screen import complain, tell
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Bar:
         """Show it."""
         if progress.note:
             print(("\r\x1b[K" if self.live else "") + progress.note, file=sys.stderr, flush=True)
-        left = "" if progress.left is None else f", {_duration(progress.left)} left"
+        left = "" if progress.left is None else f", {duration(progress.left)} left"
         words = "; ".join(f"{name}: {text}" for name, text in progress.under_way.items())
         counts = f"{progress.ended}/{progress.total}"
         if self.live:
@@ -197,10 +198,3 @@ class Bar:
         elif progress.under_way and self.clock() - self.shown >= NEWS_EVERY:
             self.shown = self.clock()
             print(f"{counts} runs ended{left}; {words}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time to wait as one says it."""
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
