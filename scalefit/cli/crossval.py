@@ -145,6 +145,7 @@ def _size(row: pd.Series[Any]) -> str:
 
 def compare(
     runs: Runs,
+    *,
     law: Annotated[
         list[str] | None, typer.Option(help="A law to compare; may be repeated.", show_default=False)
     ] = None,
