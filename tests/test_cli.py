@@ -218,7 +218,6 @@ READING = {"pandas", "pyarrow"}
         (["check", RUNS], READING),
         (["fit", RUNS, "--force"], READING),
         (["plan", RUNS, "--flops", "2e19", "--where", "series=base"], READING),
-        (["crossval", RUNS, "--mode", "prefix", "--where", "series=base"], READING),
         (["reuse", PAPER / "reuse.parquet"], READING),
         (["--version"], set()),
         (["--help"], {"rich"}),

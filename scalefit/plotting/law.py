@@ -107,7 +107,9 @@ def law_legend(figure: Figure, laws: Sequence[Numbers], columns: int = 5) -> Non
     for prefix, name in band_names(laws).items():
         handles.append(Patch(color="0.3", alpha=1.3 * OPAQUE[prefix], lw=0, label=f"95 %, {name}"))
     if any(curve.get("level_set") for law in laws for curve in law["curves"]):
-        handles.append(Line2D([], [], color="0.1", lw=1.3, ls=":", label="the same shape at the level of its own points"))
+        handles.append(
+            Line2D([], [], color="0.1", lw=1.3, ls=":", label="the same shape at the level of its own points")
+        )
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7)
 
 
