@@ -45,7 +45,10 @@ def test_every_point_is_kept_and_the_law_is_found(finals):
         (["fit", "t.csv", "--law", "chinchilla", "--noise", "independent"], "chinchilla in tokens, 7 sizes, 42 points"),
         (["fit", "t.csv"], "saturating in tokens"),
         (["crossval", "t.csv", "--law", "chinchilla"], "leave one out"),
-        (["compare", "t.csv", "--law", "chinchilla", "--law", "saturating-linear"], "chinchilla predicts sizes left out best"),
+        (
+            ["compare", "t.csv", "--law", "chinchilla", "--law", "saturating-linear"],
+            "chinchilla predicts sizes left out best",
+        ),
         (["report", "t.csv"], "written: report.html"),
         (["figures", "t.csv"], "drawn: figures/law_g_tokens.png"),
     ],

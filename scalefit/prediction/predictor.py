@@ -170,24 +170,19 @@ class SeriesFit(Answer):
 
     def summary(self) -> str:
         """Return the text that `scalefit fit` prints."""
-        fit = self.fit
+        fit, head = self.fit, ["value", "95 % low", "high"]
         lines = [
             self.headline,
             *([] if self.saturation is None else [f"  {self.saturation.sentence}"]),
             f"  {self.scatter.sentence}",
             *([] if fit.misfit.missed else [f"  {fit.misfit.sentence}"]),
             *(f"  note: {briefly(note)}" for note in self.warnings),
-            text_table(
-                [
-                    ["parameter", "value", "95 % low", "high"],
-                    *([name, *_cells(one)] for name, one in self.params.items()),
-                ]
-            ),
+            text_table([["parameter", *head], *([name, *_cells(one)] for name, one in self.params.items())]),
         ]
         if fit.law.line is not None:
             sizes = fit.data.sizes.tolist()
             rows = [[format_quantity(size), *_cells(k)] for size, k in zip(sizes, fit.k_of_sizes(sizes), strict=True)]
-            lines.append(text_table([["k(N)", "value", "95 % low", "high"], *rows]))
+            lines.append(text_table([["k(N)", *head], *rows]))
         return Said(lines)
 
     @property
@@ -196,10 +191,8 @@ class SeriesFit(Answer):
         fit = self.fit
         between = " (mostly between sizes; see crossval)" if len(fit.data.sizes) > 1 else ""
         lines = [f"  {fit.law.formula}", f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}"]
-        lines += [f"  {text}" for text in fit.misfit.warnings]
-        if self.saturation is not None:
-            lines.append(f"  {self.saturation.in_sample}")
-        return Said(lines)
+        said = [] if self.saturation is None else [self.saturation.in_sample]
+        return Said([*lines, *(f"  {text}" for text in (*fit.misfit.warnings, *said))])
 
     def _repr_html_(self) -> str:
         from html import escape
