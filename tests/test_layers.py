@@ -14,6 +14,8 @@ LAYER = {
     "named": 0,
     "json_names": 0,
     "places": 0,
+    "progress": 0,
+    "said": 0,
     "output": 0,
     "locks": 0,
     "provenance": 0,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
@@ -28,8 +28,11 @@ from scalefit.laws.law import LN10, Law
 from scalefit.numerics.ar1 import DRIFT, NO_NOISE, Noise
 from scalefit.numerics.intervals import student
 from scalefit.numerics.mixtures import Mixture, beside
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 BEYOND = 10.0
@@ -148,6 +151,8 @@ class Fit:
     @property
     def frame(self) -> pd.DataFrame:
         """Parameters as a frame: value, se, low, high (95 %), indexed by name."""
+        import pandas as pd
+
         return pd.DataFrame({name: vars(one) for name, one in self.params.items()}).T
 
     @property

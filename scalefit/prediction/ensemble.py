@@ -29,7 +29,7 @@ from scalefit.prediction.members import Member, make_member
 from scalefit.prediction.misses import DOF, Misses, miss_of, way_to
 from scalefit.prediction.started import Started
 from scalefit.prediction.trend import Trend
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]

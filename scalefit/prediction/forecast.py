@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.intervals import student
+from scalefit.numerics.tails import normal_below
 from scalefit.prediction.outlook import Outlook
 from scalefit.prediction.rolling import LEAST_POINTS, Curve
 from scalefit.prediction.siblings import LEVELS, Setting, among_siblings, band, bounds
+from scalefit.said import Said
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
@@ -89,7 +91,7 @@ class Forecast(Answer):
             lines.append(self._stop_text(self.stop))
         lines.append("  weighed: " + ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items()))
         lines.append(f"  band: {self.calibrated_on}")
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
     def _chance_text(self, chance: dict[str, Any]) -> str:
         where, by = chance[f"expected_{self.resource}"], format_amount(chance[f"by_{self.resource}"], self.resource)
@@ -273,9 +275,7 @@ def _many(resource: str) -> str:
 
 def _chance(loss: float, grid: Array, found: dict[str, Array], resource: str) -> dict[str, Any]:
     """Return the chance that the curve is at or below a loss at the end, by the calibrated error of the curve."""
-    from scipy.special import ndtr
-
-    chance = float(ndtr((loss - found["loss"][-1]) / max(float(found["se"][-1]), 1e-9)))
+    chance = float(normal_below((loss - found["loss"][-1]) / max(float(found["se"][-1]), 1e-9)))
     below = np.flatnonzero(found["loss"] <= loss)
     return {
         "loss": loss,

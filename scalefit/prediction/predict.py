@@ -6,21 +6,25 @@ The one way from a fit to a number, for the command line and for Python alike; `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import Estimate, Fit
+from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
-from scalefit.table.prepare import FitData
+from scalefit.said import Said
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_amount, format_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 SHOWN = ("loss", *(prefix + end for prefix in BANDS for end in ("low", "high")))
@@ -93,6 +97,8 @@ class Prediction(Answer):
     @property
     def frame(self) -> pd.DataFrame:
         """The curve, with params, what it rests on and the warnings in its attributes."""
+        import pandas as pd
+
         frame = pd.DataFrame(self.curve)
         frame.insert(0, "params", self.params)
         frame.attrs.update(rests_on=self.rests_on, warnings=self.warnings)
@@ -102,8 +108,6 @@ class Prediction(Answer):
         """Return the text that `scalefit predict` prints."""
         share = f"{100 * self.level:g} %"
         lines = [self.headline]
-        if self.k is not None:
-            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
         names = self.resource.split(" and ")
         rows = [[*names, "loss", "mean curve low", "high", "new run low", "high", "one eval low", "high"]]
         for point in self.curve:
@@ -111,7 +115,6 @@ class Prediction(Answer):
             rows.append([*(format_amount(point[name], name) for name in names), *numbers])
         lines.append(text_table(rows))
         lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
-        lines.append(f"  new runs: {self.scatter}")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
                 "not within reach" if self.reach[end] is None else format_amount(self.reach[end], self.resource)
@@ -121,13 +124,22 @@ class Prediction(Answer):
             lines.append(
                 f"  loss {self.reach['loss']:g} is reached at {at} {self.resource} ({share} {ends[0]} to {ends[1]})"
             )
+        return Said([*lines, *warning_lines([*map(briefly, self.warnings)])])
+
+    @property
+    def details(self) -> Said:
+        """k(N), how far runs lie apart, the weight of each form that is averaged, and the warnings with their numbers."""
+        lines: list[str] = []
+        if self.k is not None:
+            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
+        lines.append(f"  new runs: {self.scatter}")
         if self.members:
-            table = [["form", "weight", "held-out RMSE", "loss at the end"]]
+            table = [["form averaged", "weight", "error on sizes left out", "loss at the end"]]
             for one in self.members:
                 error = "not scored" if one["held_out_rmse"] is None else f"{one['held_out_rmse']:.4f}"
                 table.append([one["law"], f"{one['weight']:.2f}", error, f"{one['loss_at_end']:.3f}"])
             lines.append(text_table(table))
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines([text for text in self.warnings if briefly(text) != text])])
 
 
 def _k_text(k: Estimate, level: float) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.numerics.intervals import student
+from scalefit.numerics.tails import f_tail
 from scalefit.studies.differences import MARGIN
 from scalefit.studies.ends import LAST_SHARE, Arms, Single
 from scalefit.studies.levels import Levels, measure_levels
@@ -110,8 +111,6 @@ class _Budgets:
 
     def p_same(self, first: int, second: int) -> float:
         """Return the chance of slopes as far from 0 if one G were best at both budgets."""
-        from scipy.special import fdtrc
-
         pair, least = (first, second), np.inf
         ends = [(self.parabolas[b].low, self.parabolas[b].high) for b in pair]
         for at in np.linspace(min(low for low, _ in ends), max(high for _, high in ends), GRID):
@@ -123,7 +122,7 @@ class _Budgets:
             least = min(least, _distance(slopes, self.levels.cover(weights), sides))
         dof = self.levels.dof(pair)
         # Hotelling's: the covariance of two slopes is estimated from few runs.
-        return float(fdtrc(1, max(dof - 1, 1), least * max(dof - 1, 1) / dof))
+        return float(f_tail(1, max(dof - 1, 1), least * max(dof - 1, 1) / dof))
 
     def rises(self, budgets: Sequence[int]) -> Array:
         """Return draws of how fast the best log G rises from each budget to the next, by log of what is spent."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.prediction.ensemble import LEAST_SIZES, average_offsets
+from scalefit.said import Said
 from scalefit.studies.cost import PAPER, PASSES, find_gpu, flops_of_hours
 from scalefit.studies.frontier import frontier
 from scalefit.studies.sizes import SURE, crossovers, make_options
@@ -109,7 +110,7 @@ class Plan(Answer):
         lines.append(
             f"  GPU-hours: {said['peak_flops'] / 1e12:g} TFLOP/s peak at {said['mfu']:.0%}; passes {said['passes']}, twice the paper's 6 N T"
         )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
     def _table(self, to_loss: bool) -> str:
         keys = ("flops", *ENDS[True]) if to_loss else ("loss", *ENDS[False], "flops")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.numerics.intervals import student
+from scalefit.said import Said
 from scalefit.studies.best_group import best_groups, said_best
 from scalefit.studies.differences import WITHIN_DOF, difference, in_pairs
 from scalefit.studies.ends import LAST_SHARE, Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
@@ -93,7 +94,7 @@ class Rollouts(Answer):
             measured = "" if arm["uniform_measured"] is None else f"{arm['uniform_measured']:.3f}"
             share = [f"{arm[name]:.3f}" for name in ("pass_rate", "uniform_at_mean_rate")]
             rows.append([str(arm["group_size"]), *share, measured])
-        return "\n".join([*lines, text_table(rows), *warning_lines(self.warnings)])
+        return Said([*lines, text_table(rows), *warning_lines(self.warnings)])
 
 
 def uniform_group(pass_rate: Array | float, group_size: Array | float) -> Array:
