@@ -14,6 +14,7 @@ import scalefit as sf
 from scalefit.plotting.page import VIRIDIS, Page, style
 from scalefit.plotting.report import make_report
 from scalefit.plotting.words import number
+from scalefit.progress import listening
 from scalefit.studies.overview import Asked, look_over
 from tests.conftest import PAPER, ROOT, RUNS, scalefit
 
@@ -155,8 +156,12 @@ def test_the_same_fit_is_made_once(runs, monkeypatch):
 
 def test_it_says_how_far_it_is(runs):
     said = []
-    make_report(runs, where={"params": [5e8, 1.5e9]}, told=lambda done, total: said.append((done, total)))
-    assert said == [(1, 2), (2, 2)]
+    with listening(lambda done, what: said.append((round(done, 3), what))):
+        make_report(runs, where={"params": [5e8, 1.5e9]})
+    shares = [done for done, _ in said]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert {"base", "instruct", "Reuse of prompts"} <= {what.partition(" on ")[0] for _, what in said}
 
 
 def test_it_needs_no_library_of_pictures():

@@ -130,8 +130,10 @@ def require_plotting() -> None:
     """Say what to install where pictures cannot be drawn; raises ScalefitError."""
     import importlib.util
 
+    from scalefit.extras import install_hint
+
     if importlib.util.find_spec("seaborn") is None:
-        raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
+        raise ScalefitError(f"pictures need matplotlib and seaborn; install them with: {install_hint('plot')}.")
 
 
 def show(found: Answer | Answers[Any], as_json: bool, verbose: bool = False) -> None:

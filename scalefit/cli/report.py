@@ -20,6 +20,8 @@ from scalefit.cli.options import (
     print_json,
     said_beside,
 )
+from scalefit.cli.progress import progress
+from scalefit.cli.screen import tell
 
 
 def register(app: typer.Typer) -> None:
@@ -53,12 +55,14 @@ def report(
     place = check_writable(out, stream=True)
     if out.suffix != ".html" and not place.streams:
         raise UsageError(f"--out {out}: name a file that ends in .html.")
-    written = write_text(out, _page(runs, params, flops, x, size, where), stream=True)
+    with progress("writing the report"):
+        page = _page(runs, params, flops, x, size, where)
+    written = write_text(out, page, stream=True)
     with said_beside(place):
         if as_json:
             print_json({"written": str(out), "bytes": written})
         else:
-            print(f"written: {out}")
+            tell(f"written: {out}")
 
 
 def _page(

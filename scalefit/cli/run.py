@@ -122,14 +122,14 @@ def _print_outcome(outcome: Outcome, out: Path) -> None:
 
 
 _NEEDS = {
-    "torch": ("the runner needs torch", "scalefit-rl[runner]"),
-    "trl": ("engine = 'trl' needs TRL", "scalefit-rl[runner,trl]"),
-    "vllm": ("sampler = 'vllm' needs vLLM", "scalefit-rl[runner,vllm]"),
-    "transformers": ("policies of kind 'hf' need transformers", "scalefit-rl[runner,hf]"),
-    "peft": ("[hf.lora] needs peft", "scalefit-rl[runner,lora]"),
-    "tensorboard": ("[log] to = 'tensorboard' needs its package", "scalefit-rl[runner,tensorboard]"),
-    "wandb": ("[log] to = 'wandb' needs its package", "scalefit-rl[runner,wandb]"),
-    "trackio": ("[log] to = 'trackio' needs its package", "scalefit-rl[runner,trackio]"),
+    "torch": ("the runner needs torch", ("runner",)),
+    "trl": ("engine = 'trl' needs TRL", ("runner", "trl")),
+    "vllm": ("sampler = 'vllm' needs vLLM", ("runner", "vllm")),
+    "transformers": ("policies of kind 'hf' need transformers", ("runner", "hf")),
+    "peft": ("[hf.lora] needs peft", ("runner", "lora")),
+    "tensorboard": ("[log] to = 'tensorboard' needs its package", ("runner", "tensorboard")),
+    "wandb": ("[log] to = 'wandb' needs its package", ("runner", "wandb")),
+    "trackio": ("[log] to = 'trackio' needs its package", ("runner", "trackio")),
 }
 
 
@@ -138,6 +138,7 @@ def require_engine(settings: Config) -> None:
     import importlib.util
 
     from scalefit.errors import ScalefitError
+    from scalefit.extras import install_hint
 
     used = {
         "torch": True,
@@ -147,9 +148,9 @@ def require_engine(settings: Config) -> None:
         "peft": settings.policy.kind == "hf" and settings.hf.lora.rank > 0,
         **dict.fromkeys(settings.log.to, True),
     }
-    for module, (what, extra) in _NEEDS.items():
+    for module, (what, extras) in _NEEDS.items():
         if used.get(module) and importlib.util.find_spec(module) is None:
-            raise ScalefitError(f"{what}; install it with: pip install '{extra}'.")
+            raise ScalefitError(f"{what}; install it with: {install_hint(*extras)}.")
 
 
 def _print_dry_run(settings: Config, config: Path, folder: Path, as_json: bool) -> None:

@@ -186,9 +186,8 @@ class Fit:
             found = said.curve(values, by_theta)
         loose = (by_theta == 0) | (found.spread >= np.abs(values))[:, None]
         lost = (depends & np.isinf(np.diag(self.covariance)) & loose).any(1) | (found.spread > BEYOND)
-        rows = zip(
-            values.tolist(), found.spread.tolist(), *(end.tolist() for end in found.interval(level)), strict=True
-        )
+        ends = (end.tolist() for end in found.interval(level))
+        rows = zip(values.tolist(), found.spread.tolist(), *ends, strict=True)
         return [
             Estimate(k, np.inf, -np.inf, np.inf) if gone else Estimate(k, se, min(low, k), max(high, k))
             for gone, (k, se, low, high) in zip(lost, rows, strict=True)
@@ -281,10 +280,8 @@ class Fit:
         own = np.sum([self.evidence.own_run(int(one), x) for one in used], axis=0) / len(runs) ** 2
         noise = self.evaluation_noise(params, log) / len(runs)
         # What a run departs by is counted from the law's curve, whose own error it holds already.
-        run = Mixture(
-            found.weight, np.broadcast_to(log, found.mean.shape), np.sqrt(np.broadcast_to(own, found.sd.shape))
-        )
-        return bands_of(log, found, run, noise, level)
+        ones = np.ones_like(found.mean)
+        return bands_of(log, found, replace(found, mean=ones * log, sd=ones * np.sqrt(own)), noise, level)
 
     @cached_property
     def row_of_run(self) -> NDArray[np.intp]:

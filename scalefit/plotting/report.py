@@ -20,7 +20,7 @@ from scalefit.plotting.methods import add_methods
 from scalefit.plotting.page import Page
 from scalefit.plotting.words import solved
 from scalefit.prediction.predict import Prediction
-from scalefit.studies.overview import Asked, Overview, Part, Told, look_over, worth_of_more
+from scalefit.studies.overview import Asked, Overview, Part, look_over, worth_of_more
 from scalefit.studies.reuse import Reuse
 from scalefit.studies.trust import trust_arms
 from scalefit.table.io import as_runs
@@ -40,7 +40,6 @@ def make_report(
     params: Sequence[float] = (),
     flops: float | None = None,
     source: Path | None = None,
-    told: Told = lambda done, total: None,
 ) -> str:
     """Return the report of a runs table, a page of HTML.
 
@@ -58,8 +57,6 @@ def make_report(
         The compute at hand [FLOPs]; by default that of the median run.
     source : Path, optional
         The table's file, for its hash.
-    told : callable, optional
-        Called with how many series are done and how many there are.
 
     Raises
     ------
@@ -67,7 +64,7 @@ def make_report(
         If no series can be fitted.
     """
     table = as_runs(runs)
-    found = look_over(table, Asked(x, where, tuple(params), flops), told)
+    found = look_over(table, Asked(x, where, tuple(params), flops))
     page = Page()
     _first_screen(page, found)
     page.contents()

@@ -25,6 +25,7 @@ from scalefit.prediction.predict import Prediction
 from scalefit.prediction.predictor import SeriesFit
 from scalefit.prediction.roads import range_end
 from scalefit.prediction.siblings import among_siblings
+from scalefit.progress import steps
 from scalefit.studies.budget import Plan, plan
 from scalefit.studies.design import Design, design
 from scalefit.studies.reuse import study_reuse
@@ -43,7 +44,6 @@ AHEAD = 2.0
 BEYOND = (1.4, 2.0, FARTHEST)
 """Sizes beyond the largest that an explorer offers, as multiples of it."""
 Kind = TypeVar("Kind")
-Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,8 @@ class Overview:
     unanswered: dict[str, str]
 
 
-def look_over(runs: RunTable, asked: Asked, told: Told = lambda done, total: None) -> Overview:
-    """Ask a runs table all that it can answer.
-
-    Parameters
-    ----------
-    told : callable, optional
-        Called with how many series are done and how many there are.
+def look_over(runs: RunTable, asked: Asked) -> Overview:
+    """Ask a runs table all that it can answer, a step a series.
 
     Raises
     ------
@@ -151,18 +146,21 @@ def look_over(runs: RunTable, asked: Asked, told: Told = lambda done, total: Non
         runs = select(runs, asked.where)
         prepared = prepare(runs, asked.x)
         unanswered, parts = dict(prepared.unanswered), []
-        for done, data in enumerate(prepared, 1):
-            try:
-                parts.append(_part(runs, data, asked))
-            except FitError as error:
-                unanswered[data.name] = str(error)
-            told(done, len(prepared))
+        arms: dict[str, Callable[[], Answers[Any]]] = {
+            "Reuse of prompts": lambda: study_reuse(runs),
+            "Rollouts a prompt": lambda: study_rollouts(runs),
+        }
+        found: dict[str, Answers[Any] | None] = {}
+        for one in steps([*prepared, *arms], lambda one: one if isinstance(one, str) else one.name):
+            if isinstance(one, str):
+                found[one] = _try(arms[one], unanswered, one)
+            elif (part := _try(partial(_part, runs, one, asked), unanswered, one.name)) is not None:
+                parts.append(part)
         if not parts:
             raise FitError(
                 "nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in unanswered.items())
             )
-        reuse = _try(lambda: study_reuse(runs), unanswered, "Reuse of prompts")
-        rollouts = _try(lambda: study_rollouts(runs), unanswered, "Rollouts a prompt")
+    reuse, rollouts = found.values()
     return Overview(runs, asked, parts, reuse, rollouts, unanswered)
 
 
