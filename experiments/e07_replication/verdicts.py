@@ -211,6 +211,30 @@ def offsets(results: Facts) -> Verdict:
     )
 
 
+CHANGED = {
+    "batch": "half the prompts a step",
+    "slow": "half the learning rate",
+    "curriculum": "short walks first",
+    "alike": "text that has all themes alike",
+}
+"""What an arm changes, of those that may move the clock."""
+
+
+def _moved(arm: str, answer: Facts) -> str:
+    """Say where the half-way point of an arm lies, as a multiple of where it is in `start`."""
+    told, open_ = [], []
+    for one in answer["units"]:
+        if one["unit"] not in ("steps", "prompts"):
+            continue
+        ratio, low, high = one["ratio"], one["low"], one["high"]
+        if one["of"][0] == answer["groups"][1]:
+            ratio, low, high = 1 / ratio, 1 / high, 1 / low
+        place = f"{ratio:.2f} [{low:.2f}, {high:.2f}] in {one['unit']}"
+        (told if one["differ"] else open_).append(place)
+    said = [*told, *(f"{place}, which does not tell them apart" for place in open_)]
+    return f"With {CHANGED[arm]} the half-way point is at so many times that of the equal start: {'; '.join(said)}."
+
+
 def clock(results: Facts) -> Verdict:
     """Answer question 6."""
     known = {
@@ -233,8 +257,8 @@ def clock(results: Facts) -> Verdict:
             *(laws["sigmoid"]["rms"] < 0.6 * laws["clock"]["rms"] for laws in both.values()),
         )
     ]
-    for name, found in results["6. Is there one clock"].items():
-        sentences += [f"{name.capitalize()}: {one['verdict']}." for one in found]
+    for arm, answers in results["6. Is there one clock"].items():
+        sentences += [_moved(arm, one) for one in answers]
     return Verdict(
         "One clock",
         "one clock is near, and not quite it",
