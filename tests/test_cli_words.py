@@ -73,7 +73,7 @@ def test_reasons_are_said_once_for_all_the_pictures_that_they_keep(monkeypatch, 
     skipped = {**{f"law_{name}": "one size" for name in "abcde"}, "horizon": "no depth"}
     monkeypatch.setattr(gallery, "draw_gallery", lambda *given: gallery.Gallery([], skipped))
     said = scalefit("figures", RUNS, "--out", "pictures", cwd=tmp_path)
-    assert said.stdout == "skipped: law_a, law_b, law_c and 2 more: one size\nskipped: horizon: no depth\n"
+    assert said.stdout == "not drawn: law_a, law_b, law_c and 2 more: one size\nnot drawn: horizon: no depth\n"
     (one,) = results(scalefit("figures", RUNS, "--out", "pictures", "--json", cwd=tmp_path))
     assert one["skipped"] == skipped
 

@@ -73,7 +73,7 @@ def test_cases_repeat():
     ],
 )
 def test_the_driver_sees_what_it_is_for(code, word, tmp_path, monkeypatch):
-    monkeypatch.setattr("scalefit.cli.main.app", lambda: exec(code, {}))
+    monkeypatch.setattr("scalefit.cli.main.make_app", lambda command: lambda: exec(code, {}))
     monkeypatch.setattr("tests.fuzz.LIMIT", 0.2)
     found = run_case(Case("", {}, ("check",)), tmp_path)
     assert found is None if word is None else word in found

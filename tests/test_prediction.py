@@ -526,7 +526,7 @@ def test_every_seed_of_a_held_out_size_is_held_against_the_band_by_itself(tmp_pa
         assert row["cover50"] == pytest.approx(np.mean((log >= band.eval_low) & (log <= band.eval_high)))
         assert row["runs"] == 3
         assert row["rmse"] == pytest.approx(score(10**band.log, losses.reshape(3, 16).mean(0))["rmse"])
-    assert "runs" in scalefit(*asked, cwd=tmp_path).stdout.splitlines()[1]
+    assert any("runs" in line.split() for line in scalefit(*asked, cwd=tmp_path).stdout.splitlines())
 
 
 def test_bands_of_seeds_held_out_cover_as_they_say():
@@ -1782,8 +1782,9 @@ def test_the_rest_of_a_run_is_held_against_both_ends_of_its_own_band(small, monk
     within_runs(small, law="power")
     fit = fit_data("power", small.keep(np.ones(5, bool), first=3))
     for row, bands in enumerate(asked[::2]):
-        own = fit.run_bands(row, small.resource[:, row, 3:])
-        np.testing.assert_allclose(bands["cover95"], [10**own.eval_low, 10**own.eval_high])
+        own = fit.run_bands(row, small.resource[:, row, 3:]).columns()
+        # Between the points of the line that is drawn the ends are taken to be straight.
+        np.testing.assert_allclose(bands["cover95"], [own["eval_low"], own["eval_high"]], rtol=1e-4)
 
 
 def test_a_loss_is_looked_for_from_a_thousandth_of_the_range_to_ten_times_it(small):
