@@ -33,7 +33,7 @@ def test_a_task_of_ones_own_has_at_most_fifteen_lines():
 
 
 def commands(page):
-    lines = [line for block in re.findall(r"```console\n(.*?)```", page, flags=re.S) for line in block.splitlines()]
+    lines = [line for block in re.findall(r"```shell\n(.*?)```", page, flags=re.S) for line in block.splitlines()]
     return [shlex.split(line.removeprefix("$ scalefit ")) for line in lines]
 
 
