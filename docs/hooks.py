@@ -2,8 +2,8 @@
 
 - A ```python block is run after those before it on the page, in one namespace. Under it stands what it prints and, like in
   a notebook, its last expression: a matplotlib figure as a picture, anything else but None as text.
-- Every line of a ```console block is `$ ` and a command, which is run; what it prints, on stdout and stderr, is put under
-  it. What a command printed is never typed: such a block is refused. `# ends with 3` allows that exit code.
+- Every line of a ```console block is `$ ` and a command, which is run; what it prints is put under it, stderr
+  after stdout. What a command printed is never typed: such a block is refused. `# ends with 3` allows that exit code.
 - Both see a folder of the page's own that has all of the repository's by links. A block with a `title="words.py"` (any
   language but these two) is written there first.
 - A picture that a block has left there is shown by its path, `![what it shows](pictures/law.png)`.
@@ -135,18 +135,18 @@ def _scalefit(command: str, folder: Path) -> tuple[int, str]:
 
     from scalefit.cli import main
 
-    printed, code = io.StringIO(), 0
+    printed, beside, code = io.StringIO(), io.StringIO(), 0
     words, listener = sys.argv, signal.getsignal(signal.SIGINT)
     sys.argv = ["scalefit", *shlex.split(command)[1:]]
     try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with contextlib.chdir(folder), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(beside):
             main.run()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
     finally:
         sys.argv = words
         signal.signal(signal.SIGINT, listener)
-    return code, printed.getvalue()
+    return code, printed.getvalue() + beside.getvalue()
 
 
 def _shell(command: str, folder: Path) -> tuple[int, str]:
@@ -156,11 +156,11 @@ def _shell(command: str, folder: Path) -> tuple[int, str]:
         cwd=folder,
         env={**os.environ, "PATH": path},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
-    return found.returncode, found.stdout
+    return found.returncode, found.stdout + found.stderr
 
 
 def _output(printed: str) -> str:
@@ -172,8 +172,11 @@ def _trimmed(printed: str) -> str:
     """Cut an output in its middle; lines of prose, which have no columns, are broken as a terminal would."""
     lines = []
     for line in printed.rstrip().splitlines():
-        is_prose = len(line) > WIDTH and "  " not in line.strip()
-        lines += textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) if is_prose else [line]
+        if len(line) <= WIDTH or "  " in line.strip():
+            lines.append(line)
+            continue
+        indent = " " * (2 * (len(line) - len(line.lstrip())))
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     if len(lines) <= MOST:
         return "\n".join(lines)
     left = f"… {len(lines) - HEAD - TAIL} lines left out …"
