@@ -155,8 +155,7 @@ def _shell(command: str, folder: Path) -> tuple[int, str]:
         ["bash", "-c", command],
         cwd=folder,
         env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )

@@ -128,6 +128,7 @@ def write_offline(name: str, folder: Path) -> None:
         for step, metrics in verl_metrics(dict(curves(2))[name]):
             logger.log(metrics, step)
         wandb.finish()
+        wandb.teardown()  # whose end has written the last block of the file
         (found,) = Path(place).rglob("*.wandb")
         shutil.copy(found, folder / f"{name}.wandb")
 
