@@ -6,6 +6,7 @@
   after stdout. What a command printed is never typed: such a block is refused. `# ends with 3` allows that exit code.
 - Both see a folder of the page's own that has all of the repository's by links. A block with a `title="words.py"` (any
   language but these two) is written there first.
+- `<!-- answer -->` is replaced by the first line that the page's first command prints, so that a page can begin with it.
 - A picture that a block has left there is shown by its path, `![what it shows](pictures/law.png)`.
 - Prose wider than `WIDTH` columns is wrapped; of an output of more than `MOST` lines the first `HEAD` and the last `TAIL` are shown, and how many are left out.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import html
 import io
 import os
 import re
@@ -40,6 +42,7 @@ WIDTH = 88
 """Columns of a terminal that a page shows without scrolling, at 1280 pixels."""
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.M | re.S)
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)([^)\s]+\.(?:png|svg))(\))")
+ANSWER = "<!-- answer -->"
 ENDS = re.compile(r"#.*\bends with (\d+)")
 
 
@@ -54,6 +57,7 @@ class Runner:
     folder: Path
     namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
     pictures: dict[str, bytes] = field(default_factory=dict)
+    answer: str = ""
 
     def run(self, markdown: str) -> str:
         """Return a page with what its blocks print; raise BlockError with block and line."""
@@ -66,7 +70,10 @@ class Runner:
             except BlockError as error:
                 line = markdown[: block.start()].count("\n") + 1
                 raise BlockError(f"block {number} (```{block['kind']}, line {line}): {error}") from error
-        return "".join(out) + markdown[done:]
+        page = "".join(out) + markdown[done:]
+        if ANSWER in page and not self.answer:
+            raise BlockError(f"{ANSWER} stands on a page whose commands print nothing")
+        return page.replace(ANSWER, f'!!! quote ""\n    **{html.escape(self.answer, quote=False)}**')
 
     def _block(self, block: re.Match[str]) -> str:
         code, kind, info = textwrap.dedent(block["code"]), block["kind"], block["info"]
@@ -122,6 +129,7 @@ class Runner:
         expected = int(ends[1]) if (ends := ENDS.search(line)) else 0
         if found != expected:
             raise BlockError(f"{asked}: ended with {found}\n{printed}")
+        self.answer = self.answer or printed.strip().partition("\n")[0]
         return f"```console\n{line}\n```" + (f"\n\n{_output(_trimmed(printed))}" if printed.strip() else "")
 
 
@@ -202,7 +210,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             found = Runner(folder).run(markdown)
         except BlockError as error:
             raise PluginError(f"docs/{page.file.src_uri}: {error}") from error
-        found = PICTURE.sub(lambda match: match[1] + _kept(match[2], folder, page, config, files) + match[3], found)
+        found = PICTURE.sub(lambda match: _kept(match, folder, page, config, files), found)
         found = found.replace(f"{folder}/", "")
     if spent := os.environ.get("DOCS_TIMES"):
         with open(spent, "a", encoding="utf-8") as file:
@@ -210,11 +218,12 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return found
 
 
-def _kept(name: str, folder: Path, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make a picture that a block left a file of the site; return the link to it, or the name where there is none."""
+def _kept(match: re.Match[str], folder: Path, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Make a picture that a block left a file of the site, shown and linked to in full size; another stays as it is."""
+    name = match[2]
     path = folder / name
     if path.is_symlink() or not path.is_file() or files.get_file_from_path(name):
-        return name
-    uri = f"made/{Path(page.file.src_uri).stem}/{Path(name).name}"
+        return match[0]
+    uri = f"made/{Path(page.file.src_uri).stem}/{name}"
     files.append(File.generated(config, uri, content=path.read_bytes()))
-    return uri
+    return f"[{match[1]}{uri}{match[3]}]({uri})"

@@ -61,6 +61,14 @@ def test_commands_see_the_repository_and_the_pages_own_files(hooks, tmp_path):
     assert not (ROOT / "a.csv").exists()
 
 
+def test_a_page_can_begin_with_what_its_first_command_says(hooks, tmp_path):
+    page = "<!-- answer -->\n\n```console\n$ echo '1 < 2' && echo rest\n$ echo other\n```\n"
+    found = hooks.Runner(tmp_path).run(page)
+    assert found.startswith('!!! quote ""\n    **1 &lt; 2**\n')
+    with pytest.raises(hooks.BlockError, match="print nothing"):
+        hooks.Runner(tmp_path).run("<!-- answer -->\n")
+
+
 def test_long_outputs_are_cut_in_their_middle(hooks, tmp_path):
     count = hooks.MOST + 10
     found = hooks.Runner(tmp_path).run(f"```python\nfor at in range({count}):\n    print(at)\n```\n")
