@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -76,6 +77,15 @@ def test_long_outputs_are_cut_in_their_middle(hooks, tmp_path):
     assert shown[: hooks.HEAD] == [str(at) for at in range(hooks.HEAD)]
     assert shown[hooks.HEAD] == f"… {count - hooks.HEAD - hooks.TAIL} lines left out …"
     assert shown[-hooks.TAIL :] == [str(at) for at in range(count - hooks.TAIL, count)]
+
+
+def test_links_elsewhere_are_well_formed():
+    for page in PAGES:
+        for link in re.findall(r"\]\((\w+:[^)]*)\)", page.read_text()):
+            parts = urlsplit(link)
+            assert parts.scheme == "https", f"{page.name}: {link}"
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), f"{page.name}: {link}"
+            assert not re.search(r"[\s<>]", link), f"{page.name}: {link}"
 
 
 def test_every_page_is_in_the_navigation():

@@ -60,7 +60,7 @@ def test_every_part_of_a_file_on_the_next_page_is_valid(folder, block):
     piece = tomllib.loads(block)
     whole = {**tomllib.loads(TEXT[0]), **piece, "folder": str(folder)}
     if "policy" in piece:
-        whole["policy"] = {**piece["policy"], "device": "cpu", "sizes": [{"name": "a", "model": "hub/model"}]}
+        whole["policy"] = {"sizes": [{"name": "a", "model": "hub/model"}], **piece["policy"], "device": "cpu"}
     config = plain_config(whole)
     check(config)
     assert config.runs()
