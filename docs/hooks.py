@@ -10,6 +10,8 @@
 - A picture that a block has left there is shown by its path, `![what it shows](pictures/law.png)`.
 - Prose wider than `WIDTH` columns is wrapped; of an output of more than `MOST` lines the first `HEAD` and the last `TAIL` are shown, and how many are left out.
 
+- `<!-- after lab.md -->` lets a page go on in the folder of another, which comes before it in the alphabet.
+
 A block that is shown and not run is ```py or ```shell.
 """
 
@@ -43,6 +45,9 @@ WIDTH = 88
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.M | re.S)
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)([^)\s]+\.(?:png|svg))(\))")
 ANSWER = "<!-- answer -->"
+AFTER = re.compile(r"<!-- after (\S+\.md) -->\n")
+FOLDERS: dict[str, tempfile.TemporaryDirectory[str]] = {}
+"""Of every page, gone when the build ends."""
 ENDS = re.compile(r"#.*\bends with (\d+)")
 
 
@@ -134,7 +139,8 @@ class Runner:
 
 
 def _is_plain(command: str) -> bool:
-    return command.startswith("scalefit ") and not re.search(r"[|&;<>$`]", command)
+    """Return whether a command is one of scalefit and nothing else; runs of training have processes of their own."""
+    return bool(re.match(r"scalefit (?!run )", command)) and not re.search(r"[|&;<>$`]", command)
 
 
 def _scalefit(command: str, folder: Path) -> tuple[int, str]:
@@ -204,18 +210,28 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return markdown
     os.environ |= {"MPLBACKEND": "Agg", "COLUMNS": str(WIDTH), "NO_COLOR": "1"}
     begin = time.process_time()
-    with tempfile.TemporaryDirectory() as place:
-        folder = linked(Path(place).resolve())
-        try:
-            found = Runner(folder).run(markdown)
-        except BlockError as error:
-            raise PluginError(f"docs/{page.file.src_uri}: {error}") from error
-        found = PICTURE.sub(lambda match: _kept(match, folder, page, config, files), found)
-        found = found.replace(f"{folder}/", "")
+    folder = _folder(markdown, page.file.src_uri)
+    try:
+        found = Runner(folder).run(AFTER.sub("", markdown))
+    except BlockError as error:
+        raise PluginError(f"docs/{page.file.src_uri}: {error}") from error
+    found = PICTURE.sub(lambda match: _kept(match, folder, page, config, files), found)
+    found = found.replace(f"{folder}/", "")
     if spent := os.environ.get("DOCS_TIMES"):
         with open(spent, "a", encoding="utf-8") as file:
             file.write(f"{time.process_time() - begin:6.1f} {page.file.src_uri}\n")
     return found
+
+
+def _folder(markdown: str, name: str) -> Path:
+    """Return the folder that a page runs in: its own, or that of the page that it goes on from."""
+    before = AFTER.search(markdown)
+    if before and before[1] in FOLDERS:
+        return Path(FOLDERS[before[1]].name).resolve()
+    if before:
+        raise PluginError(f"docs/{name}: goes on from {before[1]}, which has not been run")
+    FOLDERS[name] = tempfile.TemporaryDirectory()
+    return linked(Path(FOLDERS[name].name).resolve())
 
 
 def _kept(match: re.Match[str], folder: Path, page: Page, config: MkDocsConfig, files: Files) -> str:

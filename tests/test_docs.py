@@ -62,6 +62,14 @@ def test_commands_see_the_repository_and_the_pages_own_files(hooks, tmp_path):
     assert not (ROOT / "a.csv").exists()
 
 
+def test_a_page_can_go_on_in_the_folder_of_another(hooks):
+    first = hooks._folder("text", "a.md")
+    assert hooks._folder("<!-- after a.md -->\n", "b.md") == first
+    assert hooks._folder("text", "c.md") != first
+    with pytest.raises(Exception, match=r"docs/d.md: goes on from z.md, which has not been run"):
+        hooks._folder("<!-- after z.md -->\n", "d.md")
+
+
 def test_a_page_can_begin_with_what_its_first_command_says(hooks, tmp_path):
     page = "<!-- answer -->\n\n```console\n$ echo '1 < 2' && echo rest\n$ echo other\n```\n"
     found = hooks.Runner(tmp_path).run(page)
@@ -126,6 +134,8 @@ def test_pages_build_without_a_warning(hooks, tmp_path):
     site = tmp_path / "site"
     assert "compute-optimal" in (site / "reference" / "index.html").read_text()
     assert not (site / "hooks.py").exists()
+    assert "100k has loss" in (site / "lab" / "index.html").read_text()
+    assert "loss" in (site / "training" / "index.html").read_text().partition("greedy.parquet")[2]
     for path in site.rglob("*.html"):
         text, source = path.read_text(), ROOT / "docs" / f"{path.parent.name}.md"
         assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=.?https?://", text), f"{path} asks the network"
