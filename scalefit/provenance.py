@@ -10,8 +10,12 @@ from pathlib import Path
 
 
 def sha256_of_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file, read in blocks."""
+    """Return the SHA-256 of a file, read in blocks; of a folder, that of its files' names and hashes in order."""
     digest = hashlib.sha256()
+    if (folder := Path(path)).is_dir():
+        for part in sorted(one for one in folder.rglob("*") if one.is_file() and not one.name.startswith((".", "_"))):
+            digest.update(f"{part.relative_to(folder).as_posix()} {sha256_of_file(part)}\n".encode())
+        return digest.hexdigest()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

@@ -70,5 +70,5 @@ def test_what_is_open_is_not_drawn():
 
 def test_without_arviz_it_says_what_to_install(runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz", None)
-    with pytest.raises(ScalefitError, match=r"scalefit-rl\[arviz\]"):
+    with pytest.raises(ScalefitError, match=r"pip install .*\[arviz\]"):
         sf.fit(runs, where=BASE).to_arviz()

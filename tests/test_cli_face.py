@@ -149,7 +149,7 @@ def test_a_reader_that_leaves_is_no_fault(asked, tmp_path):
 def test_a_terminal_of_plain_characters(tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     found = subprocess.run(
-        [sys.executable, "-m", "scalefit", "fit", str(RUNS), "--where", "series=base"],
+        [sys.executable, "-m", "scalefit", "fit", str(RUNS), "--where", "series=base", "--verbose"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

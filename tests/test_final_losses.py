@@ -45,7 +45,10 @@ def test_every_point_is_kept_and_the_law_is_found(finals):
         (["fit", "t.csv", "--law", "chinchilla", "--noise", "independent"], "chinchilla in tokens, 7 sizes, 42 points"),
         (["fit", "t.csv"], "saturating in tokens"),
         (["crossval", "t.csv", "--law", "chinchilla"], "leave one out"),
-        (["compare", "t.csv", "--law", "chinchilla", "--law", "saturating-linear"], "ranked by the error"),
+        (
+            ["compare", "t.csv", "--law", "chinchilla", "--law", "saturating-linear"],
+            "chinchilla predicts sizes left out best",
+        ),
         (["report", "t.csv"], "written: report.html"),
         (["figures", "t.csv"], "drawn: figures/law_g_tokens.png"),
     ],
@@ -147,6 +150,7 @@ def test_many_sizes_are_cross_validated_in_groups_and_it_is_said(scattered, tmp_
     assert folds["cover95"].mean() > 0.8
     ranked = scalefit("compare", "t.csv", "--law", "chinchilla", cwd=tmp_path).stdout
     assert "held out in 12 groups" in ranked
+    assert "chinchilla predicts sizes left out best" in ranked
 
 
 def test_a_law_with_a_level_a_size_points_to_one_of_all_sizes(scattered):

@@ -8,11 +8,14 @@ from tests.conftest import ROOT
 
 LAYER = {
     "errors": 0,
+    "extras": 0,
     "units": 0,
     "names": 0,
     "named": 0,
     "json_names": 0,
     "places": 0,
+    "progress": 0,
+    "said": 0,
     "output": 0,
     "locks": 0,
     "provenance": 0,
@@ -59,7 +62,7 @@ def test_imports_go_down(name):
     for other in imports(FILES[name]):
         outer = other.split(".")[0]
         assert mine == "runner" or outer not in ("torch", "transformers", "vllm") or name == CALLBACK, other
-        assert mine == "plotting" or outer not in ("matplotlib", "seaborn", "plotly"), other
+        assert mine == "plotting" or outer not in ("matplotlib", "seaborn"), other
         if other.startswith("scalefit."):
             theirs = other.split(".")[1]
             assert theirs == mine or LAYER[theirs] < LAYER[mine] or LAYER[theirs] == LAYER[mine] == 0, other

@@ -182,13 +182,18 @@ def test_tables_without_noise_are_told_exactly(truth, missed, recwarn):
     assert not recwarn.list
 
 
+BENT = dict.fromkeys(("1.5B", "7B", "32B", "72B"), "steepest in its middle") | {"7B": "flatter at its end than before"}
+
+
 def test_status_sentence_and_record_agree_and_load_to_the_same_words(runs, tmp_path):
     fit = sf.fit(runs, "saturating", "samples", {"series": "base"})
     assert (fit.status, fit.fit.status) == ("misfit", "converged")
     assert fit.misfit.sentence in fit.warnings
-    assert f"note: {fit.misfit.sentence}" in fit.summary()
+    brief = "; ".join(f"{name} is {how}" for name, how in BENT.items())
+    assert f"note: the law misses 6 of 7 sizes (p < .001): {brief}; also 3B, 14B" in fit.summary()
+    assert fit.misfit.sentence in fit.details
     # What the curves' own bends explain is not called noise.
-    assert "noise correlation" not in fit.summary()
+    assert "noise correlation" not in fit.details
     assert fit.misfit.rho < fit.noise.rho
     fit.save(tmp_path / "fit.json")
     again = sf.load_fit(tmp_path / "fit.json")

@@ -24,6 +24,15 @@ from scalefit.numerics.mixtures import Mixture, join, weights_of
 from scalefit.numerics.projection import eliminate, local_minima, solve_bounded
 from scalefit.numerics.proportions import binomial_interval, pass_at_k
 from scalefit.numerics.scatter import group_units, spread_prior
+from scalefit.numerics.tails import (
+    chi_square_quantile,
+    chi_square_tail,
+    f_tail,
+    normal_below,
+    normal_quantile,
+    student_quantile,
+    student_tail,
+)
 
 # NIST StRD, Misra1a: y = b1 (1 - exp(-b2 x)); certified to 11 digits.
 X = np.array([77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760.0])
@@ -898,3 +907,47 @@ def test_a_function_that_warns_of_something_else_is_stepped_all_the_same():
     with pytest.warns(UserWarning, match="slow"):
         found = differentiate(loud, {"a": np.array([1.0])}, np.ones(3), np.ones((1, 3)))
     np.testing.assert_allclose(found["a"], np.full(3, np.e), rtol=1e-14)
+
+
+DOFS = (1, 1.5, 2, 3, 7.3, 30, 722, 2e4)
+
+
+@pytest.mark.parametrize("dof", DOFS)
+def test_student_is_scipys(dof):
+    """The logarithms of gamma functions, of which differences are taken, have sixteen digits: eleven are left at 1e4."""
+    from scipy.special import stdtr, stdtrit
+
+    for level in (0.5, 0.9, 0.95, 0.99, 0.999):
+        assert student_quantile(1 - level, dof) == pytest.approx(stdtrit(dof, 0.5 + level / 2), rel=1e-10)
+    for t in (1e-6, 0.1, 1.0, -2.0, 5.0, 30.0):
+        assert student_tail(t, dof) == pytest.approx(2 * stdtr(dof, -abs(t)), rel=1e-10)
+
+
+def test_student_at_its_ends():
+    assert student_quantile(0.05, np.inf) == pytest.approx(1.959963984540054, rel=1e-14)
+    assert student_tail(1.959963984540054, 1e10) == pytest.approx(0.05, rel=1e-12)
+    assert (student_tail(0.0, 5), student_tail(np.inf, 5)) == (1.0, 0.0)
+    assert (student_quantile(0.0, 5), student_quantile(1.0, 5)) == (np.inf, 0.0)
+    assert np.isnan(student_tail(np.nan, 5))
+
+
+def test_f_and_chi_square_are_scipys():
+    from scipy.special import chdtrc, chdtri, fdtrc
+
+    n, x = np.array([1, 2, 3, 5, 8, 20, 101])[:, None], np.array([1e-8, 0.1, 1, 3, 10, 50, 300, 1300])
+    np.testing.assert_allclose(chi_square_tail(n, x), chdtrc(n, x), rtol=1e-12)
+    tail = np.array([1e-300, 1e-100, 1e-9, 0.01, 0.3, 0.9, 0.9999])
+    np.testing.assert_allclose(chi_square_quantile(n, tail), chdtri(n, tail), rtol=1e-11)
+    dof = np.array([1.0, 1.5, 4, 30, 730])[:, None, None]
+    np.testing.assert_allclose(f_tail(n, dof, x), fdtrc(n, dof, x), rtol=1e-10)
+    np.testing.assert_allclose(f_tail(2.5, 7.3, [0.0, np.inf]), [1.0, 0.0])
+
+
+def test_the_normal_distribution_is_scipys():
+    from scipy.special import ndtr, ndtri
+
+    z, share = np.linspace(-37, 10, 500), np.linspace(0, 1, 201)
+    np.testing.assert_allclose(normal_below(z), ndtr(z), rtol=1e-12)
+    many = np.resize(z, (3, 20_000))  # so many that they are scipy's own
+    assert (normal_below(many) == ndtr(many)).all()
+    np.testing.assert_allclose(normal_quantile(share), ndtri(share), rtol=1e-13, atol=1e-15)

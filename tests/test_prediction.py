@@ -822,33 +822,36 @@ def test_a_prediction_is_told_in_words():
     assert words(said.summary()) == [
         "base on holdout: 7B has loss 0.480 (90 % 0.450 to 0.550, of a new run 0.400 to 0.600) at 20k samples, "
         "by law 'power', fitted on 1B, 3B (24 points)",
-        "k(7B) = 0.1000 (90 % 0.0800 to 0.1200, if the law holds there)",
         "samples loss mean curve low high new run low high one eval low high",
         "10k 0.500 0.450 0.550 0.400 0.600 0.350 0.650",
         "20k 0.480 0.450 0.550 0.400 0.600 0.350 0.650",
         "90 % of the law's mean curve, of the curve of a new run, and of one evaluation of it",
-        "new runs: they differ by 9 %",
         "loss 0.4 is reached at 30k samples (90 % 20k to not within reach)",
-        "form weight held-out RMSE loss at the end",
-        "saturating-linear 0.75 0.0123 0.457",
         "warning: it is far",
+    ]
+    assert words(said.details) == [
+        "k(7B) = 0.1000 (90 % 0.0800 to 0.1200, if the law holds there)",
+        "new runs: they differ by 9 %",
+        "form averaged weight error on sizes left out loss at the end",
+        "saturating-linear 0.75 0.0123 0.457",
     ]
     open_k = made_prediction(
         k=Estimate(0.1, np.inf, -np.inf, np.inf), answered_by="average of closed laws and the trend of the sizes"
     )
-    assert words(open_k.summary())[1] == "k(7B) is not determined by the data"
+    assert words(open_k.details)[0] == "k(7B) is not determined by the data"
     assert open_k.headline.endswith(
         "by average of closed laws and the trend of the sizes, fitted on 1B, 3B (24 points)"
     )
     none = made_prediction(k=None, reach={"loss": 0.4, "value": None, "low": None, "high": None}, members=[])
     told = words(none.summary())
-    assert len(told) == 7
-    assert not any(line.startswith(("k(", "loss 0.4", "offset form")) for line in told)
-    assert len(words(made_prediction(reach=None).summary())) == 10
+    assert len(told) == 6
+    assert not any(line.startswith("loss 0.4") for line in told)
+    assert words(none.details) == ["new runs: they differ by 9 %"]
+    assert len(words(made_prediction(reach=None).summary())) == 6
     both = {"flops": 1e19, "samples": 2e4, **POINT}
     joint = made_prediction(resource="flops and samples", curve=[both])
-    assert "at 1e+19 flops and 20k samples" in joint.headline
-    assert words(joint.summary())[3].startswith("1e+19 20k 0.500")
+    assert "at 1e19 flops and 20k samples" in joint.headline
+    assert words(joint.summary())[2].startswith("1e19 20k 0.500")
     assert list(said.frame) == ["params", "samples", *POINT]
     assert list(said.frame["params"]) == [7e9, 7e9]
 
@@ -973,16 +976,20 @@ def test_a_fit_is_told_in_words(small):
     fit = sf.SeriesFit(fit_data("saturating", small))
     said = words(fit.summary())
     assert said[0] == fit.headline == f"simulated on simulated: saturating in samples, 5 sizes, 60 points: {fit.status}"
-    assert said[1] == fit.fit.law.formula
-    assert said[2] == f"R² {fit.r2:.5f} (mostly between sizes; see crossval); noise correlation {fit.noise.rho:.2f}"
-    assert said[3] == fit.scatter.sentence
+    assert said[1] == fit.saturation.sentence
+    assert said[2] == fit.scatter.sentence
     notes = [f"note: {text}" for text in fit.warnings]
-    assert said[4] == fit.misfit.sentence
-    assert said[5 : 5 + len(notes)] == notes
-    rest = said[5 + len(notes) :]
+    assert said[3] == fit.misfit.sentence
+    assert said[4 : 4 + len(notes)] == notes
+    rest = said[4 + len(notes) :]
+    assert words(fit.details) == [
+        fit.fit.law.formula,
+        f"R² {fit.r2:.5f} (mostly between sizes; see crossval); noise correlation {fit.noise.rho:.2f}",
+        fit.saturation.in_sample,
+    ]
     rows = [" ".join([name, *_cells(one)]).strip() for name, one in fit.params.items()]
     k = [" ".join([format_quantity(size), *_cells(fit.k(size))]) for size in FIVE]
-    assert rest == ["parameter value 95 % low high", *rows, "k(N) value 95 % low high", *k, fit.saturation.sentence]
+    assert rest == ["parameter value 95 % low high", *rows, "k(N) value 95 % low high", *k]
     html = fit._repr_html_()
     assert html.startswith(f"<p><b>{fit.headline}</b><br><code>")
     assert "k_max" in html
@@ -994,7 +1001,7 @@ def test_a_fit_is_told_in_words(small):
     assert found["law"] == records.as_record(fit.fit)["law"]
     one = sf.SeriesFit(fit_data("power", small.keep(small.params == FIVE[0])))
     assert "1 size, 12 points" in one.headline
-    assert words(one.summary())[2] == f"R² {one.r2:.5f}; noise correlation {one.noise.rho:.2f}"
+    assert words(one.details)[1] == f"R² {one.r2:.5f}; noise correlation {one.noise.rho:.2f}"
     assert one.saturation is None
     assert one.record()["saturation"] is None
     active = replace(small, record={**small.record, "size": "active_params"})
@@ -1190,11 +1197,15 @@ def test_a_verdict_on_saturation_needs_likelihood_held_out_error_and_an_end(
         "undecided": "The data do not settle whether k(N) saturates",
     }[verdict]
     end = "no upper limit" if np.isinf(upper) else format_quantity(upper)
-    scores = f"saturating {errors['saturating-linear']:.3f}, power {errors['power-k-linear']:.3f}, log 0.030"
+    scores = f"{errors['saturating-linear']:.3f} with a k(N) that saturates, {errors['power-k-linear']:.3f} with a power of N"
     assert found.verdict == verdict
     assert found.sentence == (
-        f"{opening}: N0 lies in 1B to {end} (largest size 50B); in sample, log-likelihood x2 against power-k {lost[0]:+.1f} "
-        f"and log-k {lost[1]:+.1f}; error on the largest size when left out: {scores}; N0 without it 4B."
+        f"{opening}: N0 lies in 1B to {end} (largest size 50B); left out, the largest size is missed by {scores}, 0.030 with a "
+        "logarithm of N."
+    )
+    assert found.in_sample == (
+        f"in sample, twice the log-likelihood of saturation lies {lost[0]:+.1f} from that of power-k and {lost[1]:+.1f} from "
+        "that of log-k; N0 without the largest size 4B"
     )
     assert found.held_out == pytest.approx(errors)
     assert found.criterion == pytest.approx({"power-k": lost[0], "log-k": lost[1]})
@@ -1229,10 +1240,8 @@ def test_saturation_of_three_sizes_is_weighed_in_sample_and_of_two_not_at_all(sm
     )
     three = weigh_saturation(fitted(small.keep(small.params < FIVE[3]), 5e9))
     assert three.verdict == "saturating"
-    assert three.sentence == (
-        "The data prefer a k(N) that saturates: N0 lies in 1B to 5B (largest size 7B); in sample, log-likelihood x2 "
-        "against power-k +8.0 and log-k +10.0."
-    )
+    assert three.sentence == ("The data prefer a k(N) that saturates: N0 lies in 1B to 5B (largest size 7B).")
+    assert three.in_sample.endswith("lies +8.0 from that of power-k and +10.0 from that of log-k")
     four = fitted(small)
     four.data = small.keep(small.params < FIVE[4])
     with pytest.raises(AttributeError, match="curve"):

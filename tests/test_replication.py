@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 import scalefit as sf
+from scalefit.errors import ScalefitError
 from scalefit.runner.config_file import read_config
 from tests.conftest import ROOT, listen_to_interrupts
 
@@ -147,6 +148,25 @@ def test_what_is_evaluated_is_never_trained_on(arm):
         if arm == "start":  # with a way in its prompt a walk is another problem than the walk that is taught
             text = [task.draw(split, at).prompt for split in ("pretrain", "instruct") for at in range(5000)]
             assert not held_out & set(text)
+
+
+def test_verdicts_stand_on_their_results_and_fall_with_them():
+    """On the page as written; refused where slopes no longer rise, or one run of a size ends as another does."""
+    verdicts = module("verdicts")
+    page = (ROOT / "paper_repro.md").read_text()
+    for one in verdicts.verdicts(verdicts.read_results()):
+        assert one.finding in page
+        assert all(sentence in page for sentence in one.sentences), one.finding
+    results = verdicts.read_results()
+    rise = results["1. Do larger models learn more efficiently"]["samples"]["rises"][0]
+    rise["low"] = -0.01
+    with pytest.raises(ScalefitError, match="no longer support"):
+        verdicts.efficiency(results)
+    results = verdicts.read_results()
+    for row in results["Where runs start and end"]["equal start"]:
+        row["sd end"] = 0.01
+    with pytest.raises(ScalefitError, match="no longer support"):
+        verdicts.efficiency(results)
 
 
 def small(folder, *arms, **kwargs):

@@ -19,6 +19,7 @@ from typing import Any
 import scalefit as sf
 from scalefit.output import make_folder
 from scalefit.plotting.gallery import draw_gallery
+from scalefit.progress import advance
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -68,10 +69,13 @@ def main() -> None:
     results = [(run, HERE / f"{name}.py") for name in RESULT_SCRIPTS]
     alone = [(run, ROOT / "figures" / "law.py"), *((own_runs, table) for table in STUDY)]
     stages = ([*results, *alone], [(run, path) for path in figures], [(run, HERE / "page.py")])
+    done, total = 0, sum(map(len, stages))
     with multiprocessing.get_context("fork").Pool(2, leave_interrupts) as pool:
         for stage in stages:
-            for done in pool.imap_unordered(_call, stage):
-                print(f"[{time.monotonic() - began:5.1f} s] {done}", file=sys.stderr, flush=True)
+            for made in pool.imap_unordered(_call, stage):
+                done += 1
+                advance(done, total)
+                print(f"[{time.monotonic() - began:5.1f} s] {made}", file=sys.stderr, flush=True)
     print(f"written: paper_repro.md, {len(figures)} figures in figures/, results in experiments/paper/results/")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import DECIDE, Json, Resource, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 Margin = Annotated[float, typer.Option(help="What still counts as the same loss.", min=0)]
 
@@ -36,15 +37,9 @@ def compare_recipes(
     """Say whether A is better than B: differences of slope, level, asymptote and end, and a verdict with a margin."""
     from scalefit.studies.recipes import compare_recipes as compute
 
-    found = compute(
-        open_runs(first),
-        open_runs(second),
-        names=(first.stem, second.stem),
-        x=x,
-        loss=loss,
-        margin=margin,
-        where=parse_where(where),
-    )
+    tables, wanted, names = (open_runs(first), open_runs(second)), parse_where(where), (first.stem, second.stem)
+    with progress("comparing recipes"):
+        found = compute(*tables, names=names, x=x, loss=loss, margin=margin, where=wanted)
     show(found, as_json)
 
 
@@ -52,11 +47,17 @@ def reuse(runs: Runs, margin: Margin = 0.02, where: Where = None, as_json: Json 
     """Say what repeating data costs, and whether to buy or to repeat."""
     from scalefit.studies.reuse import study_reuse
 
-    show(study_reuse(open_runs(runs), margin=margin, where=parse_where(where)), as_json)
+    table, wanted = open_runs(runs), parse_where(where)
+    with progress("comparing reuse"):
+        found = study_reuse(table, margin=margin, where=wanted)
+    show(found, as_json)
 
 
 def rollouts(runs: Runs, where: Where = None, as_json: Json = False) -> None:
     """Say how many rollouts a prompt are best for a budget of prompts or of compute."""
     from scalefit.studies.rollouts import study_rollouts
 
-    show(study_rollouts(open_runs(runs), where=parse_where(where)), as_json)
+    table, wanted = open_runs(runs), parse_where(where)
+    with progress("comparing rollouts"):
+        found = study_rollouts(table, where=wanted)
+    show(found, as_json)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import MAKE, Json, Runs, add_command, open_runs, print_json
+from scalefit.cli.screen import tell
 
 
 def register(app: typer.Typer) -> None:
@@ -27,5 +28,5 @@ def card(
     if as_json:
         print_json({"files": [str(path) for path in files]})
         return
-    print(f"written: {', '.join(map(str, files))}")
-    print(f"send it with: hf upload OWNER/NAME {out} --repo-type dataset")
+    tell(f"written: {', '.join(map(str, files))}")
+    tell(f"send it with: hf upload OWNER/NAME {out} --repo-type dataset")

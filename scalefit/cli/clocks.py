@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 Tables = Annotated[list[Path], typer.Argument(help="Runs tables, one a group.", show_default=False)]
 By = Annotated[
@@ -25,4 +26,7 @@ def clocks(tables: Tables, *, by: By = None, where: Where = None, as_json: Json 
     """Say whether half-way point and steepness agree between tables, in steps, prompts, tokens or FLOPs."""
     from scalefit.studies.clocks import study_clocks
 
-    show(study_clocks(*map(open_runs, tables), by=by, where=parse_where(where)), as_json)
+    opened, wanted = [open_runs(path) for path in tables], parse_where(where)
+    with progress("comparing clocks"):
+        found = study_clocks(*opened, by=by, where=wanted)
+    show(found, as_json)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import DECIDE, Json, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 from scalefit.units import parse_quantity
 
 
@@ -36,14 +37,15 @@ def design(
     """Design the next runs: those that narrow a prediction most for a budget."""
     from scalefit.studies.design import design as compute
 
-    designs = compute(
-        open_runs(runs),
-        parse_quantity(budget, "--budget"),
-        parse_quantity(target, "--target"),
-        where=parse_where(where),
-        sizes=[parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None,
-        run_sd=run_sd,
-    )
+    with progress("designing"):
+        designs = compute(
+            open_runs(runs),
+            parse_quantity(budget, "--budget"),
+            parse_quantity(target, "--target"),
+            where=parse_where(where),
+            sizes=[parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None,
+            run_sd=run_sd,
+        )
     show(designs, as_json)
 
 

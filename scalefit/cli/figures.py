@@ -22,6 +22,11 @@ from scalefit.cli.options import (
     print_json,
     require_plotting,
 )
+from scalefit.cli.progress import progress
+from scalefit.cli.screen import tell
+
+_NAMED = 3
+"""Pictures that are named of those that one reason keeps from being drawn; `--json` names all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -50,15 +55,17 @@ def figures(
 
     with _removed_if_empty(out):
         make_folder(out)
-        gallery = draw_gallery(table, out, chosen)
+        with progress("drawing"):
+            gallery = draw_gallery(table, out, chosen)
     if as_json:
         print_json({"made": [str(path) for path in gallery.made], "skipped": gallery.skipped})
         return
     for path in gallery.made:
         if path.suffix == ".png":
-            print(f"drawn: {path} (and .pdf, .json)")
+            tell(f"drawn: {path} (and .pdf, .json)")
     for why, names in gallery.reasons.items():
-        print(f"not drawn: {names[0] if len(names) == 1 else f'{names[0]} and {len(names) - 1} more'}: {why}")
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        tell(f"not drawn: {', '.join(names[:_NAMED])}{more}: {why}")
 
 
 @contextlib.contextmanager

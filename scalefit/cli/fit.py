@@ -13,6 +13,7 @@ from scalefit.cli.options import (
     Resource,
     Runs,
     Size,
+    Verbose,
     Where,
     add_command,
     open_runs,
@@ -20,6 +21,8 @@ from scalefit.cli.options import (
     said_beside,
     show,
 )
+from scalefit.cli.screen import tell
+from scalefit.cli.standard_input import is_piped
 
 
 def register(app: typer.Typer) -> None:
@@ -50,10 +53,11 @@ def fit(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the fit of another table, or a file that is no fit.")
     ] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Fit a law, one fit a series; print a summary and write fit.json."""
-    from scalefit.errors import FitError
+    from scalefit.errors import FitError, UsageError
     from scalefit.fitting.record import origin_of, save_fits, what_would_be_lost
     from scalefit.laws import get_law
     from scalefit.places import check_writable
@@ -62,6 +66,10 @@ def fit(
     from scalefit.table.schema import NEEDED
 
     get_law(law)
+    if is_piped(runs):
+        raise UsageError(
+            f"{runs}: a fit says of which file it is, to be told from another's; save the table to one first."
+        )
     place = check_writable(out, stream=True)
     wanted = parse_where(where)
     table = open_runs(runs, [*NEEDED, *wanted, *filter(None, (x, size))], size)
@@ -74,6 +82,6 @@ def fit(
     return_memory()
     save_fits([one.fit for one in fits], out, origin)
     with said_beside(place):
-        show(fits, as_json)
+        show(fits, as_json, verbose)
         if not as_json:
-            print(f"written: {out}")
+            tell(f"written: {out}")

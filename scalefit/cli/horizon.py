@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, Resource, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -32,5 +33,7 @@ def horizon(
     from scalefit.studies.horizon import study_horizon
 
     classes = [name.strip() for name in order.split(",")] if order else None
-    found = study_horizon(open_runs(runs), target=target, x=x, order=classes, where=parse_where(where))
+    table, wanted = open_runs(runs), parse_where(where)
+    with progress("fitting depths"):
+        found = study_horizon(table, target=target, x=x, order=classes, where=wanted)
     show(found, as_json)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scalefit.cli.options import MAKE, Json, add_command, parse_where, print_json, said_beside
+from scalefit.cli.progress import progress
+from scalefit.cli.screen import complain, tell
+from scalefit.progress import advance
 
 if TYPE_CHECKING:
     from scalefit.places import Place
@@ -85,17 +90,21 @@ def import_log(
     if columns is not None and not columns.exists():
         raise TableError(f"--map {columns}: no such file.")
     given = {name: str(value) for name, value in parse_where(facts, "--set").items()}
-    found = import_runs(
-        kind,
-        paths,
-        given,
-        metric=metric,
-        training_metric=training_metric,
-        scale=scale,
-        map_path=columns,
-        yes=yes,
-        progress=_Bar(),
-    )
+    with progress("reading"):
+        found = _read(
+            kind,
+            partial(
+                import_runs,
+                path=paths,
+                given=given,
+                metric=metric,
+                training_metric=training_metric,
+                scale=scale,
+                map_path=columns,
+                yes=yes,
+                progress=_Told(),
+            ),
+        )
     runs = add_runs_to(out, found.runs, _wait) if add else found.runs
     if not add:
         write_runs(runs, out)
@@ -105,6 +114,23 @@ def import_log(
             print_json({"out": str(out), "rows": len(found.runs.frame), "notes": found.notes, "table": said})
         else:
             _tell(found, out, said["rows"] if add else None)
+
+
+def _read(kind: str | None, read: Callable[[str | None], Imported]) -> Imported:
+    """Read logs as of a tool; where nothing of it is in them, as of the one that they are recognised to be of."""
+    from scalefit.table.importers.choose import NoEvaluation, NoMetric
+
+    try:
+        return read(kind)
+    except (NoEvaluation, NoMetric) as error:
+        if kind is None:
+            raise
+        try:
+            found = read(None)
+        except (NoEvaluation, NoMetric):
+            raise error from None
+    what, _, _ = str(found.runs.metadata["origin"]).partition(" log ")
+    return replace(found, notes=(f"no log of {kind}: read as what it is, one of {what}", *found.notes))
 
 
 def import_systems(
@@ -128,7 +154,7 @@ def import_systems(
             )
             return
         names = ", ".join(read.benchmarks)
-        print(f"{out}: {len(read.frame)} scores of {len(read.systems)} systems on {names}, each with its 95 % interval")
+        tell(f"{out}: {len(read.frame)} scores of {len(read.systems)} systems on {names}, each with its 95 % interval")
 
 
 def _place(out: Path, known: Sequence[str], add: bool = False) -> Place:
@@ -147,7 +173,7 @@ def _place(out: Path, known: Sequence[str], add: bool = False) -> Place:
 
 
 def _wait(said: str) -> None:
-    print(f"scalefit: {said}", file=sys.stderr, flush=True)
+    complain(f"scalefit: {said}")
 
 
 def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
@@ -174,24 +200,27 @@ def _kind_and_paths(kind: str | None, paths: list[str]) -> tuple[str | None, lis
 
 def _tell(found: Imported, out: Path, rows: int | None) -> None:
     for note in found.notes:
-        print(f"  note: {note}")
+        tell(f"  note: {note}")
     for warning in found.runs.warnings:
-        print(f"  warning: {warning}")
+        tell(f"  warning: {warning}")
     every = found.runs.frame["run_id"].astype(str).unique()
     names = ", ".join(every[:5]) + (f", ... ({len(every)} runs)" if len(every) > 5 else "")
-    print(
+    tell(
         f"{out}: {len(found.runs.frame)} evaluations of {names}" + (f"; {rows} rows in all" if rows is not None else "")
     )
 
 
-class _Bar:
-    """Progress of large logs on stderr, every tenth."""
+class _Told:
+    """Progress of large logs: to the bar on a terminal, else a line for every tenth."""
 
     def __init__(self) -> None:
         self.told = 0
 
     def __call__(self, done: int, total: int) -> None:
         """Show it."""
+        advance(done, total)
+        if sys.stderr.isatty():
+            return
         tenth = 10 * done // max(total, 1)
         if total >= _SHOW and tenth > self.told:
             self.told = tenth

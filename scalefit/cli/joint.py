@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 Tables = Annotated[list[Path], typer.Argument(help="Runs tables, whose runs are read together.", show_default=False)]
 
@@ -21,4 +22,7 @@ def joint(tables: Tables, *, where: Where = None, as_json: Json = False) -> None
     """Say which parts of a law in compute and data the tables determine: k_C, k_D, their sum, and what repeats are worth."""
     from scalefit.studies.joint import study_joint
 
-    show(study_joint(*map(open_runs, tables), where=parse_where(where)), as_json)
+    opened, wanted = [open_runs(path) for path in tables], parse_where(where)
+    with progress("comparing runs"):
+        found = study_joint(*opened, where=wanted)
+    show(found, as_json)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, Resource, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -41,4 +42,7 @@ def level(
 
     second = open_runs(other) if other else None
     named = tuple(part.strip() for part in arms.split(",")) if arms else ()
-    show(study_level(open_runs(runs), second, x, parse_where(where), arms=named), as_json)
+    table, wanted = open_runs(runs), parse_where(where)
+    with progress("comparing levels"):
+        found = study_level(table, second, x, wanted, arms=named)
+    show(found, as_json)

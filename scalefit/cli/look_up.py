@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalefit.cli.options import LOOK_UP, Json, add_command, print_json, print_table
+from scalefit.cli.screen import tell
 
 if TYPE_CHECKING:
     from scalefit.laws import Law
@@ -41,9 +42,9 @@ def laws(as_json: Json = False) -> None:
         )
         return
     for law in every:
-        print(f"{law.name}\n    {law.formula}")
-        print("    " + "; ".join(f"{p.name} [{p.unit}]{' per size' if p.per_size else ''}" for p in law.params))
-        print(f"    source: {law.source}")
+        tell(f"{law.name}\n    {law.formula}")
+        tell("    " + "; ".join(f"{p.name} [{p.unit}]{' per size' if p.per_size else ''}" for p in law.params))
+        tell(f"    source: {law.source}")
 
 
 def advantages(
@@ -69,8 +70,8 @@ def advantages(
         print_json(found)
         return
     for entry in found:
-        print(f"{entry['name']}\n    {entry['formula']}\n    source: {entry['source']}")
-    print(
+        tell(f"{entry['name']}\n    {entry['formula']}\n    source: {entry['source']}")
+    tell(
         f"gradient mass m_S / m_F of groups of which a share p is right (any size; success rate {success_rate:g}, entropy as at first)"
     )
     rows = [["", *(f"p = {p:g}" for p in rates)]]

@@ -5,78 +5,46 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from scalefit import __version__
-from scalefit.cli import (
-    arms,
-    card,
-    check,
-    crossval,
-    design,
-    figures,
-    fit,
-    forecast,
-    horizon,
-    importing,
-    look_up,
-    paper,
-    plan,
-    predict,
-    watch,
-)
-from scalefit.cli import clocks as clocks_command
-from scalefit.cli import gate as gate_command
-from scalefit.cli import joint as joint_command
-from scalefit.cli import level as level_command
-from scalefit.cli import offsets as offsets_command
-from scalefit.cli import report as report_command
-from scalefit.cli import run as run_command
-from scalefit.cli import sharpening as sharpening_command
-from scalefit.cli import signs as signs_command
-from scalefit.cli import systems as systems_command
-from scalefit.cli import weights as weights_commands
 from scalefit.cli.characters import use_plain_characters
 from scalefit.cli.options import ReaderLeft
+from scalefit.cli.screen import complain
 from scalefit.errors import Interrupted, ScalefitError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Fit, test and use scaling laws of reinforcement-learning post-training.",
-)
-for group in (
-    fit,
-    predict,
-    check,
-    crossval,
-    forecast,
-    watch,
-    plan,
-    design,
-    arms,
-    gate_command,
-    signs_command,
-    sharpening_command,
-    offsets_command,
-    level_command,
-    horizon,
-    clocks_command,
-    joint_command,
-    systems_command,
-    run_command,
-    weights_commands,
-    importing,
-    card,
-    figures,
-    report_command,
-    paper,
-    look_up,
-):
-    group.register(app)
+GROUPS = {
+    "fit": ("fit",),
+    "predict": ("predict",),
+    "check": ("check",),
+    "crossval": ("crossval", "compare"),
+    "forecast": ("forecast",),
+    "watch": ("watch",),
+    "plan": ("plan",),
+    "design": ("design", "difference"),
+    "arms": ("compare-recipes", "reuse", "rollouts"),
+    "gate": ("gate",),
+    "signs": ("signs",),
+    "sharpening": ("sharpening",),
+    "offsets": ("offsets",),
+    "level": ("level",),
+    "horizon": ("horizon",),
+    "clocks": ("clocks",),
+    "joint": ("joint",),
+    "systems": ("systems",),
+    "run": ("run",),
+    "weights": ("export", "sample", "evaluate"),
+    "importing": ("import", "import-systems"),
+    "card": ("card",),
+    "figures": ("figures",),
+    "report": ("report",),
+    "paper": ("paper",),
+    "look_up": ("laws", "advantages"),
+}
+"""Each file of commands and their names, in the order of `scalefit --help`."""
 
 
 def _say_version(wanted: bool) -> None:
@@ -85,13 +53,34 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _every_command(
     version: Annotated[
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
+
+
+def make_app(command: str = "") -> typer.Typer:
+    """Return the app: with the files of one command where it is named, else with every one."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        help="Fit, test and use scaling laws of reinforcement-learning post-training.",
+    )
+    app.callback()(_every_command)
+    asked = [group for group, names in GROUPS.items() if command in names]
+    for group in asked or GROUPS:
+        import_module(f"scalefit.cli.{group}").register(app)
+    return app
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """Make `app`, with every command, when it is asked for."""
+    if name != "app":
+        raise AttributeError(f"module 'scalefit.cli.main' has no attribute {name!r}")
+    return make_app()
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -115,11 +104,11 @@ def run() -> None:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         try:
-            app()
+            make_app("".join(sys.argv[1:2]))()
         finally:
             sys.stdout.flush()  # a full disk under stdout is told here, not while Python ends
     except ScalefitError as error:
-        print(f"scalefit: {error}", file=sys.stderr)
+        complain(f"scalefit: {error}")
         sys.exit(error.exit_code)
     except (ReaderLeft, BrokenPipeError):
         _drop_stdout()
@@ -130,10 +119,8 @@ def run() -> None:
         _drop_stdout()  # the help's printer ends with 1 where its reader has left
         sys.exit(0)
     except OSError as error:
-        print(
-            f"scalefit: {error.filename or 'a file, or standard output'}: {error.strerror or error}. Nothing was changed there.",
-            file=sys.stderr,
-        )
+        what = error.filename or "a file, or standard output"
+        complain(f"scalefit: {what}: {error.strerror or error}. Nothing was changed there.")
         if error.filename is None:
             _drop_stdout()
         sys.exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, Resource, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -31,4 +32,7 @@ def offsets(
     """Say where E(N) comes from: offsets and gains that read the untrained model (pass@1, pass@k, its loss on right answers), against closed ones, on sizes left out."""
     from scalefit.studies.offsets import study_offsets
 
-    show(study_offsets(open_runs(runs), x, parse_where(where), hold_out=hold_out or ()), as_json)
+    table, wanted = open_runs(runs), parse_where(where)
+    with progress("comparing forms"):
+        found = study_offsets(table, x, wanted, hold_out=hold_out or ())
+    show(found, as_json)

@@ -8,13 +8,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scalefit.cli.screen import complain, tell
+from scalefit.cli.standard_input import NAME, is_piped, kept
 from scalefit.errors import ScalefitError, UsageError
 from scalefit.places import Place
+from scalefit.said import Said
 
 if TYPE_CHECKING:
     from scalefit.answer import Answer, Answers
@@ -26,7 +30,9 @@ _ASKED: ContextVar[tuple[str, dict[str, Any]]] = ContextVar("asked")
 """The command that runs and its arguments, for what it prints as JSON."""
 SCHEMA = "scalefit-output-1"
 """Name and version of what `--json` prints; `output.schema.json` describes it."""
-Runs = Annotated[Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl.", show_default=False)]
+Runs = Annotated[
+    Path, typer.Argument(help="Runs table: .parquet, .csv or .jsonl; - for one that is piped in.", show_default=False)
+]
 Where = Annotated[
     list[str] | None, typer.Option("--where", help="Keep rows with column=value; may be repeated.", show_default=False)
 ]
@@ -43,6 +49,7 @@ Size = Annotated[
     typer.Option("--size", help="Column that is the model size: params, or active_params.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the details too: how the answer came about.")]
 
 
 class ReaderLeft(BaseException):
@@ -93,14 +100,23 @@ def parse_where(where: Sequence[str] | None, option: str = "--where") -> dict[st
 
 def open_runs(path: Path, columns: Sequence[str] | None = None, size: str | None = None) -> RunTable:
     """Read a runs table, sized by a column of it; say on stderr what is legal in it but worth a look."""
-    from scalefit.table.io import as_runs, read_runs
+    from scalefit.table.io import as_runs
 
-    table = as_runs(read_runs(path, columns), size=size)
+    table = as_runs(read_table(path, columns), size=size)
     if size is not None and size != "params":
-        print(f"{table.path}: model sizes are {size}", file=sys.stderr)
+        complain(f"{table.path}: model sizes are {size}")
     for fault in table.warnings:
-        print(f"warning: {table.path}: {fault}", file=sys.stderr)
+        complain(f"warning: {table.path}: {fault}")
     return table
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> RunTable:
+    """Read a runs table, or one that is piped in."""
+    from scalefit.table.io import read_runs
+
+    with kept(path) as file:
+        table = read_runs(file, columns)
+    return replace(table, path=NAME) if is_piped(path) else table
 
 
 @contextlib.contextmanager
@@ -114,19 +130,26 @@ def require_plotting() -> None:
     """Say what to install where pictures cannot be drawn; raises ScalefitError."""
     import importlib.util
 
+    from scalefit.extras import install_hint
+
     if importlib.util.find_spec("seaborn") is None:
-        raise ScalefitError("pictures need matplotlib and seaborn; install them with: pip install 'scalefit-rl[plot]'.")
+        raise ScalefitError(f"pictures need matplotlib and seaborn; install them with: {install_hint('plot')}.")
 
 
-def show(found: Answer | Answers[Any], as_json: bool) -> None:
-    """Print one result or several: as JSON, or the text that they themselves have."""
+def show(found: Answer | Answers[Any], as_json: bool, verbose: bool = False) -> None:
+    """Print one result or several: as JSON, or the text that they themselves have, with its details where they are asked for."""
     from scalefit.answer import Answer
 
-    if not as_json:
-        print(found.summary())
-        return
     several = [found] if isinstance(found, Answer) else found
     left_out = [] if isinstance(found, Answer) else found.open
+    if not as_json:
+        tell(
+            Said(
+                [part for one in several for part in (one.summary(), *(one.details.parts if verbose else ()))]
+                + left_out
+            )
+        )
+        return
     print_json([one.record() for one in several], verdict=found.headline, warnings=[*found.warnings, *left_out])
 
 
@@ -176,4 +199,4 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows as `text_table` lays them out."""
     from scalefit.answer import text_table
 
-    print(text_table(rows))
+    tell(Said([text_table(rows)]))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import MAKE, add_command, require_plotting
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -29,4 +30,5 @@ def paper(
             f"--root {root}: no checkout of scalefit's repository ({script} is not there); run it in one, or name one."
         )
     require_plotting()
-    runpy.run_path(str(script), run_name="__main__")
+    with progress("the paper"):
+        runpy.run_path(str(script), run_name="__main__")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import DECIDE, Json, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 from scalefit.units import parse_quantity
 
 
@@ -35,15 +36,17 @@ def plan(
     """Plan a budget: the best size, the compute-optimal frontier, crossovers, and the price of one size off."""
     from scalefit.studies.budget import plan as compute
 
-    found = compute(
-        open_runs(runs),
-        flops=parse_quantity(flops, "--flops") if flops else None,
-        samples=parse_quantity(samples, "--samples") if samples else None,
-        loss=loss,
-        hours=parse_quantity(hours, "--gpu-hours") if hours else None,
-        sizes=[parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None,
-        gpu=gpu,
-        mfu=mfu,
-        where=parse_where(where),
-    )
+    table = open_runs(runs)
+    with progress("planning"):
+        found = compute(
+            table,
+            flops=parse_quantity(flops, "--flops") if flops else None,
+            samples=parse_quantity(samples, "--samples") if samples else None,
+            loss=loss,
+            hours=parse_quantity(hours, "--gpu-hours") if hours else None,
+            sizes=[parse_quantity(size, "--sizes") for size in sizes.split(",")] if sizes else None,
+            gpu=gpu,
+            mfu=mfu,
+            where=parse_where(where),
+        )
     show(found, as_json)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scalefit.cli.options import START, Json, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.options import START, Json, Verbose, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.screen import complain
+from scalefit.cli.standard_input import is_piped
 from scalefit.units import parse_quantity
 
 if TYPE_CHECKING:
+    from scalefit.answer import Answers
     from scalefit.fitting.fit import Fit
     from scalefit.prediction.ensemble import Anchor
+    from scalefit.prediction.predictor import SeriesFit
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +28,9 @@ def register(app: typer.Typer) -> None:
 def predict(
     *,
     params: Annotated[str, typer.Option(help="Model size, such as 100B.", show_default=False)],
-    fit: Annotated[Path, typer.Argument(help="The fit.")] = Path("fit.json"),
+    fit: Annotated[Path, typer.Argument(help="The fit; or a runs table, which is then fitted first.")] = Path(
+        "fit.json"
+    ),
     samples: Annotated[
         list[str] | None, typer.Option(help="Values of D [prompts], such as 50k; may be repeated.", show_default=False)
     ] = None,
@@ -44,19 +50,19 @@ def predict(
     ] = None,
     level: Annotated[float, typer.Option(help="Share that the intervals hold.")] = 0.95,
     where: Where = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Predict k(N) and the curve of a model size, with intervals and what they rest on."""
     from scalefit.answer import Answers
     from scalefit.errors import UsageError
-    from scalefit.prediction.predictor import load_fits
 
     size = parse_quantity(params, "--params")
     if start is not None and anchor is not None:
         raise UsageError("--start and --anchor both say where the size starts; give the run that was begun, --anchor.")
     if start is not None and not 0 < start <= 1:
         raise UsageError(f"--start {start:g}: a loss is 1 - pass@1, above 0 and at most 1.")
-    fits = load_fits(fit, *_chosen(parse_where(where)))
+    fits = _fits(fit, *_chosen(parse_where(where)))
     asked = {
         name: [parse_quantity(value, f"--{name}") for value in values]
         for name, values in (("samples", samples), ("flops", flops), ("at", at))
@@ -69,7 +75,23 @@ def predict(
         )
         for one in fits
     ]
-    show(Answers(found), as_json)
+    show(Answers(found), as_json, verbose)
+
+
+def _fits(path: Path, series: str | None, evaluation: str | None) -> Answers[SeriesFit]:
+    """Load the fits of a file; to a table, where one is given, fit them for this answer."""
+    from scalefit.fitting.record import is_table
+    from scalefit.prediction.predictor import fit_series, load_fits
+
+    if not is_piped(path) and not is_table(path):
+        return load_fits(path, series, evaluation)
+    wanted = {name: value for name, value in (("series", series), ("eval", evaluation)) if value is not None}
+    fits = fit_series(open_runs(path), where=wanted)
+    complain(
+        f"scalefit: {path} is a runs table: the law {fits[0].law.name!r} was fitted to it for this answer; "
+        "`scalefit fit` keeps a fit, and has other laws.",
+    )
+    return fits
 
 
 def _chosen(where: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scalefit.cli.options import MAKE, Json, add_command, print_json
+from scalefit.cli.progress import duration
+from scalefit.cli.screen import complain, tell
 
 if TYPE_CHECKING:
     from scalefit.runner.config import Config
@@ -61,7 +63,7 @@ def run(
     require_engine(settings)
     if settings.engine == "trl":
         for text in trl_differences(settings.runs()[0]):
-            print(f"TRL: {text}", file=sys.stderr)
+            complain(f"TRL: {text}")
     _tell_unused(settings, jobs, cluster)
     try:
         outcome = run_sweep(settings, out, jobs, Bar(sys.stderr.isatty()), cluster)
@@ -83,7 +85,7 @@ def _tell_unused(settings: Config, jobs: int, cluster: Cluster | None) -> None:
     from scalefit.runner.gpus import unused_gpus
 
     if cluster is None and (idle := unused_gpus(settings, jobs)):
-        print(idle, file=sys.stderr)
+        complain(idle)
 
 
 def _cluster(on: str, jobs: int, *, cpus: float, gpus: float, memory: str | None) -> Cluster | None:
@@ -114,20 +116,20 @@ def _print_outcome(outcome: Outcome, out: Path) -> None:
         )
         if found
     ]
-    print(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
+    tell(f"{out}: {outcome.rows} rows; runs: {', '.join(counts)}")
     for name, why in outcome.failed.items():
-        print(f"  {name}: {why}", file=sys.stderr)
+        complain(f"  {name}: {why}")
 
 
 _NEEDS = {
-    "torch": ("the runner needs torch", "scalefit-rl[runner]"),
-    "trl": ("engine = 'trl' needs TRL", "scalefit-rl[runner,trl]"),
-    "vllm": ("sampler = 'vllm' needs vLLM", "scalefit-rl[runner,vllm]"),
-    "transformers": ("policies of kind 'hf' need transformers", "scalefit-rl[runner,hf]"),
-    "peft": ("[hf.lora] needs peft", "scalefit-rl[runner,lora]"),
-    "tensorboard": ("[log] to = 'tensorboard' needs its package", "scalefit-rl[runner,tensorboard]"),
-    "wandb": ("[log] to = 'wandb' needs its package", "scalefit-rl[runner,wandb]"),
-    "trackio": ("[log] to = 'trackio' needs its package", "scalefit-rl[runner,trackio]"),
+    "torch": ("the runner needs torch", ("runner",)),
+    "trl": ("engine = 'trl' needs TRL", ("runner", "trl")),
+    "vllm": ("sampler = 'vllm' needs vLLM", ("runner", "vllm")),
+    "transformers": ("policies of kind 'hf' need transformers", ("runner", "hf")),
+    "peft": ("[hf.lora] needs peft", ("runner", "lora")),
+    "tensorboard": ("[log] to = 'tensorboard' needs its package", ("runner", "tensorboard")),
+    "wandb": ("[log] to = 'wandb' needs its package", ("runner", "wandb")),
+    "trackio": ("[log] to = 'trackio' needs its package", ("runner", "trackio")),
 }
 
 
@@ -136,6 +138,7 @@ def require_engine(settings: Config) -> None:
     import importlib.util
 
     from scalefit.errors import ScalefitError
+    from scalefit.extras import install_hint
 
     used = {
         "torch": True,
@@ -145,9 +148,9 @@ def require_engine(settings: Config) -> None:
         "peft": settings.policy.kind == "hf" and settings.hf.lora.rank > 0,
         **dict.fromkeys(settings.log.to, True),
     }
-    for module, (what, extra) in _NEEDS.items():
+    for module, (what, extras) in _NEEDS.items():
         if used.get(module) and importlib.util.find_spec(module) is None:
-            raise ScalefitError(f"{what}; install it with: pip install '{extra}'.")
+            raise ScalefitError(f"{what}; install it with: {install_hint(*extras)}.")
 
 
 def _print_dry_run(settings: Config, config: Path, folder: Path, as_json: bool) -> None:
@@ -186,7 +189,7 @@ class Bar:
         """Show it."""
         if progress.note:
             print(("\r\x1b[K" if self.live else "") + progress.note, file=sys.stderr, flush=True)
-        left = "" if progress.left is None else f", {_duration(progress.left)} left"
+        left = "" if progress.left is None else f", {duration(progress.left)} left"
         words = "; ".join(f"{name}: {text}" for name, text in progress.under_way.items())
         counts = f"{progress.ended}/{progress.total}"
         if self.live:
@@ -196,10 +199,3 @@ class Bar:
         elif progress.under_way and self.clock() - self.shown >= NEWS_EVERY:
             self.shown = self.clock()
             print(f"{counts} runs ended{left}; {words}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time to wait as one says it."""
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, Runs, Where, add_command, open_runs, parse_where, show
+from scalefit.cli.progress import progress
 
 
 def register(app: typer.Typer) -> None:
@@ -34,5 +35,7 @@ def sharpening(
         if not all(part.strip().isdigit() and int(part) > 0 for part in k.split(",")):
             raise UsageError(f"--k {k}: whole numbers with commas, for instance 1,8,64.")
         asked = sorted({int(part) for part in k.split(",")})
-    found = study_sharpening(open_runs(runs), k=asked, margin=margin, where=parse_where(where))
+    table, wanted = open_runs(runs), parse_where(where)
+    with progress("comparing pass@k"):
+        found = study_sharpening(table, k=asked, margin=margin, where=wanted)
     show(found, as_json)

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from scalefit.cli.options import STUDY, Json, add_command, print_json, require_plotting
+from scalefit.cli.progress import progress
+from scalefit.cli.screen import tell
+from scalefit.said import Said
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +46,15 @@ def systems(
         require_plotting()
         check_folder(out)
     read = read_systems(table)
-    ranked = rank_systems(read, benchmark)
-    transfers = study_transfer(read, source)
     made: list[Path] = []
-    if out is not None:
-        from scalefit.plotting.gallery import draw_systems
+    with progress("ranking"):
+        ranked = rank_systems(read, benchmark)
+        transfers = study_transfer(read, source)
+        if out is not None:
+            from scalefit.plotting.gallery import draw_systems
 
-        make_folder(out)
-        made = draw_systems(read, out, transfers)
+            make_folder(out)
+            made = draw_systems(read, out, transfers)
     if as_json:
         found = {
             "rankings": [one.record() for one in ranked],
@@ -60,9 +64,7 @@ def systems(
         verdict = "\n".join(part.headline for part in (ranked, transfers) if len(part))
         print_json(found, verdict=verdict, warnings=[*ranked.warnings, *ranked.open, *transfers.open])
         return
-    print(ranked.summary())
-    if said := transfers.summary():
-        print(said)
+    tell(Said([ranked.summary(), *([transfers.summary()] if len(transfers) or transfers.open else [])]))
     for path in made:
         if path.suffix == ".png":
-            print(f"drawn: {path} (and .pdf, .json)")
+            tell(f"drawn: {path} (and .pdf, .json)")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.errors import FitError, ScalefitError
+from scalefit.extras import install_hint
 from scalefit.fitting.fit import Fit
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.units import format_quantity
@@ -47,7 +48,7 @@ def to_arviz(fit: Fit, draws: int = 1000, seed: int = 0) -> Any:
     try:
         import arviz
     except ImportError:
-        raise ScalefitError("to_arviz needs ArviZ; install it with: pip install 'scalefit-rl[arviz]'.") from None
+        raise ScalefitError(f"to_arviz needs ArviZ; install it with: {install_hint('arviz')}.") from None
     rng = np.random.default_rng(seed)
     found = fit.evidence
     drawn = _of_lines(found, draws, rng) if isinstance(found, Hierarchy) else _of_points(fit, draws, rng)

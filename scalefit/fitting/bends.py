@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.problem import Problem
 from scalefit.laws.law import FLOOR, LN10
 from scalefit.numerics.ar1 import PRIOR, RHO, Noise, restricted_likelihood, smallest_pivots, take_out, whitened_products
+from scalefit.numerics.tails import chi_square_quantile, chi_square_tail, f_tail
 
 Array = NDArray[np.float64]
 ORDERS = (2, 3, 4)
@@ -200,8 +201,6 @@ def _chances(blocks: Array, floor: Array, size: NDArray[np.intp], dof: Array, S:
     dof : ndarray, shape (R,)
         What each run's spread of noise rests on.
     """
-    from scipy.special import chdtrc, chdtri, fdtrc
-
     q = floor.shape[2]
     member = (size == np.arange(S)[:, None]).astype(float)
     sums = np.einsum("sr,krij->ksij", member, blocks[:, :, :q])
@@ -213,15 +212,15 @@ def _chances(blocks: Array, floor: Array, size: NDArray[np.intp], dof: Array, S:
     spare = (every.sum(1) - count.sum(1)).astype(float)
     # A spread of noise that is itself estimated: the same chance, as if it were known.
     n = np.maximum(count, 1)
-    tail = np.maximum(fdtrc(n, np.maximum(member @ dof, 1.0), squares / n), 1e-300)
-    told[..., -1] *= np.sqrt(np.minimum(chdtri(n, tail) / np.maximum(squares, 1e-300), 1.0))[..., None]
+    tail = np.maximum(f_tail(n, np.maximum(member @ dof, 1.0), squares / n), 1e-300)
+    told[..., -1] *= np.sqrt(np.minimum(chi_square_quantile(n, tail) / np.maximum(squares, 1e-300), 1.0))[..., None]
     left, total, squares, count = _without_shared(told, count)
     # Runs of one size may bend each in its own way; as much as they do, it is no misfit.
     apart = np.maximum((np.maximum(within, 0.0) + ALIKE) / (spare + ALIKE), 1.0)
 
     def chance(squares: Array, n: NDArray[np.intp], apart: Array, spare: Array) -> Array:
         some = np.maximum(n, 1)
-        told = np.where(spare > 0, fdtrc(some, spare + ALIKE, squares / apart / some), chdtrc(some, squares))
+        told = np.where(spare > 0, f_tail(some, spare + ALIKE, squares / apart / some), chi_square_tail(some, squares))
         return np.where(n > 0, told, 1.0)
 
     return chance(total, left, apart, spare), chance(squares, count, apart[:, None], spare[:, None])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scalefit.errors import FitError
 from scalefit.laws.law import Curves, Law, SizeLines
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]

@@ -20,7 +20,7 @@ from scalefit.fitting.line_fit import runs_with_lines
 from scalefit.fitting.point_fit import degrees_of_freedom, share_explained
 from scalefit.fitting.status import STOPPED
 from scalefit.laws.law import Law
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 _SHOWN = 60

@@ -11,7 +11,7 @@ from scalefit.fitting.left import Left, left_by
 from scalefit.fitting.specification import Specification
 from scalefit.fitting.whiteness import Whiteness, judge_whiteness
 from scalefit.laws.law import Law
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 LAWS = ("saturating", "power", "clock", "sigmoid")
 """The published law, a power law of each size, one clock for all sizes, a sigmoid of each size."""

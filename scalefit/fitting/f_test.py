@@ -9,6 +9,7 @@ import numpy as np
 from scalefit.errors import FitError
 from scalefit.fitting.left import Left
 from scalefit.numerics.ar1 import Noise, covariance
+from scalefit.numerics.tails import f_tail
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,7 @@ def judge_larger(smaller: Left, larger: Left, size: float | None = None) -> FTes
 
 
 def _beyond(f: float, first: float, second: float) -> float:
-    from scipy.special import fdtrc
-
-    return float(fdtrc(first, second, max(f, 0.0)))
+    return float(f_tail(first, second, max(f, 0.0)))
 
 
 def _traces(smaller: Left, larger: Left, noise: Noise) -> list[tuple[float, float]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
@@ -17,6 +17,7 @@ from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.misfit import Misfit, check_sizes
 from scalefit.fitting.notes import notes_of
+from scalefit.fitting.once import once
 from scalefit.fitting.point_fit import fit_points, share_explained, weigh_points
 from scalefit.fitting.run_lines import fit_run_lines, has_final_losses
 from scalefit.fitting.specification import Specification
@@ -27,8 +28,11 @@ from scalefit.laws.law import LN10, Law
 from scalefit.numerics.ar1 import DRIFT, NO_NOISE, Noise
 from scalefit.numerics.intervals import student
 from scalefit.numerics.mixtures import Mixture, beside
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 BEYOND = 10.0
@@ -147,6 +151,8 @@ class Fit:
     @property
     def frame(self) -> pd.DataFrame:
         """Parameters as a frame: value, se, low, high (95 %), indexed by name."""
+        import pandas as pd
+
         return pd.DataFrame({name: vars(one) for name, one in self.params.items()}).T
 
     @property
@@ -180,9 +186,8 @@ class Fit:
             found = said.curve(values, by_theta)
         loose = (by_theta == 0) | (found.spread >= np.abs(values))[:, None]
         lost = (depends & np.isinf(np.diag(self.covariance)) & loose).any(1) | (found.spread > BEYOND)
-        rows = zip(
-            values.tolist(), found.spread.tolist(), *(end.tolist() for end in found.interval(level)), strict=True
-        )
+        ends = (end.tolist() for end in found.interval(level))
+        rows = zip(values.tolist(), found.spread.tolist(), *ends, strict=True)
         return [
             Estimate(k, np.inf, -np.inf, np.inf) if gone else Estimate(k, se, min(low, k), max(high, k))
             for gone, (k, se, low, high) in zip(lost, rows, strict=True)
@@ -275,10 +280,8 @@ class Fit:
         own = np.sum([self.evidence.own_run(int(one), x) for one in used], axis=0) / len(runs) ** 2
         noise = self.evaluation_noise(params, log) / len(runs)
         # What a run departs by is counted from the law's curve, whose own error it holds already.
-        run = Mixture(
-            found.weight, np.broadcast_to(log, found.mean.shape), np.sqrt(np.broadcast_to(own, found.sd.shape))
-        )
-        return bands_of(log, found, run, noise, level)
+        ones = np.ones_like(found.mean)
+        return bands_of(log, found, replace(found, mean=ones * log, sd=ones * np.sqrt(own)), noise, level)
 
     @cached_property
     def row_of_run(self) -> NDArray[np.intp]:
@@ -288,6 +291,7 @@ class Fit:
         return np.where(used, np.cumsum(used) - 1, -1)
 
 
+@once
 def fit_data(law: Law | str, data: FitData, specification: Specification | None = None) -> Fit:
     """Fit a law to prepared curves.
 

@@ -19,7 +19,7 @@ from scalefit.fitting.status import Judgement, judge
 from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws.law import Law
 from scalefit.numerics.least_squares import Limits, minimise
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 LIMITS = Limits(iterations=200, tolerance=1e-13)

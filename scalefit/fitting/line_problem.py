@@ -14,7 +14,7 @@ from scalefit.fitting.problem import Problem
 from scalefit.laws.law import LN10, Line, bend
 from scalefit.numerics.ar1 import Noise
 from scalefit.numerics.least_squares import Limits, Solution, minimise
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 

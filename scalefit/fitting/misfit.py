@@ -7,6 +7,7 @@ AR(1) noise. Bends are tested beyond what runs have for themselves (`bends`), sl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ from scalefit.fitting.specification import Specification
 from scalefit.fitting.steepness import weigh_lines
 from scalefit.numerics.ar1 import NO_NOISE, Noise
 from scalefit.numerics.intervals import LEVEL
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -159,6 +160,11 @@ class Misfit:
         return f"the law misses {some} ({chance}): {named}{more}"
 
     @property
+    def brief(self) -> str:
+        """The sentence without the slopes of its sizes."""
+        return briefly(self.sentence)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The sentence where a size is missed."""
         return (self.sentence,) if self.missed else ()
@@ -172,6 +178,11 @@ class Misfit:
     def record(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {**asdict(self), "sentence": self.sentence}
+
+
+def briefly(sentence: str) -> str:
+    """Return a sentence about sizes that a law misses without the numbers of each."""
+    return re.sub(r" \((?:slope|slope by thirds) [^()]*\)", "", sentence)
 
 
 def misfit_of(record: Mapping[str, Any]) -> Misfit:

@@ -9,7 +9,7 @@ from scalefit.fitting.run_lines import LEAST, has_final_losses
 from scalefit.fitting.specification import Specification
 from scalefit.laws.law import Law
 from scalefit.numerics.ar1 import DRIFT, NO_NOISE, Noise
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 DRIFT_WORDS = (

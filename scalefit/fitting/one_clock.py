@@ -16,7 +16,7 @@ from scalefit.fitting.point_fit import make_problem
 from scalefit.fitting.start import find_start
 from scalefit.laws import get_law
 from scalefit.numerics.ar1 import effective_points
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 POWERS = np.linspace(-0.5, 2, 51).round(2)

@@ -17,7 +17,7 @@ from scalefit.fitting.specification import Specification
 from scalefit.fitting.start import find_start
 from scalefit.fitting.status import Judgement, judge, judge_split
 from scalefit.numerics.ar1 import DRIFT, Noise, effective_points
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from scalefit.laws.law import LN10
 from scalefit.laws.search import LOOKED_AT, Points, search
 from scalefit.numerics.ar1 import Noise, whiten
 from scalefit.numerics.least_squares import Limits, Solution, minimise
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 LIMITS = Limits(iterations=1000, tolerance=1e-14, patient=True)

@@ -15,7 +15,7 @@ from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.laws.law import LN10, Law
 from scalefit.numerics.ar1 import Noise, estimate_noise, whiten
 from scalefit.numerics.least_squares import Limits, Solution
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 EXACT = 4e-16

@@ -24,9 +24,9 @@ from scalefit.numerics.ar1 import Noise
 from scalefit.output import as_plain, write_text
 from scalefit.places import FILE, find_place
 from scalefit.provenance import versions
-from scalefit.table.load import FIT, FORMATS, ending
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.table.remote import address_of, sha256_of_table
+from scalefit.table.schema import FIT
 
 _PARQUET = b"PAR1"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -232,17 +232,29 @@ def load_fits(path: str | Path) -> list[Fit]:
 def _check_place(path: Path) -> None:
     """Raise FitError where there is no file, or one that is a runs table by its ending or its first bytes."""
     if path.is_dir():
-        if any(path.glob("*.parquet")):
+        if is_table(path):
             raise FitError(f"{path}: a directory, of a runs table and no fit; make one with `scalefit fit {path}`.")
         raise FitError(f"{path}: a directory, not a fit; name the file in it, or make one with `scalefit fit RUNS`.")
     if not path.exists():
         raise FitError(f"{path}: no such fit; make one with `scalefit fit RUNS --out {path}`.")
     if not path.is_file():
         raise FitError(f"{path}: {find_place(path).kind}, not a fit; make one with `scalefit fit RUNS`.")
-    with open(path, "rb") as file:
-        parquet = file.read(len(_PARQUET)) == _PARQUET
-    if parquet or ending(path).removesuffix(".gz") in {*FORMATS} - {".json"}:
+    if is_table(path):
         raise FitError(f"{path}: a runs table, not a fit; make one with `scalefit fit {path}`.")
+
+
+def is_table(path: Path) -> bool:
+    """Say whether something is there that is a runs table by its ending or its first bytes, or a folder of Parquet parts."""
+    if not path.is_file():
+        return path.is_dir() and any(path.glob("*.parquet"))
+    with open(path, "rb") as file:
+        if file.read(len(_PARQUET)) == _PARQUET:
+            return True
+    if path.suffix == ".json":
+        return False
+    from scalefit.table.load import FORMATS, ending
+
+    return ending(path).removesuffix(".gz") in {*FORMATS} - {".json"}
 
 
 def _again(path: Path) -> str:

@@ -18,7 +18,7 @@ from scalefit.laws.law import LN10, Law
 from scalefit.numerics.ar1 import DRIFT, Noise, correlate, estimate_noise
 from scalefit.numerics.intervals import student
 from scalefit.numerics.least_squares import Limits, minimise
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 LEAST = 3

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.one_clock import apart, fit_clock
 from scalefit.numerics.least_squares import Limits, minimise, normal_of
 from scalefit.numerics.left_out import Without, leave_each_out
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 STEEP = (1e-2, 20.0)

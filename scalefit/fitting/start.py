@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.binding import BoundLaw
 from scalefit.fitting.point_problem import PointProblem
 from scalefit.laws.law import Param
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 PLACES = 256

@@ -13,7 +13,7 @@ from scalefit.fitting.binding import BoundLaw
 from scalefit.laws.law import Law
 from scalefit.numerics.least_squares import Solution
 from scalefit.numerics.linear import NOTHING
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]

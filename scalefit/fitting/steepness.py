@@ -17,6 +17,7 @@ from scalefit.fitting.bends import Rows
 from scalefit.fitting.hierarchy import LEVELS, SLOPES, make_side
 from scalefit.fitting.problem import Problem
 from scalefit.laws.law import FLOOR, LN10
+from scalefit.numerics.tails import chi_square_tail, normal_below
 
 Array = NDArray[np.float64]
 ROUNDED = 1e-7
@@ -80,8 +81,6 @@ def _against(problem: Problem, departure: tuple[Array, Array, Array], scale: Arr
     prior : float
         Scale of the prior of the scatter.
     """
-    from scipy.special import chdtrc, ndtr
-
     own, variance, design = departure
     sizes, first = np.unique(problem.size_of_curve, return_index=True)
     side = make_side(own, variance, first, scale, prior)
@@ -99,6 +98,8 @@ def _against(problem: Problem, departure: tuple[Array, Array, Array], scale: Arr
     each = np.full(len(problem.bound.sizes), np.nan)
     if left.min() <= 0:
         return Chances(np.nan, each)
-    each[sizes] = weight @ np.where(free > GONE, 2 * ndtr(-np.abs(rest) / np.sqrt(np.maximum(free, GONE))), np.nan)
+    each[sizes] = weight @ np.where(
+        free > GONE, 2 * normal_below(-np.abs(rest) / np.sqrt(np.maximum(free, GONE))), np.nan
+    )
     # Weights sum to 1 but for rounding.
-    return Chances(min(float(weight @ chdtrc(left, (rest**2).sum(1))), 1.0), np.minimum(each, 1.0))
+    return Chances(min(float(weight @ chi_square_tail(left, (rest**2).sum(1))), 1.0), np.minimum(each, 1.0))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.cells import Cells, Sides, look_closely
 from scalefit.fitting.hierarchy import UNLIKELY, Hierarchy, Side, outer_values
 from scalefit.fitting.linear_rows import LinearRows
+from scalefit.fitting.once import once
 from scalefit.fitting.run_lines import RunLines
 from scalefit.laws.law import Law
 from scalefit.numerics.linear import normal_cells
@@ -27,6 +28,7 @@ GOLDEN = (np.sqrt(5) - 1) / 2
 """Multiples of it, without their whole part, are spread evenly however many are taken."""
 
 
+@once
 def weigh_runs(law: Law, lines: RunLines) -> Hierarchy:
     """Weigh what runs say of a line law.
 

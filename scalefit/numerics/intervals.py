@@ -5,22 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.numerics.tails import student_quantile, student_tail
+
 Array = NDArray[np.float64]
 LEVEL = 0.05
 
 
 def student(level: float, dof: float) -> float:
     """Return the two-sided Student quantile."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(max(dof, 1.0), 0.5 + level / 2))
+    return student_quantile(1 - level, max(dof, 1.0))
 
 
 def student_p(value: float, se: float, dof: float) -> float:
     """Return the chance of a value as far from 0, either side; 0 where it has no error."""
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(max(dof, 1.0), -abs(value) / se)) if se > 0 else float(value == 0)
+    return student_tail(value / se, max(dof, 1.0)) if se > 0 else float(value == 0)
 
 
 def loss_ends(log: Array, width: Array) -> tuple[Array, Array]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scalefit.numerics.tails import normal_below, normal_quantile
+
 Array = NDArray[np.float64]
 MOST = 600
 """Parts that a mixture is represented by."""
@@ -56,7 +58,7 @@ class Mixture:
         which = np.tile(np.arange(shape[1]), shape[0])
         sd = np.maximum(self.sd, 1e-12 * np.abs(self.mean) + _TINY)
         low, high = (self.mean - 9 * sd).min(0)[which], (self.mean + 9 * sd).max(0)[which]
-        at = np.clip(self.centre[which] + _normal_quantile(goal) * self.spread[which], low, high)
+        at = np.clip(self.centre[which] + normal_quantile(goal) * self.spread[which], low, high)
         left = np.arange(len(goal))
         for _ in range(60):
             below, density = self._distribution(at[left], which[left], sd)
@@ -73,12 +75,10 @@ class Mixture:
 
     def _distribution(self, at: Array, which: NDArray[np.intp], sd: Array) -> tuple[Array, Array]:
         """Return the share below and the density at values (m,) of quantities `which` (m,)."""
-        from scipy.special import ndtr
-
         spread = sd[:, which]
         z = (at - self.mean[:, which]) / spread
         density = np.exp(-0.5 * z**2) / spread
-        return self.weight @ ndtr(z), self.weight @ density / np.sqrt(2 * np.pi)
+        return self.weight @ normal_below(z), self.weight @ density / np.sqrt(2 * np.pi)
 
     def interval(self, level: float) -> tuple[Array, Array]:
         """Return the ends of the central interval, two of shape (n,); infinite where a spread is."""
@@ -103,12 +103,6 @@ def join(mixtures: Sequence[Mixture], weights: Array) -> Mixture:
         np.concatenate([one.mean for one in mixtures]),
         np.concatenate([one.sd for one in mixtures]),
     )
-
-
-def _normal_quantile(share: Array) -> Array:
-    from scipy.special import ndtri
-
-    return np.asarray(ndtri(share))
 
 
 def weights_of(log_weight: Array) -> tuple[NDArray[np.intp], Array]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from scalefit.plotting.systems import draw_scores, draw_transfer, looks, systems
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import across_sizes, all_sizes, slopes, within_runs
 from scalefit.prediction.started import on_one_clock
+from scalefit.progress import steps
 from scalefit.studies.horizon import study_horizon
 from scalefit.studies.reuse import Reuse, study_reuse
 from scalefit.studies.sharpening import study_sharpening
@@ -70,6 +72,7 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
     """
     gallery, frame = Gallery(), select(runs, where).frame
     labels = _labels(frame)
+    pictures: list[tuple[str, Callable[[], None]]] = []
     others = [] if any(name in frame for name in USUAL) else [choose_resource(select(runs, where))]
     for resource in others or USUAL:
         if resource not in frame or frame[resource].isna().all():
@@ -79,18 +82,21 @@ def draw_gallery(runs: RunTable, out: Path, where: Mapping[str, str | float] | N
         gallery.skipped.update({f"law of {name} by {resource}": why for name, why in prepared.unanswered.items()})
         for data in prepared:
             label = labels[data.series, str(data.record["eval"])]
-            _draw_law(gallery, data, label, out)
-            _draw_clock(gallery, data, label, out)
+            pictures += [(f"law of {label}", partial(_draw_law, gallery, data, label, out))]
+            pictures += [(f"clock of {label}", partial(_draw_clock, gallery, data, label, out))]
     chosen = RunTable(frame, runs.metadata, (), runs.path)
     costs = _costs_of_reuse(chosen)
     names = file_names({str(series): str(series) for series in frame["series"].unique()})
     for name, label in names.items():
-        _draw_lengths(gallery, label, frame[frame["series"].astype(str) == name], out)
+        rows = frame[frame["series"].astype(str) == name]
+        pictures += [(f"lengths of {label}", partial(_draw_lengths, gallery, label, rows, out))]
     for (series, held), rows in frame.groupby(["series", "eval"]):
-        for arm in ARMS:
-            _draw_arm(gallery, labels[str(series), str(held)], rows, arm, costs, out)
-    _draw_passes(gallery, chosen, out)
-    _draw_horizon(gallery, chosen, out)
+        label = labels[str(series), str(held)]
+        pictures += [(f"{arm} of {label}", partial(_draw_arm, gallery, label, rows, arm, costs, out)) for arm in ARMS]
+    pictures += [("pass@k", partial(_draw_passes, gallery, chosen, out))]
+    pictures += [("horizon", partial(_draw_horizon, gallery, chosen, out))]
+    for _, draw in steps(pictures, lambda one: f"drawing: {one[0]}"):
+        draw()
     return gallery
 
 
@@ -126,9 +132,7 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
         for axes, one in zip(panels, transfers, strict=True):
             told = one.same + one.opposite
             title = (
-                f"{one.same} of {told} pairs told apart are in the same order"
-                if told
-                else "no pair is told apart on both"
+                f"{one.same} of {told} pairs that both separate in the same order" if told else "both separate no pair"
             )
             names = one.source, one.target
             numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title, look)

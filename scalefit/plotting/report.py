@@ -1,48 +1,45 @@
-"""One page that a team lead can read: the question, the law, held-out evidence, diagnostics, decisions, methods.
+"""One page that a team lead can read in a minute: the answer, what it is worth, what to do next; then questions, evidence, methods.
 
-The methods appendix follows the checklist of Li et al. 2025, "(Mis)Fitting", arXiv:2502.18969. The page is one file and
-asks the network for nothing.
+The page only writes what `studies.overview` found, in the sentences that the commands say. The methods follow the checklist of
+Li et al. 2025, "(Mis)Fitting", arXiv:2502.18969.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from scalefit.errors import FitError
-from scalefit.fitting.fit import Fit
-from scalefit.fitting.hierarchy import OPEN, Hierarchy
-from scalefit.fitting.scatter import describe_scatter
+from scalefit.fitting.bands import BANDS
 from scalefit.plotting import interactive
-from scalefit.plotting.page import Page, number
-from scalefit.prediction.ensemble import LEAST_SIZES
-from scalefit.prediction.forecast import Forecast, forecast
-from scalefit.prediction.holdouts import across_sizes, fitted_curves, law_of_sizes, slopes, within_runs
-from scalefit.prediction.predictor import fit_series
-from scalefit.prediction.saturation import weigh_saturation
-from scalefit.provenance import versions
-from scalefit.studies.budget import Plan, plan
-from scalefit.studies.design import Design, design
-from scalefit.studies.reuse import study_reuse
-from scalefit.studies.rollouts import study_rollouts
-from scalefit.table.io import RunTable, as_runs
-from scalefit.table.prepare import FitData, prepare
-from scalefit.table.remote import sha256_of_table
-from scalefit.table.select import Source, select
+from scalefit.plotting.evidence import add_diagnostics, add_held_out, add_law, add_trust, trust_line
+from scalefit.plotting.explorer import add_plan, add_reuse, add_rollouts
+from scalefit.plotting.methods import add_methods
+from scalefit.plotting.page import Page
+from scalefit.plotting.words import solved
+from scalefit.prediction.predict import Prediction
+from scalefit.studies.overview import Asked, Overview, Part, look_over, worth_of_more
+from scalefit.studies.reuse import Reuse
+from scalefit.studies.trust import trust_arms
+from scalefit.table.io import as_runs
+from scalefit.table.select import Source
+from scalefit.table.summary import describe_table
 from scalefit.units import format_quantity
 
-LINE = "power"
-"""The law of one size."""
-LAGS = 15
+SHOWN = 3
+"""Series that the first screen answers in full; the rest follow below."""
 
 
 def make_report(
-    runs: Source, *, x: str | None = None, where: Mapping[str, Any] | None = None, source: Path | None = None
+    runs: Source,
+    *,
+    x: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    params: Sequence[float] = (),
+    flops: float | None = None,
+    source: Path | None = None,
 ) -> str:
     """Return the report of a runs table, a page of HTML.
 
@@ -54,6 +51,10 @@ def make_report(
         Resource of the law.
     where : mapping, optional
         Column to value.
+    params : sequence of float
+        Sizes to predict [parameters]; beside the largest one measured, nothing is predicted that is not asked for.
+    flops : float, optional
+        The compute at hand [FLOPs]; by default that of the median run.
     source : Path, optional
         The table's file, for its hash.
 
@@ -62,282 +63,227 @@ def make_report(
     FitError
         If no series can be fitted.
     """
-    runs = as_runs(runs)
-    fits, unanswered = _fits(runs, x, where)
-    plans = _plans(runs, where)
+    table = as_runs(runs)
+    found = look_over(table, Asked(x, where, tuple(params), flops))
     page = Page()
-    title = f"Scaling of {', '.join(fit.data.series for fit in fits)}"
-    page.heading(1, title)
-    page.text(_question(fits), "lead")
-    page.heading(2, "In short")
-    verdicts = {fit.data.series: weigh_saturation(fit) for fit in fits}
-    page.points(
-        [f"{series}: {verdict.sentence}" for series, verdict in verdicts.items() if verdict]
-        + [f"{one.series}, a budget of {format_quantity(one.budget['flops'])} FLOPs: {one.verdict}" for one in plans]
-        + [f"{fit.data.series}: one size, so nothing is said of others" for fit in fits if len(fit.data.sizes) == 1]
+    _first_screen(page, found)
+    page.contents()
+    _ends(page, found.parts)
+    _budget(page, found.parts)
+    _ahead(page, found.parts)
+    _designs(page, found.parts)
+    _comparisons(page, found)
+    page.question("How far can this be trusted?")
+    for part in found.parts:
+        _named(page, part, found.parts)
+        add_trust(page, part)
+        add_held_out(page, part)
+        with page.fold(f"The law of {part.data.name}: parameters and what it leaves"):
+            add_law(page, part)
+            add_diagnostics(page, part)
+    _unanswered(page, found)
+    page.question("How was this made?")
+    add_methods(page, found, source)
+    return page.html(f"Scaling of {', '.join(dict.fromkeys(part.data.series for part in found.parts))}")
+
+
+def _first_screen(page: Page, found: Overview) -> None:
+    names = list(dict.fromkeys(part.data.series for part in found.parts))
+    page.heading(1, f"What the runs of {', '.join(names[:SHOWN])}{' and others' if len(names) > SHOWN else ''} say")
+    page.text(describe_table(found.runs), "about")
+    for comparison in (found.reuse, found.rollouts):
+        for answer in list(comparison or ())[:SHOWN]:
+            page.text(answer.headline, "lead")
+            page.raw(trust_line(trust_arms(answer)))
+    for part in found.parts[:SHOWN]:
+        for said in _answers(part):
+            page.text(said, "lead")
+        page.raw(trust_line(part.first_trust))
+        page.text(f"What next: {' '.join(part.next_steps)}", "lead")
+        if found.asked.params or found.asked.flops:
+            page.points([f"{name}: {why}" for name, why in part.unanswered.items()], "warn")
+    if more := found.parts[SHOWN:]:
+        page.text(f"And {len(more)} more, below: {', '.join(part.data.name for part in more)}.")
+    page.table(
+        _bands(found.parts),
+        "Where runs end: loss, what that solves at the first try, and three bands of it",
+        stack=True,
     )
-    page.points([f"{name} is left out: {why}" for name, why in unanswered.items()], "warn")
-    for fit in fits:
-        _series(page, fit)
-    page.heading(2, "Decisions")
-    _decisions(page, runs, where, plans)
-    _methods(page, runs, fits, where, source)
-    return page.html(title)
+    page.table(_forecasts(found.parts), "How single runs go on: where they end, and the bands of that", stack=True)
 
 
-def _fits(runs: RunTable, x: str | None, where: Mapping[str, Any] | None) -> tuple[list[Fit], dict[str, str]]:
-    """Fit every series, one of a single size by that size's own line; return them and what could not be fitted."""
-    found: list[Fit] = []
-    refused: dict[str, str] = {}
-    prepared = prepare(runs, x, where)
-    for data in prepared:
-        held = str(data.record["eval"])
-        mine = {**(where or {}), "series": data.series, "eval": held}
-        try:
-            found += [one.fit for one in fit_series(runs, law_of_sizes(data) if len(data.sizes) > 1 else LINE, x, mine)]
-        except FitError as error:
-            refused[f"{data.series} on {held}"] = str(error)
-    if not found:
-        raise FitError("nothing can be fitted:\n" + "\n".join(f"  {name}: {why}" for name, why in refused.items()))
-    return found, {**refused, **prepared.unanswered}
+def _answers(part: Part) -> list[str]:
+    """Return what a part answers first: where it ends, and which size a budget is best spent on."""
+    if part.alone and part.forecast is not None:
+        return [_with_solved(part.forecast.headline, part.forecast.end["loss"])]
+    said = [_with_solved(end.headline, end.curve[-1]["loss"]) for end in part.ends]
+    return said + ([part.plan.headline] if part.plan is not None else [])
 
 
-def _question(fits: Sequence[Fit]) -> str:
-    data = fits[0].data
-    sizes = f"{format_quantity(data.sizes[0])} to {format_quantity(data.sizes[-1])}"
-    return (
-        f"How does the test loss of {', '.join(fit.data.series for fit in fits)} fall with {data.resources[0]} and with size, {sizes}, "
-        "and what does that say of sizes and budgets that were not run? Every interval is 95 %; what the data do not say is said."
-    )
+def _with_solved(headline: str, loss: float) -> str:
+    words = solved(loss)
+    return headline if words in headline else f"{headline.rstrip('.')}: {words}."
 
 
-def _series(page: Page, fit: Fit) -> None:
-    data = fit.data
-    page.heading(2, f"{data.series} on {data.record['eval']}")
-    page.heading(3, "The law")
-    page.text(
-        f"{fit.law.formula}. Status {fit.verdict}; {fit.misfit.correlation(fit.noise.rho)}; {data.points} evaluations."
-    )
-    said = describe_scatter(fit).sentence
-    page.text(f"{said[0].upper()}{said[1:]}.")
-    page.points([*data.caveats, *fit.notes, *fit.misfit.warnings], "warn")
-    rows = [{"parameter": name, **_cells(one)} for name, one in fit.params.items()]
-    if fit.law.line is not None:
-        each = zip(data.sizes, fit.k_of_sizes(data.sizes.tolist()), strict=True)
-        rows += [{"parameter": f"k({format_quantity(size)})", **_cells(k)} for size, k in each]
-    page.table(pd.DataFrame(rows))
-    few = len(data.sizes) <= LEAST_SIZES
-    found = fitted_curves(fit) if few else across_sizes(data)
-    name = format_quantity(data.sizes[-1])
-    page.heading(3, "Held-out evidence")
-    if few:
-        count = f"{len(data.sizes)} size{'s' if len(data.sizes) > 1 else ''}"
-        page.text(f"{count}: none can be held out; that needs {LEAST_SIZES + 1}.", "warn")
-    page.picture(
-        interactive.draw_curves(found),
-        f"Loss of every size; lines are the law with three 95 % bands: its mean curve, a new run, one evaluation of it{'' if few else f', dashed: {name} predicted from the smaller sizes alone'}.",
-    )
-    if not few:
-        top = found["curves"][-1]
-        others = ", ".join(f"{_words(key)} {value:.4f}" for key, value in top["baselines"].items())
-        page.text(
-            f"{name} unseen: RMSE {top['scores']['rmse']:.4f}, bias at its end {top['scores']['end_bias']:+.4f}, 95 % band of an evaluation covers "
-            f"{top['scores']['cover95']:.0%}. Without a law: {others}."
-        )
-    if fit.single:
-        page.text("Each run has one evaluation or two: nothing of a run can be predicted from its beginning.")
-        return
-    rest = within_runs(data, law=fit.law.name)
-    scores = [
-        {
-            "size": format_quantity(curve["params"]),
-            "fitted": curve["first"],
-            "RMSE of the rest": curve["scores"]["rmse"],
-            "RMSE of the last value": curve["baselines"]["last_value"],
-            "95 % band covers": curve["scores"]["cover95"],
-        }
-        for curve in rest["curves"]
-        if "scores" in curve
-    ]
-    page.text("The rest of every run, predicted from its first quarter:")
-    page.table(pd.DataFrame(scores))
-    if len(data.sizes) > 1:
-        cuts = {"all sizes": data} | ({} if few else {f"without {name}": data.keep(data.params < data.sizes[-1])})
-        caption = "The slope k(N) of the law's mean curve with its 95 % band; points are each size alone."
-        page.picture(interactive.draw_slopes(slopes(cuts)), caption)
-    _diagnostics(page, fit)
-
-
-def _diagnostics(page: Page, fit: Fit) -> None:
-    data = fit.data
-    page.heading(3, "Diagnostics")
-    x = [data.resource[0, row, data.present[row]] for row in range(len(data.params))]
-    left = [
-        data.loss[row, data.present[row]] - 10.0 ** fit.log_curve(np.full(len(at), data.params[row]), at[None])[0]
-        for row, at in enumerate(x)
-    ]
-    page.picture(
-        interactive.draw_residuals(data.params.tolist(), x, left, data.resources[0]),
-        "Residuals by size. A line that stays on one side is misfit, not noise.",
-    )
-    lags = np.arange(1, min(LAGS, min(map(len, left)) - 2) + 1)
-    measured = [
-        float(np.mean([one[lag:] @ one[:-lag] / max(float(one @ one), 1e-300) for one in left]))
-        for lag in lags.tolist()
-    ]
-    page.picture(
-        interactive.draw_correlation(lags, measured, fit.noise.rho**lags),
-        f"Autocorrelation of the residuals; the intervals allow for AR(1) noise with correlation {fit.noise.rho:.2f}.",
-    )
-    if isinstance(fit.evidence, Hierarchy) and "N0" in fit.evidence.profiles:
-        values, log = fit.evidence.profiles["N0"]
-        page.picture(
-            interactive.draw_profile(np.exp(values), 2 * (log.max() - log), -2 * np.log(OPEN), "N0 [parameters]"),
-            "Profile of N0, the scatter of runs integrated over: where it stays below the dotted line to the right, the data do not bound it.",
-        )
-    bounds = [note for note in fit.notes if "bound" in note]
-    page.text("At a bound: " + ("; ".join(bounds) if bounds else "none."))
-
-
-def _plans(runs: RunTable, where: Mapping[str, str | float] | None) -> list[Plan]:
-    """Plan for the compute that the median size's whole run took, a budget inside what was measured."""
-    if not all(name in runs.frame and runs.frame[name].notna().any() for name in ("samples", "flops")):
-        return []
-    found: list[Plan] = []
-    for data in prepare(runs, "flops", where):
-        ends = np.where(data.present, data.resource[0], 0.0).max(1)
-        budget = float(np.median(ends))
-        try:
-            found += plan(
-                runs, flops=budget, where={**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
+def _bands(parts: Sequence[Part]) -> pd.DataFrame:
+    """Return where each size that was asked for ends, with its three bands."""
+    rows = []
+    for part in (one for one in parts if not one.alone):
+        for end in part.ends:
+            curve = end.curve[-1]
+            row = {"what": f"{part.data.name}, {format_quantity(end.params)}", **_at(end)}
+            row |= {"loss": curve["loss"], "solved": round(100 * (1 - curve["loss"]))}
+            rows.append(
+                row | {f"{prefix}{side}": curve[f"{prefix}{side}"] for prefix in BANDS for side in ("low", "high")}
             )
-        except FitError:
-            continue
-    return found
+    return pd.DataFrame(rows)
 
 
-def _decisions(page: Page, runs: RunTable, where: Mapping[str, str | float] | None, plans: Sequence[Plan]) -> None:
-    for one in plans:
-        page.heading(3, f"{one.series}: which size for {format_quantity(one.budget['flops'])} FLOPs")
-        page.text(one.verdict)
+def _forecasts(parts: Sequence[Part]) -> pd.DataFrame:
+    """Return where parts that are single runs are forecast to end, with the bands of that."""
+    rows = []
+    for found in (part.forecast for part in parts if part.alone):
+        if found is not None:
+            row = {"what": found.run, found.resource: found.end[found.resource], "loss": found.end["loss"]}
+            row["solved"] = round(100 * (1 - found.end["loss"]))
+            bands = {name: found.end[name] for name in ("low50", "high50", "low95", "high95")}
+            rows.append(row | bands | {name: found.curve[-1][name] for name in ("eval_low95", "eval_high95")})
+    return pd.DataFrame(rows)
+
+
+def _at(end: Prediction) -> dict[str, float]:
+    return {name: end.curve[-1][name] for name in end.resource.split(" and ")}
+
+
+def _named(page: Page, part: Part, parts: Sequence[Part]) -> None:
+    """Put the name of a series over its answer where there are several."""
+    if len(parts) > 1:
+        page.heading(3, part.data.name)
+
+
+def _ends(page: Page, parts: Sequence[Part]) -> None:
+    page.question("How far do these runs go?")
+    for part in parts:
+        _named(page, part, parts)
+        for end in part.ends:
+            page.text(_with_solved(end.headline, end.curve[-1]["loss"]))
+        page.points([warning for end in part.ends for warning in end.warnings], "warn")
+        unseen = any(curve["extrapolated"] for curve in part.shown["curves"])
+        top = format_quantity(float(part.data.sizes[-1]))
+        dashed = f", dashed: {top} predicted from the smaller sizes alone" if unseen else ""
         page.picture(
-            interactive.draw_plan(one.sizes),
+            interactive.draw_curves(part.shown),
+            f"Loss of every size; lines are the law with its 95 % bands{dashed}.",
+            interactive.say_curves(part.shown),
+        )
+        with page.fold(f"The curve of {', '.join(format_quantity(end.params) for end in part.ends)} in numbers"):
+            for end in part.ends:
+                points = part.fitted.predict_size(end.params)
+                page.table(points.frame, f"{format_quantity(end.params)}, by {points.rests_on}")
+
+
+def _budget(page: Page, parts: Sequence[Part]) -> None:
+    planned = [part for part in parts if part.plan is not None]
+    if not planned:
+        return
+    page.question("Which size for this budget?")
+    for part in planned:
+        plan = part.plan
+        assert plan is not None
+        _named(page, part, planned)
+        page.text(plan.headline)
+        page.picture(
+            interactive.draw_plan(plan.sizes),
             "Loss of each size at the same compute, with 95 % of the law's mean curve (thick) and of a new run (thin).",
+            interactive.say_plan(plan.sizes),
         )
-        keep = ["params", "loss", "low", "high", "run_low", "run_high", "samples", "gpu_hours"]
-        keep += ["probability_best", "probability_best_run"]
-        page.table(one.frame[keep].assign(params=[format_quantity(row["params"]) for row in one.sizes]))
-        said = one.assumptions
-        page.text(
-            f"GPU-hours: {said['gpu']} at {said['mfu']:.0%} of {said['peak_flops'] / 1e12:g} TFLOP/s; passes {said['passes']}."
+        page.points(plan.warnings, "warn")
+        page.points([f"{line[0].upper()}{line[1:]}." for line in (*plan.near_lines, *plan.crossing_lines)])
+        with page.fold("Every size in numbers, and what a GPU-hour is taken to be"):
+            keep = ["params", "loss", "low", "high", "run_low", "run_high", "samples", "gpu_hours"]
+            page.table(
+                plan.frame[[*keep, "probability_best", "probability_best_run", "outside"]],
+                "The budget spent on each size",
+            )
+            said = plan.assumptions
+            page.text(
+                f"GPU-hours: {said['gpu']} at {said['mfu']:.0%} of {said['peak_flops'] / 1e12:g} TFLOP/s; passes {said['passes']}."
+            )
+    add_plan(
+        page, [(part.plan, part.options) for part in planned if part.plan is not None and part.options is not None]
+    )
+
+
+def _ahead(page: Page, parts: Sequence[Part]) -> None:
+    going = [part for part in parts if part.forecast is not None]
+    if not going:
+        return
+    page.question("Is it worth going on?")
+    for part in going:
+        found = part.forecast
+        assert found is not None
+        assert part.run is not None
+        _named(page, part, going)
+        page.text(_with_solved(found.headline, found.end["loss"]))
+        page.text(f"{worth_of_more(found)}.")
+        if part.forecast_trust is not None:
+            page.raw(trust_line(part.forecast_trust))
+        page.points(found.warnings, "warn")
+        end = found.end
+        page.picture(
+            interactive.draw_forecast(found.curve, found.resource, *part.run),
+            f"{found.run} so far, and how it goes on; band: {found.calibrated_on}.",
+            f"Loss of {found.run}: {found.now['loss']:.3f} now, {end['loss']:.3f} expected at the end, 95 % from {end['low95']:.3f} to {end['high95']:.3f}.",
         )
-        page.points([_crossing(row) for row in one.crossovers])
-        page.points(one.warnings, "warn")
-    for name, answer in _ahead(runs, where):
-        page.heading(3, name)
-        if isinstance(answer, FitError):
-            page.text(f"Not answered by this table: {str(answer).removeprefix(f'{runs.path}: ')}")
-            continue
-        page.text(answer.headline)
-        if isinstance(answer, Design):
-            page.text(f"{answer.seeds[0].upper()}{answer.seeds[1:]}.")
-        page.table(answer.frame if isinstance(answer, Design) else _every_fourth(answer))
-        page.points(answer.warnings, "warn")
-    for study, name in ((study_reuse, "Reuse of prompts"), (study_rollouts, "Rollouts per prompt")):
-        try:
-            answers: Any = study(runs, where=where)
-        except FitError as error:
-            page.heading(3, name)
-            page.text(f"Not answered by this table: {str(error).removeprefix(f'{runs.path}: ')}")
-            continue
-        page.heading(3, name)
-        for answer in answers:
+        with page.fold("The forecast in numbers"):
+            page.table(pd.DataFrame(found.curve).iloc[::4], f"{found.run}, {found.series}")
+
+
+def _designs(page: Page, parts: Sequence[Part]) -> None:
+    for part in parts:
+        if part.design is not None:
+            page.question(f"What to run next, {part.data.name}?")
+            page.text(part.design.headline)
+            page.text(f"{part.design.seeds[0].upper()}{part.design.seeds[1:]}.")
+            page.table(part.design.frame, f"Runs to make, to predict {format_quantity(part.design.target['params'])}")
+            page.points(part.design.warnings, "warn")
+
+
+def _comparisons(page: Page, found: Overview) -> None:
+    if found.reuse is not None:
+        page.question("Reuse prompts or buy more?")
+        for answer in found.reuse:
             page.text(answer.headline)
-            page.table(answer.frame)
+            page.table(answer.frame, "What repeats cost")
             page.points(answer.warnings, "warn")
-    page.text("Two recipes are compared between two tables, by scalefit compare-recipes.")
+            if isinstance(answer, Reuse):
+                add_reuse(page, answer)
+        page.points(found.reuse.open, "warn")
+    if found.rollouts is not None:
+        page.question("How many rollouts a prompt?")
+        for one in found.rollouts:
+            page.text(one.headline)
+            page.points(one.warnings, "warn")
+            for resource, rows in one.frontier.items():
+                if rows:
+                    arms = ", ".join(f"{arm['group_size']} rollouts {arm['loss']:.3f}" for arm in rows[-1]["arms"])
+                    page.picture(
+                        interactive.draw_groups(rows, resource),
+                        f"Loss of each group size at the same {resource}, with 95 % intervals.",
+                        f"Loss by group size at the largest budget: {arms}.",
+                    )
+            with page.fold("Why: how often a group's rollouts are all alike"):
+                page.table(one.frame, "Groups all alike teach nothing")
+            add_rollouts(page, one)
+        page.points(found.rollouts.open, "warn")
 
 
-def _ahead(
-    runs: RunTable, where: Mapping[str, str | float] | None
-) -> Iterator[tuple[str, Forecast | Design | FitError]]:
-    """For every series: the rest of its largest run, and what to run next for a size twice the largest."""
-    runs = select(runs, where)
-    both = all(name in runs.frame and runs.frame[name].notna().any() for name in ("samples", "flops"))
-    for data in prepare(runs, None, where):
-        mine = {**(where or {}), "series": data.series, "eval": str(data.record["eval"])}
-        rows = select(runs, {**mine, "params": float(data.sizes[-1])}).frame
-        run = str(rows["run_id"].iloc[0])
-        try:
-            yield f"{data.series}: the rest of {run}", forecast(runs, run, evaluation=str(data.record["eval"]))
-        except FitError as error:
-            yield f"{data.series}: the rest of {run}", error
-        if both:
-            target, budget = 2 * float(data.sizes[-1]), float(rows["flops"].max())
-            name = f"{data.series}: what to run next for {format_quantity(target)}, for the FLOPs of {run}"
-            try:
-                yield name, design(runs, budget, target, where=mine)[0]
-            except FitError as error:
-                yield name, error
-
-
-def _every_fourth(found: Forecast) -> pd.DataFrame:
-    return found.frame.iloc[::4][[found.resource, "loss", "low50", "high50", "low95", "high95"]]
-
-
-def _crossing(row: Mapping[str, Any]) -> str:
-    pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
-    return (
-        f"{pair} at {row['flops']:.3g} FLOPs ({row['low']:.3g} to {row['high']:.3g})"
-        if row["settled"]
-        else f"{pair}: the data do not say where"
-    )
-
-
-def _methods(
-    page: Page, runs: RunTable, fits: Sequence[Fit], where: Mapping[str, str | float] | None, source: Path | None
-) -> None:
-    data: FitData = fits[0].data
-    page.heading(2, "Methods")
-    frame = runs.frame
-    facts = {
-        "Hypothesis": f"{fits[0].law.formula}; source: {fits[0].law.source}",
-        "Variables": f"N [parameters], {data.resources[0]}, loss 1 − pass@1; "
-        + ", ".join(f"{key}: {value}" for key, value in runs.metadata.items() if key.endswith("_convention")),
-        "Data points": "; ".join(
-            f"{fit.data.series}: {fit.data.points} evaluations of {len(fit.data.sizes)} sizes, {sum(fit.data.runs)} runs"
-            for fit in fits
-        ),
-        "Selection": f"{len(frame)} rows read; kept {dict(where) if where else 'all series'}; points at {data.resources[0]} 0 dropped; "
-        f"clip {data.record['clip']}; seeds {'merged to their mean' if data.record['merge'] else 'kept apart'}; weights {data.record['weights']}",
-        "Evaluation": "; ".join(f"{fit.data.record['eval']}, {_problems(fit.data)}" for fit in fits),
-        "Loss of the fit": f"squared error of the {fits[0].specification.objective}, weighted by AR(1) noise (REML); Huber {fits[0].specification.huber or 'no'}",
-        "Optimiser": "variable projection start, batched Levenberg-Marquardt with analytic Jacobian; one start, computed from each size's line; no random restart",
-        "Parameters": "; ".join(
-            f"{param.name} in {param.bounds[0]:g} to {param.bounds[1]:g}{', fitted on a logarithmic scale' if param.scale == 'log' else ''}"
-            for param in fits[0].law.params
-        ),
-        "Intervals": "95 %; the run is the unit of evidence, the scatter between runs integrated over; plans from 1000 draws, seed 0",
-        "Validation": "largest size predicted from the others; the rest of every run from its first quarter; baselines beside both",
-        "Seeds": f"training seeds in the table: {sorted(frame['seed'].dropna().unique().tolist()) if 'seed' in frame else 'not recorded'}",
-        "Table": f"{runs.path}{f', SHA-256 {sha256_of_table(source)}' if source else ''}; numbers fitted: {', '.join(fit.data.digest()[:16] for fit in fits)}",
-        "Versions": ", ".join(f"{name} {version}" for name, version in versions("pandas", "plotly").items()),
-    }
-    page.pieces.append(
-        "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items()) + "</dl>"
-    )
-
-
-def _problems(data: FitData) -> str:
-    size = data.eval_size[np.isfinite(data.eval_size)]
-    return f"{np.median(size):g} problems times runs merged" if len(size) else "number of problems not recorded"
-
-
-def _cells(one: Any) -> dict[str, str]:
-    if not np.isfinite(one.se):
-        return {"value": "not determined", "95 % low": "", "high": ""}
-    return {"value": number(one.value), "95 % low": number(one.low), "high": number(one.high)}
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _unanswered(page: Page, found: Overview) -> None:
+    path = f"{found.runs.path}: "
+    said = [f"{name}: {why.removeprefix(path)}" for name, why in found.unanswered.items()]
+    for part in found.parts:
+        said += [f"{part.data.name}, {name}: {why.removeprefix(path)}" for name, why in part.unanswered.items()]
+    said += [str(fault) for fault in found.runs.warnings]
+    if said:
+        page.question("What do these runs not say?")
+        page.points(said, "warn")

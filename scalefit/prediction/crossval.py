@@ -24,8 +24,10 @@ from scalefit.laws.law import Law
 from scalefit.prediction.ensemble import LEAST_SIZES, Anchor
 from scalefit.prediction.groups import GROUPS, MANY, group_sizes
 from scalefit.prediction.scores import LEVELS, of_evaluations, score, score_held_out
+from scalefit.progress import steps
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.prepare import FitData, Prepared, prepare
+from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
 MODES = ("zero-shot", "anchored", "prefix")
@@ -64,7 +66,10 @@ def cross_validate_data(
         )
     rows = []
     points = points if mode == "anchored" else 0
-    for fold, sizes, train in _folds(data, LEAST_SIZES + 1 + (chosen is None)):
+    folds = _folds(data, LEAST_SIZES + 1 + (chosen is None))
+    for fold, sizes, train in steps(
+        folds, lambda one: f"{law}: {format_quantity(one[1][0])} of {data.series} held out"
+    ):
         row = score_held_out(chosen, train, data, sizes, points)
         if row is not None:
             about = {"series": data.series, "law": law, "mode": mode, "fold": fold}
@@ -194,7 +199,7 @@ def compare_series(
 def _each(prepared: Prepared, ask: Callable[[FitData], pd.DataFrame]) -> pd.DataFrame:
     """Ask each series; what cannot be answered is named with its reason and does not refuse the rest."""
     tables, errors = [], {}
-    for data in prepared:
+    for data in steps(prepared):
         evaluation = str(data.record["eval"])
         try:
             table = ask(data)
@@ -222,7 +227,7 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
         and white_p, the chance of what is left if it were white (`judge_whiteness`). The average has none of the latter.
     """
     rows = []
-    for name in laws or COMPARED:
+    for name in steps(laws or COMPARED):
         folds = cross_validate_data(data, name, "zero-shot")
         one = folds[folds["fold"] != TWO_OUT]
         row: dict[str, Any] = {

@@ -19,6 +19,7 @@ from scalefit.fitting.bands import Bands
 from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import runs_with_lines
+from scalefit.fitting.once import once
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.laws import ANCHORED, AVERAGED
 from scalefit.laws.law import Law
@@ -28,7 +29,7 @@ from scalefit.prediction.members import Member, make_member
 from scalefit.prediction.misses import DOF, Misses, miss_of, way_to
 from scalefit.prediction.started import Started
 from scalefit.prediction.trend import Trend
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]
@@ -207,6 +208,7 @@ def first_points(data: FitData, params: float, count: int) -> Anchor:
     return Anchor(params, part.resource[:, here], part.loss[here])
 
 
+@once
 def average_offsets(data: FitData, forms: Sequence[Law] | None = None, *, anchor_points: int = 0) -> Ensemble:
     """Fit every closed law, score each and the trend on held-out sizes, and weigh them; the first is a line law.
 

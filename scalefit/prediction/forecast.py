@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.intervals import student
+from scalefit.numerics.tails import normal_below
 from scalefit.prediction.outlook import Outlook
 from scalefit.prediction.rolling import LEAST_POINTS, Curve
 from scalefit.prediction.siblings import LEVELS, Setting, among_siblings, band, bounds
+from scalefit.said import Said
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 Array = NDArray[np.float64]
 REACH = 4.0
@@ -71,17 +73,17 @@ class Forecast(Answer):
         """The answer in a sentence."""
         end = self.end
         loss = f"{end['loss']:.3f} (95 % {end['low95']:.3f} to {end['high95']:.3f})"
-        where = f"{format_quantity(end[self.resource])} {self.resource}"
+        where = f"{format_amount(end[self.resource], self.resource)} {self.resource}"
         return f"{self.run}: ends at {loss} if it ends at {where}, the mean of its last {end['points']} evaluations"
 
     def summary(self) -> str:
         """Return the text that `scalefit forecast` prints."""
-        now = format_quantity(self.now[self.resource])
+        now = format_amount(self.now[self.resource], self.resource)
         about = f"{self.series}, {format_quantity(self.params)}; {self.points} evaluations, {now} {self.resource} spent"
         rows = [[self.resource, "loss", "50 % low", "high", "95 % low", "high", "new eval 95 % low", "high"]]
         names = ("loss", "low50", "high50", "low95", "high95", "eval_low95", "eval_high95")
         for point in self.curve[::4]:
-            rows.append([format_quantity(point[self.resource]), *(f"{point[name]:.3f}" for name in names)])
+            rows.append([format_amount(point[self.resource], self.resource), *(f"{point[name]:.3f}" for name in names)])
         lines = [self.headline, f"  {about}, expected loss there {self.now['loss']:.3f}", text_table(rows)]
         if self.chance is not None:
             lines.append(self._chance_text(self.chance))
@@ -89,17 +91,17 @@ class Forecast(Answer):
             lines.append(self._stop_text(self.stop))
         lines.append("  weighed: " + ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items()))
         lines.append(f"  band: {self.calibrated_on}")
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
     def _chance_text(self, chance: dict[str, Any]) -> str:
-        where, by = chance[f"expected_{self.resource}"], format_quantity(chance[f"by_{self.resource}"])
-        expected = f"is there at {format_quantity(where)}" if where else "is not there by then"
+        where, by = chance[f"expected_{self.resource}"], format_amount(chance[f"by_{self.resource}"], self.resource)
+        expected = f"is there at {format_amount(where, self.resource)}" if where else "is not there by then"
         said = f"chance {chance['probability']:.0%}; the expected curve {expected}"
         return f"  loss {chance['loss']:g} by {by} {self.resource}: {said}"
 
     def _stop_text(self, stop: dict[str, Any]) -> str:
-        per, where = format_quantity(stop[f"per_{self.resource}"]), stop[self.resource]
-        said = f"from {format_quantity(where)} on" if where else "not within the forecast"
+        per, where = format_amount(stop[f"per_{self.resource}"], self.resource), stop[self.resource]
+        said = f"from {format_amount(where, self.resource)} on" if where else "not within the forecast"
         said = "already" if stop["already"] else said
         gain = f"is worth {stop['gain_now']:.4f} now; less than {stop['min_gain']:g} {said}"
         return f"  another {per} {self.resource} {gain}"
@@ -257,11 +259,11 @@ def _end(until: float | None, now: float, resource: str) -> float:
     end = until or REACH * now
     if end <= now:
         raise UsageError(
-            f"--until {format_quantity(end)}: the run is at {format_quantity(now)} {_many(resource)} already."
+            f"--until {format_amount(end, resource)}: the run is at {format_amount(now, resource)} {_many(resource)} already."
         )
     if end > REFUSED * now:
         raise UsageError(
-            f"--until {format_quantity(end)} is {end / now:.3g} times what the run has spent ({format_quantity(now)} {resource}); "
+            f"--until {format_amount(end, resource)} is {end / now:.3g} times what the run has spent ({format_amount(now, resource)} {resource}); "
             f"nothing supports a forecast beyond {REFUSED:g} times."
         )
     return end
@@ -273,9 +275,7 @@ def _many(resource: str) -> str:
 
 def _chance(loss: float, grid: Array, found: dict[str, Array], resource: str) -> dict[str, Any]:
     """Return the chance that the curve is at or below a loss at the end, by the calibrated error of the curve."""
-    from scipy.special import ndtr
-
-    chance = float(ndtr((loss - found["loss"][-1]) / max(float(found["se"][-1]), 1e-9)))
+    chance = float(normal_below((loss - found["loss"][-1]) / max(float(found["se"][-1]), 1e-9)))
     below = np.flatnonzero(found["loss"] <= loss)
     return {
         "loss": loss,

@@ -18,7 +18,7 @@ from scalefit.prediction.groups import group_sizes
 from scalefit.prediction.predict import SHOWN
 from scalefit.prediction.roads import BY_OFFSETS, choose_road, range_end
 from scalefit.prediction.scores import baselines, score
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Any]

@@ -16,7 +16,7 @@ from scalefit.fitting.run_lines import RunLines
 from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws.law import Law
 from scalefit.numerics.mixtures import Mixture
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 PLAIN = Specification(noise="independent")

@@ -6,21 +6,25 @@ The one way from a fit to a number, for the command line and for Python alike; `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import Estimate, Fit
+from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
-from scalefit.table.prepare import FitData
-from scalefit.units import format_quantity, parse_quantity
+from scalefit.said import Said
+from scalefit.table.fit_data import FitData
+from scalefit.units import format_amount, format_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 SHOWN = ("loss", *(prefix + end for prefix in BANDS for end in ("low", "high")))
@@ -83,7 +87,7 @@ class Prediction(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         end = self.curve[-1]
-        at = " and ".join(f"{format_quantity(end[name])} {name}" for name in self.resource.split(" and "))
+        at = " and ".join(f"{format_amount(end[name], name)} {name}" for name in self.resource.split(" and "))
         ends = f"{end['low']:.3f} to {end['high']:.3f}, of a new run {end['run_low']:.3f} to {end['run_high']:.3f}"
         loss = f"{end['loss']:.3f} ({100 * self.level:g} % {ends})"
         return (
@@ -93,6 +97,8 @@ class Prediction(Answer):
     @property
     def frame(self) -> pd.DataFrame:
         """The curve, with params, what it rests on and the warnings in its attributes."""
+        import pandas as pd
+
         frame = pd.DataFrame(self.curve)
         frame.insert(0, "params", self.params)
         frame.attrs.update(rests_on=self.rests_on, warnings=self.warnings)
@@ -102,32 +108,38 @@ class Prediction(Answer):
         """Return the text that `scalefit predict` prints."""
         share = f"{100 * self.level:g} %"
         lines = [self.headline]
-        if self.k is not None:
-            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
         names = self.resource.split(" and ")
         rows = [[*names, "loss", "mean curve low", "high", "new run low", "high", "one eval low", "high"]]
         for point in self.curve:
             numbers = (f"{point[name]:.3f}" for name in SHOWN)
-            rows.append([*(format_quantity(point[name]) for name in names), *numbers])
+            rows.append([*(format_amount(point[name], name) for name in names), *numbers])
         lines.append(text_table(rows))
         lines.append(f"  {share} of the law's mean curve, of the curve of a new run, and of one evaluation of it")
-        lines.append(f"  new runs: {self.scatter}")
         if self.reach is not None and self.reach["value"] is not None:
             ends = [
-                "not within reach" if self.reach[end] is None else format_quantity(self.reach[end])
+                "not within reach" if self.reach[end] is None else format_amount(self.reach[end], self.resource)
                 for end in ("low", "high")
             ]
-            at = format_quantity(self.reach["value"])
+            at = format_amount(self.reach["value"], self.resource)
             lines.append(
                 f"  loss {self.reach['loss']:g} is reached at {at} {self.resource} ({share} {ends[0]} to {ends[1]})"
             )
+        return Said([*lines, *warning_lines([*map(briefly, self.warnings)])])
+
+    @property
+    def details(self) -> Said:
+        """k(N), how far runs lie apart, the weight of each form that is averaged, and the warnings with their numbers."""
+        lines: list[str] = []
+        if self.k is not None:
+            lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
+        lines.append(f"  new runs: {self.scatter}")
         if self.members:
-            table = [["form", "weight", "held-out RMSE", "loss at the end"]]
+            table = [["form averaged", "weight", "error on sizes left out", "loss at the end"]]
             for one in self.members:
                 error = "not scored" if one["held_out_rmse"] is None else f"{one['held_out_rmse']:.4f}"
                 table.append([one["law"], f"{one['weight']:.2f}", error, f"{one['loss_at_end']:.3f}"])
             lines.append(text_table(table))
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines([text for text in self.warnings if briefly(text) != text])])
 
 
 def _k_text(k: Estimate, level: float) -> str:
@@ -253,13 +265,13 @@ def _far(data: FitData, params: float, values: Array, road: Road) -> list[str]:
     begin, least = range_begin(data, params), float(values[0].min())
     if least < 0.999 * begin:
         warnings.append(
-            f"{data.resources[0]} {format_quantity(least)} lies before the range measured, which begins at {format_quantity(begin)}; "
+            f"{data.resources[0]} {format_amount(least, data.resources[0])} lies before the range measured, which begins at {format_amount(begin, data.resources[0])}; "
             "how wrong the law is there is not known"
         )
     limit, most = range_end(data, params), float(values[0].max())
     if most > 1.001 * limit:
         warnings.append(
-            f"{data.resources[0]} {format_quantity(most)} is {most / limit:.2g} times the range measured; curves flatten there"
+            f"{data.resources[0]} {format_amount(most, data.resources[0])} is {most / limit:.2g} times the range measured; curves flatten there"
         )
         warnings += [road.beyond] if road.beyond else []
     return warnings

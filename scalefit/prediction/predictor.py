@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
@@ -17,14 +16,19 @@ from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.arviz_bridge import to_arviz
 from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
+from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import Scatter, describe_scatter
 from scalefit.laws import Law, get_law
 from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.predict import Prediction, predict_size
 from scalefit.prediction.saturation import Saturation, weigh_saturation
-from scalefit.table.io import as_runs
-from scalefit.table.prepare import FitData, prepare
+from scalefit.said import Said
 from scalefit.units import format_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scalefit.table.fit_data import FitData
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,29 +170,29 @@ class SeriesFit(Answer):
 
     def summary(self) -> str:
         """Return the text that `scalefit fit` prints."""
-        fit = self.fit
-        between = " (mostly between sizes; see crossval)" if len(fit.data.sizes) > 1 else ""
+        fit, head = self.fit, ["value", "95 % low", "high"]
         lines = [
             self.headline,
-            f"  {fit.law.formula}",
-            f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}",
+            *([] if self.saturation is None else [f"  {self.saturation.sentence}"]),
             f"  {self.scatter.sentence}",
             *([] if fit.misfit.missed else [f"  {fit.misfit.sentence}"]),
-            *(f"  note: {note}" for note in self.warnings),
-            text_table(
-                [
-                    ["parameter", "value", "95 % low", "high"],
-                    *([name, *_cells(one)] for name, one in self.params.items()),
-                ]
-            ),
+            *(f"  note: {briefly(note)}" for note in self.warnings),
+            text_table([["parameter", *head], *([name, *_cells(one)] for name, one in self.params.items())]),
         ]
         if fit.law.line is not None:
             sizes = fit.data.sizes.tolist()
             rows = [[format_quantity(size), *_cells(k)] for size, k in zip(sizes, fit.k_of_sizes(sizes), strict=True)]
-            lines.append(text_table([["k(N)", "value", "95 % low", "high"], *rows]))
-        if self.saturation is not None:
-            lines.append(f"  {self.saturation.sentence}")
-        return "\n".join(lines)
+            lines.append(text_table([["k(N)", *head], *rows]))
+        return Said(lines)
+
+    @property
+    def details(self) -> Said:
+        """The formula, how much of the scatter it explains, how it misses sizes, and what likelihoods say of saturation."""
+        fit = self.fit
+        between = " (mostly between sizes; see crossval)" if len(fit.data.sizes) > 1 else ""
+        lines = [f"  {fit.law.formula}", f"  R² {fit.r2:.5f}{between}; {fit.misfit.correlation(fit.noise.rho)}"]
+        said = [] if self.saturation is None else [self.saturation.in_sample]
+        return Said([*lines, *(f"  {text}" for text in (*fit.misfit.warnings, *said))])
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -255,6 +259,8 @@ def fit_series(
     FitError
         If no series can bear the law.
     """
+    from scalefit.table.prepare import prepare
+
     prepared = prepare(runs, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
     asked = Specification(objective, noise, huber)
     return answer_each({_name(data): partial(_fit_one, law, data, asked) for data in prepared}, prepared.unanswered)
@@ -315,6 +321,9 @@ def fit(
     FitError
         If the data cannot support the fit.
     """
+    from scalefit.table.io import as_runs
+    from scalefit.table.prepare import prepare
+
     table = as_runs(runs, size=size)
     prepared = prepare(table, x, where, both=get_law(law).resources == 2, clip=clip, weights=weights)
     if len(prepared) != 1:

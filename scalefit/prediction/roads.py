@@ -21,7 +21,7 @@ from scalefit.numerics.intervals import student
 from scalefit.prediction.beyond import begun, score_beyond
 from scalefit.prediction.ensemble import Anchor, average_offsets
 from scalefit.prediction.groups import group_sizes
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]

@@ -14,7 +14,12 @@ from scalefit.laws import get_law
 from scalefit.units import format_quantity
 
 RIVALS = ("power-k", "log-k")
-HELD_OUT = ("saturating-linear", "power-k-linear", "log-k-linear")
+FORMS = {
+    "saturating-linear": "a k(N) that saturates",
+    "power-k-linear": "a power of N",
+    "log-k-linear": "a logarithm of N",
+}
+"""Closed laws that are held against the largest size, and what they are in words."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ class Saturation:
     missed: tuple[float, ...]
     sentence: str
 
+    @property
+    def in_sample(self) -> str:
+        """What fits to all sizes say, in likelihoods."""
+        said = "in sample, twice the log-likelihood of saturation lies " + " and ".join(
+            f"{value:+.1f} from that of {name}" for name, value in self.criterion.items()
+        )
+        return said + (
+            f"; N0 without the largest size {format_quantity(self.N0_without_largest)}" if self.held_out else ""
+        )
+
 
 def weigh_saturation(fit: Fit) -> Saturation | None:
     """Weigh held-out score, likelihood, the interval of N0 and the effect of the largest size.
@@ -68,7 +83,7 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
         here = data.keep(data.params == top)
         X, loss = here.resource[:, here.present], here.loss[here.present]
         below = found.lines.keep(found.lines.params != top)
-        for name in HELD_OUT:
+        for name in FORMS:
             law = get_law(name)
             # A closed law sees compute per parameter: the same line, its centre elsewhere.
             part = below.in_unit(own_unit(law, data, below.params))
@@ -90,7 +105,7 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
         verdict = "saturating"
     elif grows and not ahead.startswith("saturating"):
         verdict = "growing"
-    scores = ", ".join(f"{name.split('-')[0]} {value:.3f}" for name, value in held_out.items())
+    scores = ", ".join(f"{value:.3f} with {FORMS[name]}" for name, value in held_out.items())
     upper = format_quantity(N0[1]) if np.isfinite(N0[1]) else "no upper limit"
     opening = {
         "saturating": "The data prefer a k(N) that saturates",
@@ -100,10 +115,6 @@ def weigh_saturation(fit: Fit) -> Saturation | None:
     if missed:
         opening += f", as the law misses {', '.join(map(format_quantity, missed))}"
     sentence = f"{opening}: N0 lies in {format_quantity(N0[0])} to {upper} (largest size {format_quantity(top)})"
-    sentence += "; in sample, log-likelihood x2 against " + " and ".join(
-        f"{name} {value:+.1f}" for name, value in criterion.items()
-    )
     if held_out:
-        sentence += f"; error on the largest size when left out: {scores}"
-        sentence += f"; N0 without it {format_quantity(without)}"
+        sentence += f"; left out, the largest size is missed by {scores}"
     return Saturation(verdict, held_out, criterion, N0, without, missed, sentence + ".")

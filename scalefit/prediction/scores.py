@@ -18,7 +18,7 @@ from scalefit.laws.law import Law
 from scalefit.numerics.ar1 import effective_points
 from scalefit.numerics.intervals import loss_ends, student
 from scalefit.prediction.ensemble import Anchor, Ensemble, average_offsets, first_points
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 Ends = dict[str, tuple[Array, Array]]

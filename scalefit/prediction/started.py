@@ -19,7 +19,7 @@ from scalefit.laws import get_law
 from scalefit.laws.clocks import clock_share
 from scalefit.numerics.mixtures import Mixture
 from scalefit.prediction.trend import shares
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 LEAST_LOSS = 1e-3

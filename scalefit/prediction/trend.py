@@ -23,7 +23,7 @@ from scalefit.fitting.weigh_runs import weigh_runs
 from scalefit.laws import OFFSET_FORMS, get_law
 from scalefit.laws.law import LN10
 from scalefit.numerics.mixtures import Mixture
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 NEAREST = 3

@@ -14,6 +14,7 @@ import subprocess
 from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.extras import install_hint
 from scalefit.runner.config import RunSpec
 from scalefit.runner.ledger import Cluster, Ledger, how_it_ended
 from scalefit.runner.pool import WORKER
@@ -49,7 +50,7 @@ def _connect(cluster: Cluster) -> Any:
     try:
         import ray
     except ImportError:
-        raise ScalefitError("--on ray needs Ray; install it with: pip install 'scalefit-rl[ray]'.") from None
+        raise ScalefitError(f"--on ray needs Ray; install it with: {install_hint('ray')}.") from None
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if cluster.address is None:
         ray.init(num_cpus=cluster.slots, include_dashboard=False, **quiet)

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalefit.numerics.intervals import student
+from scalefit.numerics.tails import f_tail
 from scalefit.studies.differences import MARGIN
 from scalefit.studies.ends import LAST_SHARE, Arms, Single
 from scalefit.studies.levels import Levels, measure_levels
-from scalefit.units import format_quantity
+from scalefit.units import format_amount
 
 Array = NDArray[np.float64]
 LEAST_ARMS = 3
@@ -110,8 +111,6 @@ class _Budgets:
 
     def p_same(self, first: int, second: int) -> float:
         """Return the chance of slopes as far from 0 if one G were best at both budgets."""
-        from scipy.special import fdtrc
-
         pair, least = (first, second), np.inf
         ends = [(self.parabolas[b].low, self.parabolas[b].high) for b in pair]
         for at in np.linspace(min(low for low, _ in ends), max(high for _, high in ends), GRID):
@@ -123,7 +122,7 @@ class _Budgets:
             least = min(least, _distance(slopes, self.levels.cover(weights), sides))
         dof = self.levels.dof(pair)
         # Hotelling's: the covariance of two slopes is estimated from few runs.
-        return float(fdtrc(1, max(dof - 1, 1), least * max(dof - 1, 1) / dof))
+        return float(f_tail(1, max(dof - 1, 1), least * max(dof - 1, 1) / dof))
 
     def rises(self, budgets: Sequence[int]) -> Array:
         """Return draws of how fast the best log G rises from each budget to the next, by log of what is spent."""
@@ -226,10 +225,12 @@ def _verdict(curve: Mapping[str, Any], resource: str, margin: float) -> str:
         return f"the data do not say which G is best at any budget of {resource}"
     for side, end, bound in (("above_open", "low", "at least"), ("below_open", "high", "at most")):
         if all(row[side] for row in told):
-            edges = [f"{bound} {row[end]:.2g} at {format_quantity(row['budget'])}" for row in (told[0], told[-1])]
+            edges = [
+                f"{bound} {row[end]:.2g} at {format_amount(row['budget'], resource)}" for row in (told[0], told[-1])
+            ]
             return f"the best G by {resource} is at the edge of the grid: {' and '.join(dict.fromkeys(edges))}"
     first, last = curve["rows"][0], curve["rows"][-1]
-    spans = [f"{said_best(row)} at {format_quantity(row['budget'])}" for row in (first, last)]
+    spans = [f"{said_best(row)} at {format_amount(row['budget'], resource)}" for row in (first, last)]
     if curve["p_same"] > LEVEL:
         return (
             f"the best G by {resource} is {spans[0]} and {spans[1]}: that it is one at both is not excluded "

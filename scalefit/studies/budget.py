@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.prediction.ensemble import LEAST_SIZES, average_offsets
+from scalefit.said import Said
 from scalefit.studies.cost import PAPER, PASSES, find_gpu, flops_of_hours
 from scalefit.studies.frontier import frontier
 from scalefit.studies.sizes import SURE, crossovers, make_options
@@ -25,7 +26,7 @@ from scalefit.studies.spending import ENDS, REFUSED, Budget, Price, Spent, refus
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 Array = NDArray[np.float64]
 
@@ -70,32 +71,46 @@ class Plan(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         ((name, value),) = self.budget.items()
-        asked = f"{value:g}" if name == "loss" else format_quantity(value)
+        asked = f"{value:g}" if name == "loss" else format_amount(value, name)
         return f"{self.series}, {name} {asked}: {self.verdict}"
+
+    @property
+    def near_lines(self) -> list[str]:
+        """The compute-optimal size with its interval, and what the neighbours of the best size cost more, in sentences."""
+        lines, to_loss = [], "loss" in self.budget
+        if (front := self.frontier) is not None:
+            size, low, high = (format_quantity(front[end]) for end in ("params", "low", "high"))
+            lines.append(f"compute-optimal size there: {size} (95 % {low} to {high}), loss {front['loss']:.3f}")
+        for row in self.one_size_off:
+            price = f"{row['price']:+.3f} loss ({row['low']:+.3f} to {row['high']:+.3f})"
+            if to_loss:
+                price = f"{row['price']:.2f} times the compute ({row['low']:.2f} to {row['high']:.2f})"
+            lines.append(f"{format_quantity(row['params'])} instead: {price}")
+        return lines
+
+    @property
+    def crossing_lines(self) -> list[str]:
+        """Where a larger size overtakes the next smaller one, in sentences, and where the data do not say."""
+        lines = []
+        for row in (row for row in self.crossovers if row["settled"]):
+            pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
+            place = "" if row["measured"] else ", outside what both were measured at"
+            where, low, high = (format_amount(row[end], "flops") for end in ("flops", "low", "high"))
+            lines.append(f"{pair} at {where} FLOPs (95 % {low} to {high}{place})")
+        if open_pairs := [row for row in self.crossovers if not row["settled"]]:
+            pairs = (f"{format_quantity(row['larger'])} and {format_quantity(row['smaller'])}" for row in open_pairs)
+            lines.append(f"where the larger overtakes the smaller the data do not say: {', '.join(pairs)}")
+        return lines
 
     def summary(self) -> str:
         """Return the text that the command prints."""
         to_loss, said = "loss" in self.budget, self.assumptions
         lines = [self.headline, self._table(to_loss)]
-        if (front := self.frontier) is not None:
-            size, low, high = (format_quantity(front[end]) for end in ("params", "low", "high"))
-            lines.append(f"  compute-optimal size there: {size} (95 % {low} to {high}), loss {front['loss']:.3f}")
-        for row in self.one_size_off:
-            price = f"{row['price']:+.3f} loss ({row['low']:+.3f} to {row['high']:+.3f})"
-            if to_loss:
-                price = f"{row['price']:.2f} times the compute ({row['low']:.2f} to {row['high']:.2f})"
-            lines.append(f"  {format_quantity(row['params'])} instead: {price}")
-        for row in (row for row in self.crossovers if row["settled"]):
-            pair = f"{format_quantity(row['larger'])} overtakes {format_quantity(row['smaller'])}"
-            place = "" if row["measured"] else ", outside what both were measured at"
-            lines.append(f"  {pair} at {row['flops']:.3g} FLOPs (95 % {row['low']:.3g} to {row['high']:.3g}{place})")
-        if open_pairs := [row for row in self.crossovers if not row["settled"]]:
-            pairs = (f"{format_quantity(row['larger'])} and {format_quantity(row['smaller'])}" for row in open_pairs)
-            lines.append(f"  where the larger overtakes the smaller the data do not say: {', '.join(pairs)}")
+        lines += [f"  {line}" for line in (*self.near_lines, *self.crossing_lines)]
         lines.append(
             f"  GPU-hours: {said['peak_flops'] / 1e12:g} TFLOP/s peak at {said['mfu']:.0%}; passes {said['passes']}, twice the paper's 6 N T"
         )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
     def _table(self, to_loss: bool) -> str:
         keys = ("flops", *ENDS[True]) if to_loss else ("loss", *ENDS[False], "flops")
@@ -244,6 +259,7 @@ def _verdict(rows: list[dict[str, Any]], best: int, budget: Budget) -> str:
     if budget.loss is None:
         ends = f"ends at a loss of {chosen['run_low']:.3f} to {chosen['run_high']:.3f}"
     else:
-        ends = f"takes {chosen['run_flops_low']:.3g} to {chosen['run_flops_high']:.3g} FLOPs"
+        low, high = (format_amount(chosen[f"run_flops_{end}"], "flops") for end in ("low", "high"))
+        ends = f"takes {low} to {high} FLOPs"
     beats = f"beats one run of every other size with probability {chosen['probability_best_run']:.2f}"
     return f"{said}; one run of {size} {ends} and {beats}."

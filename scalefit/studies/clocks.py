@@ -20,6 +20,8 @@ from scalefit.fitting.one_clock import pace
 from scalefit.fitting.shared_clock import SharedClock, share_clocks
 from scalefit.numerics.intervals import holm
 from scalefit.numerics.left_out import Without
+from scalefit.numerics.tails import f_tail
+from scalefit.said import Said
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, constant_columns, select
@@ -81,7 +83,7 @@ class Clocks(Answer):
                 ratio = [f"{one[name]:.3g}" for name in ("ratio", "low", "high")]
                 tests.append([one["unit"], *ratio, " to ".join(one["of"]), f"{one['p']:.3f}", f"{one['p_B']:.3f}"])
             lines.append(text_table(tests))
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _quantity(value: float) -> str:
@@ -209,13 +211,11 @@ def _compare(names: Sequence[str], own: SharedClock, common: SharedClock) -> dic
 
 def _p_equal(without: Without, part: slice) -> float:
     """Return the chance of parameters as far apart if they are equal (Hotelling's)."""
-    from scipy.special import fdtrc
-
     away, covariance, dof = without.spread(lambda theta: np.diff(theta[part]))
     q = len(away)
     dof = max(dof - q + 1, 1.0)
     squares = float(away @ np.linalg.pinv(covariance) @ away) if np.isfinite(covariance).all() else 0.0
-    return float(fdtrc(q, dof, squares * dof / (q * (dof + q - 1))))
+    return float(f_tail(q, dof, squares * dof / (q * (dof + q - 1))))
 
 
 def _verdict(

@@ -22,6 +22,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.fit import Fit, fit_data
 from scalefit.laws import OFFSET_FORMS
 from scalefit.laws.law import LN10
+from scalefit.said import Said
 from scalefit.studies.information import Informer, planned_run
 from scalefit.studies.optimal import Candidate, Search, even_spread
 from scalefit.studies.sizes import flops_a_sample
@@ -117,7 +118,7 @@ class Design(Answer):
             f"(ratio {simulated['ratio']:.2f})",
             f"  {self.seeds}",
         ]
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def design(

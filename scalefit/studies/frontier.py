@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from scalefit.laws import OFFSET_FORMS
 from scalefit.prediction.ensemble import average_offsets
-from scalefit.table.prepare import FitData
+from scalefit.table.fit_data import FitData
 
 Array = NDArray[np.float64]
 DRAWS = 1000

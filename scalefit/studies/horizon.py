@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.censored import FAR, Censored, equal, interval, likelihood
+from scalefit.said import Said
 from scalefit.studies.crossing import ABOVE, BELOW, KNOWN, TARGET, compute_to_target
 from scalefit.table.select import Source, Where, select
 from scalefit.units import format_quantity
@@ -86,7 +87,7 @@ class Horizon(Answer):
             lines.append(
                 f"  one gamma for all: p = {self.p_equal:.2g}; scatter between runs {self.scatter:.2f} decades"
             )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _median(runs: list[dict[str, Any]]) -> str:

@@ -24,6 +24,7 @@ from scalefit.errors import FitError
 from scalefit.fitting.status import APART
 from scalefit.numerics.intervals import student
 from scalefit.numerics.left_out import Without
+from scalefit.said import Said
 from scalefit.studies.ends import Single, single_runs
 from scalefit.studies.joint_law import JointLaw, Points, collect
 from scalefit.table.select import Source, Where, select
@@ -81,7 +82,7 @@ class Joint(Answer):
             told = [_said(row[name]) for name in ("k", "k_C", "k_D")]
             rows.append([format_quantity(row["params"]), str(row["runs"]), f"{row['apart']:.3f}", *told, row["told"]])
         parts = [f"  {name}: {why}" for name, why in self.identified.items()]
-        return "\n".join([self.headline, text_table(rows), *parts, *warning_lines(self.warnings)])
+        return Said([self.headline, text_table(rows), *parts, *warning_lines(self.warnings)])
 
 
 def _said(one: Mapping[str, float] | None) -> str:

@@ -22,6 +22,7 @@ from scalefit.fitting.run_lines import LEAST, fit_run_lines
 from scalefit.fitting.specification import Specification
 from scalefit.laws import get_law
 from scalefit.numerics.intervals import student
+from scalefit.said import Said
 from scalefit.studies.level_parts import (
     APART,
     MOST,
@@ -97,7 +98,7 @@ class Level(Answer):
                     f"    over sizes' means: k by {level['value']:+.3f}{_span(level)} a decade of loss at the start, "
                     f"{size['value']:+.3f}{_span(size)} a decade of N"
                 )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _span(row: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from scalefit.prediction.crossval import AVERAGE
 from scalefit.prediction.ensemble import LEAST_SIZES
 from scalefit.prediction.holdouts import level_at
 from scalefit.prediction.scores import miss_held_out
+from scalefit.said import Said
 from scalefit.studies.judge_reading import HALF, Judgement, judge_reading
 from scalefit.studies.left_out import Folds, Gains, Offsets, Side
 from scalefit.studies.untrained import read_untrained
@@ -81,7 +82,7 @@ class OffsetStudy(Answer):
         for row in self.readings:
             cells = ["not told" if row[name] is None else f"{row[name]:.4f}" for name in ("top", "left_out")]
             rows.append([row["of"], row["law"], "" if row["parameters"] is None else str(row["parameters"]), *cells])
-        return "\n".join([self.headline, text_table(read), text_table(rows), *warning_lines(self.warnings)])
+        return Said([self.headline, text_table(read), text_table(rows), *warning_lines(self.warnings)])
 
 
 def _scale(name: str) -> str:

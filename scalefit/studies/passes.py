@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.numerics.intervals import holm, student_p
+from scalefit.said import Said
 from scalefit.studies.differences import Difference
 from scalefit.studies.ends import LAST_SHARE, Arms, Key, Single
 from scalefit.studies.levels import Levels, measure_levels
@@ -80,7 +81,7 @@ class Passes(Answer):
         ]
         for row in self.rows:
             rows.append([WHAT[row["what"]], f"{row['times']:.3g}", f"{row['held']:g}", *_told(row)])
-        return "\n".join([self.headline, text_table(costs), text_table(rows), *warning_lines(self.warnings)])
+        return Said([self.headline, text_table(costs), text_table(rows), *warning_lines(self.warnings)])
 
 
 def _told(row: Mapping[str, Any]) -> list[str]:

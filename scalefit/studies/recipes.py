@@ -13,6 +13,8 @@ from scalefit.answer import Answer, Answers, answer_each, text_table, warning_li
 from scalefit.errors import FitError
 from scalefit.fitting.fit import fit_data
 from scalefit.numerics.proportions import RATES
+from scalefit.progress import steps
+from scalefit.said import Said
 from scalefit.studies.differences import MARGIN, Difference, Measured, difference, mean_difference, scatter
 from scalefit.studies.ends import Key, Single, common_reach, end_level, name_of, single_runs
 from scalefit.table.io import RunTable
@@ -90,7 +92,7 @@ class Comparison(Answer):
                 f"  on the same {pairs['problems']} problems: {pairs['difference']:+.4f} ({pairs['low']:+.4f} to {pairs['high']:+.4f}); "
                 f"standard error {pairs['se']:.4f}, unpaired {pairs['se_unpaired']:.4f}"
             )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _said(cell: dict[str, float] | None) -> str:
@@ -210,7 +212,7 @@ Quantities = dict[str, Measured]
 def _compare(asked: _Asked, sizes: dict[float, Sides]) -> Comparison:
     values: dict[float, list[list[Quantities]]] = {}
     reference = {}
-    for size, sides in sizes.items():
+    for size, sides in steps(sizes.items(), lambda one: f"{asked.series}, {format_quantity(one[0])}"):
         low, until = common_reach(chain(*sides))
         ends = [[end_level(one, until) for one in side] for side in sides]
         reference[size] = asked.loss or max(float(np.mean([end.value for end in side])) for side in ends)

@@ -9,6 +9,8 @@ import numpy as np
 
 from scalefit.answer import Answer, text_table
 from scalefit.errors import UsageError
+from scalefit.numerics.tails import normal_quantile
+from scalefit.said import Said
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +52,7 @@ class Resolution(Answer):
             f"  seen with chance {self.power:.0%} (two-sided 5 %), where seeds spread by {self.run_sd:g} and arms are "
             f"correlated by {self.pairing:g} on a problem"
         )
-        return "\n".join([self.headline, about, text_table(rows)])
+        return Said([self.headline, about, text_table(rows)])
 
 
 def resolve_difference(
@@ -82,15 +84,13 @@ def resolve_difference(
     -----
     Source: the normal-theory sample size, (z_level/2 + z_power)^2 variance / difference^2.
     """
-    from scipy.special import ndtri
-
     if not 0 < difference < 1 or not 0 < loss < 1:
         raise UsageError("difference and --loss lie between 0 and 1.")
     if not 0 <= pairing < 1:
         raise UsageError(f"--pairing {pairing:g}: a correlation in [0, 1).")
     if not 0 < power < 1:
         raise UsageError(f"--power {power:g}: a probability between 0 and 1.")
-    allowed = (difference / float(ndtri(1 - level / 2) + ndtri(power))) ** 2
+    allowed = (difference / float(normal_quantile(1 - level / 2) + normal_quantile(power))) ** 2
     table: list[dict[str, float | None]] = []
     for problems in (100, 250, 500, 1000, 2000, 5000, 10_000, 20_000):
         left = allowed - 2 * loss * (1 - loss) * (1 - pairing) / problems

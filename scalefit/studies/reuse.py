@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
+from scalefit.said import Said
 from scalefit.studies.differences import MARGIN, Difference, Measured, Scatter, difference
 from scalefit.studies.ends import Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
 from scalefit.studies.passes import Passes, compare_lengths, split_lengths
@@ -94,7 +95,7 @@ class Reuse(Answer):
             text_table(rows),
             f"  effective data: R* = {star['value']:.3g} (95 % {star['low']:.3g} to {limit})",
         ]
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def effective_data(samples: Array, unique: float | Array, r_star: float | Array) -> Array:

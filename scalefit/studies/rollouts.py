@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError
 from scalefit.numerics.intervals import student
+from scalefit.said import Said
 from scalefit.studies.best_group import best_groups, said_best
 from scalefit.studies.differences import WITHIN_DOF, difference, in_pairs
 from scalefit.studies.ends import LAST_SHARE, Arms, Key, Single, answer_arms, common_reach, ends_at, known_scatter
 from scalefit.table.schema import USUAL
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 Array = NDArray[np.float64]
 BUDGETS = 5
@@ -76,7 +77,9 @@ class Rollouts(Answer):
             rows = [[resource, *(f"G = {arm['group_size']}" for arm in budgets[0]["arms"]), "best", "probability"]]
             for row in budgets:
                 losses = [f"{arm['loss']:.3f} ±{arm['high'] - arm['loss']:.3f}" for arm in row["arms"]]
-                rows.append([format_quantity(row["budget"]), *losses, str(row["best"]), f"{row['probability']:.2f}"])
+                rows.append(
+                    [format_amount(row["budget"], resource), *losses, str(row["best"]), f"{row['probability']:.2f}"]
+                )
             lines.append(text_table(rows))
             gaps = [
                 f"{step['from']} to {step['to']} {step['difference']:+.3f} [{step['low']:+.3f}, {step['high']:+.3f}]"
@@ -84,14 +87,14 @@ class Rollouts(Answer):
             ]
             lines.append(f"  at the last: G {', '.join(gaps)}")
             if curve := self.curve[resource]:
-                told = [f"{said_best(row)} at {format_quantity(row['budget'])}" for row in curve["rows"]]
+                told = [f"{said_best(row)} at {format_amount(row['budget'], resource)}" for row in curve["rows"]]
                 lines.append(f"  best G by a parabola in log G: {', '.join(told)}")
         rows = [["G", "pass rate", "uniform at it", "uniform measured"]]
         for arm in self.mechanism:
             measured = "" if arm["uniform_measured"] is None else f"{arm['uniform_measured']:.3f}"
             share = [f"{arm[name]:.3f}" for name in ("pass_rate", "uniform_at_mean_rate")]
             rows.append([str(arm["group_size"]), *share, measured])
-        return "\n".join([*lines, text_table(rows), *warning_lines(self.warnings)])
+        return Said([*lines, text_table(rows), *warning_lines(self.warnings)])
 
 
 def uniform_group(pass_rate: Array | float, group_size: Array | float) -> Array:

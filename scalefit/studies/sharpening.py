@@ -20,6 +20,7 @@ from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.laws.relations import PASS_AT_K
 from scalefit.numerics.intervals import student
 from scalefit.numerics.proportions import COLUMN, RATES, pass_at_k
+from scalefit.said import Said
 from scalefit.studies.differences import MARGIN, Spread, pooled_variance
 from scalefit.studies.ends import Key, name_of
 from scalefit.table.select import Source, Where, by_size, select
@@ -87,7 +88,7 @@ class Sharpening(Answer):
                 f"  R = -a exp(H) + b: a {law['a']:.3f}, b {law['b']:.3f}, R² {law['r2']:.2f}; now {law['pass_rate_now']:.3f} at an entropy of "
                 f"{law['entropy_now']:.2f}, {top['value']:.3f} [{top['low']:.3f}, {top['high']:.3f}] at 0 if it held on"
             )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def study_sharpening(

@@ -14,8 +14,8 @@ from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.prediction.ensemble import LEAST_SIZES, Ensemble
 from scalefit.prediction.misses import DOF
 from scalefit.studies.frontier import DRAWS
+from scalefit.table.fit_data import FitData
 from scalefit.table.io import RunTable
-from scalefit.table.prepare import FitData
 from scalefit.units import format_quantity
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scalefit.errors import FitError, UsageError
 from scalefit.studies.cost import Gpu, full_flops, gpu_hours
 from scalefit.studies.sizes import Options
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 Array = NDArray[np.float64]
 ENDS = {
@@ -129,6 +129,6 @@ def refuse_far(spent: Spent, series: str) -> None:
         low, high = spent.options.measured[at]
         raise FitError(
             f"series {series!r}: the budget lies {spent.outside.min():.3g} times outside what was measured for any size; nearest is "
-            f"{format_quantity(spent.options.sizes[at])}, measured from {format_quantity(low)} to {format_quantity(high)} FLOPs, asked for "
-            f"{format_quantity(spent.flops[at])}. Nothing supports an answer beyond {REFUSED:g} times."
+            f"{format_quantity(spent.options.sizes[at])}, measured from {format_amount(low, 'flops')} to {format_amount(high, 'flops')} FLOPs, asked for "
+            f"{format_amount(spent.flops[at], 'flops')}. Nothing supports an answer beyond {REFUSED:g} times."
         )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, Answers, text_table, warning_lines
 from scalefit.errors import FitError, UsageError, nearest
 from scalefit.numerics.intervals import holm
+from scalefit.said import Said
 from scalefit.table.systems import as_systems
 
 Array = NDArray[np.float64]
@@ -69,7 +70,7 @@ class Ranking(Answer):
             scores = [f"{row[name]:.3f}" for name in ("score", "low", "high")]
             rows.append([row["system"], rank, *scores, ", ".join(row["tied_with"][:MOST_TIED]) + more])
         head = f"{self.headline}; {self.separated} of {self.pairs} pairs are separated"
-        return "\n".join([head, text_table(rows), *warning_lines(self.warnings)])
+        return Said([head, text_table(rows), *warning_lines(self.warnings)])
 
 
 def rank_systems(table: Any, benchmark: str | None = None) -> Answers[Ranking]:

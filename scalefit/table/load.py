@@ -20,10 +20,9 @@ from scalefit.table.delimited import read_cells, read_head
 from scalefit.table.faults import Fault
 from scalefit.table.frames import as_frame
 from scalefit.table.json_lines import Asked, as_arrow, flatten, parse_json, read_lines
+from scalefit.table.schema import FIT
 
 META = b"scalefit"
-FIT = "scalefit-fit"
-"""What a file of fits calls its own format."""
 _HEAD = 1 << 16
 Told = Callable[[int, int], None]
 

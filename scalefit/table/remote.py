@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scalefit.errors import TableError
+from scalefit.extras import install_hint
 from scalefit.provenance import sha256_of_file
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,3}(?=[^/])")
@@ -37,7 +38,7 @@ def fetched(address: str) -> Iterator[Path]:
         from fsspec.core import url_to_fs
     except ImportError:
         raise TableError(
-            f"{address}: reading from elsewhere needs fsspec; install it with: pip install 'scalefit-rl[remote]'."
+            f"{address}: reading from elsewhere needs fsspec; install it with: {install_hint('remote')}."
         ) from None
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / address.rpartition("/")[2]

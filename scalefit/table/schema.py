@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
+FIT = "scalefit-fit"
+"""What a file of fits, which is no table, calls its own format."""
 KEY = ("run_id", "eval", "step")
 RESOURCES = {"samples": "prompts", "flops": "FLOPs", "tokens": "tokens", "gpu_hours": "GPU-hours", "hours": "hours"}
 """What is spent in a run and its unit, that which a law is in by default first. A table may have columns of its own."""

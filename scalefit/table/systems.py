@@ -18,13 +18,15 @@ from scalefit.numerics.proportions import binomial_interval
 from scalefit.output import write_file
 from scalefit.table.faults import Fault
 from scalefit.table.io import table_ending
-from scalefit.table.load import read_frame
+from scalefit.table.load import open_table, read_frame
 from scalefit.table.schema import SYSTEMS
 
 COLUMNS = ("system", "params", "cost", "benchmark", "score", "n", "low", "high")
 NEEDED = tuple(SYSTEMS)
 ALSO = {**SYSTEMS, "cost": ("usd", "price", "cost_usd")}
 
+RUNS_ONLY = {"run_id", "step", "loss"}
+"""Columns that a runs table has and a table of systems has not."""
 _MOST_PROBLEMS = 1e9
 """Problems of a benchmark; beyond them the exact interval is not computed exactly any more."""
 
@@ -54,6 +56,19 @@ class SystemTable:
     def benchmarks(self) -> list[str]:
         """Names, in order of appearance."""
         return list(self.frame["benchmark"].unique())
+
+
+def holds_systems(path: str | Path) -> bool:
+    """Say whether a file on this machine is a table of systems, by the names of its columns; no runs table is one."""
+    try:
+        _, parts = open_table(Path(path))
+        names = {str(name).strip() for name in next(parts).column_names}
+    except (TableError, StopIteration):
+        return False
+    if names & RUNS_ONLY:
+        return False
+    known = {new for new, others in ALSO.items() if names & {new, *others}}
+    return known >= set(NEEDED) or ("correct" in names and known >= set(NEEDED) - {"score"})
 
 
 def read_systems(path: str | Path) -> SystemTable:

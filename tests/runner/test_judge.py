@@ -170,5 +170,5 @@ def test_pools_only_grow():
 
 def test_a_missing_library_is_told(monkeypatch):
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "site-packages" not in path])
-    with pytest.raises(ScalefitError, match=r"needs math-verify .* pip install 'scalefit-rl\[runner\]'"):
+    with pytest.raises(ScalefitError, match=r"needs math-verify .* pip install .*\[runner\]'"):
         Judge().ask(kind="math", gold="x", answer="x")

@@ -105,5 +105,5 @@ def test_without_ray_the_extra_is_named(monkeypatch, tmp_path):
     ledger = Ledger([], tmp_path, Outcome(), lambda progress: None, lambda: 0)
     work_on_ray(ledger, Cluster())  # nothing to do, so nothing is asked for
     ledger.waiting = ["a run"]
-    with pytest.raises(ScalefitError, match=r"scalefit-rl\[ray\]"):
+    with pytest.raises(ScalefitError, match=r"\[ray\]"):
         work_on_ray(ledger, Cluster())

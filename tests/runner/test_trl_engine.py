@@ -375,4 +375,4 @@ def test_a_missing_engine_names_its_extra(tmp_path, monkeypatch):
     there = __import__("importlib.util").util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "trl" else there(name, *rest))
     found = CliRunner().invoke(app, ["run", str(tmp_path / "x.toml"), "--out", str(tmp_path / "runs.parquet")])
-    assert "scalefit-rl[runner,trl]" in str(found.exception)
+    assert "[runner,trl]" in str(found.exception)

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.extras import install_hint
 from scalefit.output import write_file
 from scalefit.runner.memory import SAMPLE_BYTES, shape_of, telling_shortage
 from scalefit.runner.policies.head import chunk_of, score_tokens
@@ -263,7 +264,7 @@ def _load(source: str, fits: Callable[[Any, Any], None]) -> tuple[Any, Any]:
         import transformers
     except ImportError as error:
         raise ScalefitError(
-            f"policies of kind 'hf' need transformers ({error}); install it with: pip install 'scalefit-rl[hf]'."
+            f"policies of kind 'hf' need transformers ({error}); install it with: {install_hint('hf')}."
         ) from None
     where, options = _place(source)
     try:

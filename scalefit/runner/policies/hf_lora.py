@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalefit.errors import ScalefitError, UsageError
+from scalefit.extras import install_hint
 from scalefit.runner.sections import LoraConfig
 
 
@@ -26,9 +27,7 @@ def add_adapter(model: Any, settings: LoraConfig, seed: int) -> None:
     try:
         import peft
     except ImportError as error:
-        raise ScalefitError(
-            f"[hf.lora] needs peft ({error}); install it with: pip install 'scalefit-rl[lora]'."
-        ) from None
+        raise ScalefitError(f"[hf.lora] needs peft ({error}); install it with: {install_hint('lora')}.") from None
     wanted = peft.LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,

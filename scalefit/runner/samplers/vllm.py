@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from scalefit.errors import ScalefitError
+from scalefit.extras import install_hint
 from scalefit.runner.policies.policy import Policy
 from scalefit.runner.rollouts import Rollouts
 from scalefit.runner.sections import VllmConfig
@@ -68,8 +69,8 @@ class VllmSampler:
                 from vllm import LLM
         except ImportError as error:
             raise ScalefitError(
-                f"sampler = 'vllm' needs vLLM ({error}); install it with: pip install 'scalefit-rl[vllm]', "
-                "on a machine without a GPU as the README says."
+                f"sampler = 'vllm' needs vLLM ({error}); install it with: {install_hint('vllm')}, "
+                "on a machine without a GPU as docs/training.md says."
             ) from None
         longest = settings.max_length or policy.max_length
         with tempfile.TemporaryDirectory(prefix="scalefit-vllm-") as folder:

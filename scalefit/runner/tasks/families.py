@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from scalefit.errors import ScalefitError, UsageError, nearest
+from scalefit.extras import install_hint
 
 ITEMS = 1 << 31
 """Items of every family; a seed and a place name one."""
@@ -25,7 +26,7 @@ def dataset(family: str) -> Any:
         from reasoning_gym.factory import DATASETS
     except ImportError as error:
         raise ScalefitError(
-            f"the task 'reasoning-gym' needs reasoning-gym ({error}); install it with: pip install 'scalefit-rl[tasks]'."
+            f"the task 'reasoning-gym' needs reasoning-gym ({error}); install it with: {install_hint('tasks')}."
         ) from None
     if family not in DATASETS:
         raise UsageError(f"[task] families: reasoning-gym has no family {family!r}; {nearest(family, DATASETS)}")

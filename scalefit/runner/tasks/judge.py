@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from scalefit.errors import ScalefitError
+from scalefit.extras import install_hint
 
 LIMIT = 2.0
 """Processor seconds that one answer may take."""
@@ -92,13 +93,13 @@ class Judge:
             self.close()
             raise ScalefitError(
                 "the scoring process did not start; are math-verify and reasoning-gym whole? "
-                "pip install 'scalefit-rl[runner,tasks]'."
+                f"{install_hint('runner', 'tasks')}."
             )
         found = json.loads(line)
         if found["event"] == "failed":
             self.close()
             raise ScalefitError(
-                f"judging answers needs math-verify ({found['text']}); install it with: pip install 'scalefit-rl[runner]'."
+                f"judging answers needs math-verify ({found['text']}); install it with: {install_hint('runner')}."
             )
         self.network = found["network"]
         self._ready = True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import TableError
+from scalefit.extras import install_hint
 from scalefit.table.importers.log import STEP, Log, Progress, Row
 
 PATTERN = "*tfevents*"
@@ -44,9 +45,7 @@ def _rows(files: list[Path], log: Log, progress: Progress) -> Iterator[Row]:
     try:
         from tensorboard.util import tensor_util
     except ImportError:
-        raise TableError(
-            "TensorBoard files need its own reader; install it with: pip install 'scalefit-rl[import]'."
-        ) from None
+        raise TableError(f"TensorBoard files need its own reader; install it with: {install_hint('import')}.") from None
     total, done = sum(file.stat().st_size for file in files), 0
     begun: dict[str, int] = {}
     for file in sorted(files, key=lambda one: (_begins(one), one.name)):

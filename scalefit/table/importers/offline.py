@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scalefit.errors import TableError
+from scalefit.extras import install_hint
 from scalefit.table.importers.log import STEP, Log, Progress, Row, flat
 from scalefit.table.importers.text import parse_json
 
@@ -68,7 +69,7 @@ def offline_run(path: Path, log: Log, progress: Progress) -> Iterator[Row]:
         from wandb.proto import wandb_internal_pb2 as proto
     except ImportError:
         raise TableError(
-            "offline runs of W&B need its own package; install it with: pip install 'scalefit-rl[import]'."
+            f"offline runs of W&B need its own package; install it with: {install_hint('import')}."
         ) from None
     for at, raw in records(path, log, progress):
         record = proto.Record()  # type: ignore[attr-defined]  # made at run time
