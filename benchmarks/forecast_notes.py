@@ -1,4 +1,4 @@
-"""What `README.md` and `docs/decisions.md` show of `benchmarks/forecast.json`; nothing is computed here.
+"""What `README.md` and `docs/how-far.md` show of `benchmarks/forecast.json`; nothing is computed here.
 
 Run after `benchmarks/forecast.py`.
 """
@@ -18,7 +18,7 @@ from benchmarks.forecast import OUT, SIMPLE, SPLITS
 from scalefit.output import write_text
 
 ROOT = Path(__file__).parents[1]
-README, DOCS = ROOT / "README.md", ROOT / "docs" / "decisions.md"
+README, DOCS = ROOT / "README.md", ROOT / "docs" / "how-far.md"
 ALONE, TOLD = "ours, alone", "ours, with siblings"
 NAMES = {
     "paper, runs by samples": "the paper's test set, by prompts",

@@ -29,7 +29,7 @@ from scalefit.studies.two_sides import repeats_prior
 Array = NDArray[np.float64]
 ALPHA, NOISE = 0.05, 0.015
 ENOUGH = -np.log(ALPHA)
-OUT, PAGE = Path(__file__).with_suffix(".json"), Path(__file__).parents[1] / "docs" / "decisions.md"
+OUT, PAGE = Path(__file__).with_suffix(".json"), Path(__file__).parents[1] / "docs" / "is-a-better.md"
 MARK, END = "<!-- gate -->", "<!-- /gate -->"
 
 
@@ -176,7 +176,7 @@ POWERS = (0.8, 0.9, 0.95)
 
 
 def page(found: dict[str, Any]) -> str:
-    """Return what was measured as the tables of `docs/decisions.md`."""
+    """Return what was measured as the tables of `docs/is-a-better.md`."""
     lines = ["| false alarms | looks | runs a side | scatter | rate (95 %) |", "|---|---|---|---|---|"]
     for row in (*found["false alarms"], *found["beside"]):
         known = ", ".join(

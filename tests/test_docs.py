@@ -1,10 +1,11 @@
-"""The pages: their examples run, the reference holds every public name, and the build has no warning."""
+"""The pages: the build runs every block of theirs and has no warning, and the reference holds every public name."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,14 +15,90 @@ from tests.conftest import ROOT
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-@pytest.mark.slow
-def test_examples_run(page, tmp_path):
-    """All of a page's Python in one process, from the repository's root."""
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S))
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
-    assert bool(found.stdout) == bool(code)
+@pytest.fixture
+def hooks():
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed here; make docs")
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    made = importlib.util.module_from_spec(spec)
+    sys.modules["hooks"] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_blocks_share_a_namespace_and_show_what_they_print(hooks, tmp_path):
+    page = "Text.\n\n```python\na = 6\nprint(a)\n```\n\n```python\na * 7\n```\nEnd.\n"
+    found = hooks.Runner(tmp_path).run(page)
+    assert re.findall(r"output }\n(.*?)\n```", found, re.S) == ["6", "42"]
+    assert found.startswith("Text.")
+    assert found.endswith("End.\n")
+
+
+def test_a_figure_becomes_a_picture(hooks, tmp_path):
+    page = "```python\nfrom matplotlib import pyplot\nfigure, axes = pyplot.subplots()\nfigure\n```\n"
+    found = hooks.Runner(tmp_path).run(page)
+    (name,) = re.findall(r"!\[.+\]\((.+)\)", found)
+    assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert "Figure(" not in found
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("```python\n1\n```\n\n```python\n1 / 0\n```\n", r"block 2 \(```python, line 5\): ZeroDivisionError"),
+        ("```console\n$ scalefit check none.csv\n```\n", r"block 1 .*ended with 1\n"),
+        ("```console\n$ scalefit laws # ends with 3\n```\n", "ended with 0"),
+        ("```console\n$ scalefit laws\nsaturating\n```\n", "put there by the build"),
+    ],
+)
+def test_a_block_that_fails_is_named(hooks, tmp_path, page, told):
+    with pytest.raises(hooks.BlockError, match=told):
+        hooks.Runner(tmp_path).run(page)
+
+
+def test_commands_see_the_repository_and_the_pages_own_files(hooks, tmp_path):
+    page = '```csv title="a.csv"\nstep\n1\n```\n\n```console\n$ cat a.csv && ls data\n$ false # ends with 1\n```\n'
+    found = hooks.Runner(hooks.linked(tmp_path)).run(page)
+    assert re.search(r"output }\nstep\n1\n.*paper\n", found, re.S)
+    assert not (ROOT / "a.csv").exists()
+
+
+def test_a_page_can_go_on_in_the_folder_of_another(hooks):
+    first = hooks._folder("text", "a.md")
+    assert hooks._folder("<!-- after a.md -->\n", "b.md") == first
+    assert hooks._folder("text", "c.md") != first
+    with pytest.raises(Exception, match=r"docs/d.md: goes on from z.md, which has not been run"):
+        hooks._folder("<!-- after z.md -->\n", "d.md")
+
+
+def test_a_page_can_begin_with_what_its_first_command_says(hooks, tmp_path):
+    page = "<!-- answer -->\n\n```console\n$ echo '1 < 2' && echo rest\n$ echo other\n```\n"
+    found = hooks.Runner(tmp_path).run(page)
+    assert found.startswith('!!! quote ""\n    **1 &lt; 2**\n')
+    with pytest.raises(hooks.BlockError, match="print nothing"):
+        hooks.Runner(tmp_path).run("<!-- answer -->\n")
+
+
+def test_long_outputs_are_cut_in_their_middle(hooks, tmp_path):
+    count = hooks.MOST + 10
+    found = hooks.Runner(tmp_path).run(f"```python\nfor at in range({count}):\n    print(at)\n```\n")
+    shown = re.search(r"output }\n(.*?)\n```", found, re.S)[1].splitlines()
+    assert shown[: hooks.HEAD] == [str(at) for at in range(hooks.HEAD)]
+    assert shown[hooks.HEAD] == f"… {count - hooks.HEAD - hooks.TAIL} lines left out …"
+    assert shown[-hooks.TAIL :] == [str(at) for at in range(count - hooks.TAIL, count)]
+
+
+def test_links_elsewhere_are_well_formed():
+    for page in PAGES:
+        for link in re.findall(r"\]\((\w+:[^)]*)\)", page.read_text()):
+            parts = urlsplit(link)
+            assert parts.scheme == "https", f"{page.name}: {link}"
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), f"{page.name}: {link}"
+            assert not re.search(r"[\s<>]", link), f"{page.name}: {link}"
+
+
+def test_every_page_is_in_the_navigation():
+    named = set(re.findall(r"(\w[\w-]*\.md)", (ROOT / "mkdocs.yml").read_text()))
+    assert named == {page.name for page in PAGES}
 
 
 def test_reference_holds_every_public_name():
@@ -42,9 +119,9 @@ def test_files_that_a_page_names_are_there(page):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("mkdocs") is None, reason="mkdocs is not installed here; make docs")
-def test_pages_build_without_a_warning(tmp_path):
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+def test_pages_build_without_a_warning(hooks, tmp_path):
+    """All Python and all commands of all pages run here, once."""
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}
     found = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT,
@@ -54,6 +131,15 @@ def test_pages_build_without_a_warning(tmp_path):
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    page = (tmp_path / "site" / "reference" / "index.html").read_text()
-    assert "compute-optimal" in page
-    assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=.https?://", page), "a page asks the network"
+    site = tmp_path / "site"
+    assert "compute-optimal" in (site / "reference" / "index.html").read_text()
+    assert not (site / "hooks.py").exists()
+    assert "100k has loss" in (site / "lab" / "index.html").read_text()
+    assert "loss" in (site / "training" / "index.html").read_text().partition("greedy.parquet")[2]
+    for path in site.rglob("*.html"):
+        text, source = path.read_text(), ROOT / "docs" / f"{path.parent.name}.md"
+        assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=.?https?://", text), f"{path} asks the network"
+        if source.exists() and "```python\n" in source.read_text():
+            assert "output highlight" in text, f"{source.name} shows no output"
+    for path in site.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import)\s*[\"']?https?://", path.read_text()), f"{path} asks the network"

@@ -1,19 +1,17 @@
 """The page from an idea to a law, and on with its runs: every block is written, run or read in a folder of one's own."""
 
 import re
-import shlex
 import tomllib
 
 import pytest
 
-import scalefit as sf
 from scalefit.runner.config_check import check
 from scalefit.runner.config_file import plain_config, read_config
 from scalefit.runner.trial import try_tasks
-from tests.conftest import ROOT, scalefit, scalefit_process
+from tests.conftest import ROOT, scalefit
 
 PAGE, NEXT = ((ROOT / "docs" / name).read_text() for name in ("lab.md", "training.md"))
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.S)
+BLOCKS = re.findall(r"```(\w+)[^\n]*\n(.*?)```", PAGE, flags=re.S)
 CODE, TEXT = ([block for kind, block in BLOCKS if kind == wanted] for wanted in ("py", "toml"))
 HF = '[policy]\nkind = "hf"\n[[policy.sizes]]\nname = "tiny"\nmodel = "hub/model"\n'
 
@@ -32,26 +30,10 @@ def test_a_task_of_ones_own_has_at_most_fifteen_lines():
     assert len([line for line in CODE[0].splitlines() if line.strip()]) <= 15
 
 
-def commands(page):
-    lines = [line for block in re.findall(r"```console\n(.*?)```", page, flags=re.S) for line in block.splitlines()]
-    return [shlex.split(line.removeprefix("$ scalefit ")) for line in lines]
-
-
-@pytest.mark.slow
-def test_every_command_of_the_pages_gives_what_it_says(folder):
-    asked = commands(PAGE)
-    assert [words[0] for words in asked] == ["run", "check", "fit", "predict"]
-    for words in asked:
-        found = scalefit_process(*words, cwd=folder)
-        assert found.returncode == 0, found.stderr
-    assert "100k has loss" in found.stdout
+def test_every_command_that_the_page_names_is_there(folder):
+    """Its blocks of commands, and those of the next page, are run by the build (tests/test_docs.py)."""
     for name in re.findall(r"`scalefit (\w+) ", PAGE):
         assert scalefit(name, "--help", cwd=folder).returncode == 0
-    for words in commands(NEXT):
-        found = scalefit(*words, cwd=folder)
-        assert found.returncode == 0, (words, found.stderr)
-    assert (folder / "model" / "model.safetensors").exists()
-    assert set(sf.read_runs(folder / "greedy.parquet").frame["eval_samples"]) == {1}
 
 
 @pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", NEXT, flags=re.S), ids=lambda block: block[:6])
@@ -59,10 +41,8 @@ def test_every_part_of_a_file_on_the_next_page_is_valid(folder, block):
     """In place of the sections of its names, with a device and a model that any machine has."""
     piece = tomllib.loads(block)
     whole = {**tomllib.loads(TEXT[0]), **piece, "folder": str(folder)}
-    if piece.get("policy", {}).get("kind") == "nano":
-        whole["policy"] = piece["policy"]
-    elif "policy" in piece:
-        whole["policy"] = {**piece["policy"], "device": "cpu", "sizes": [{"name": "a", "model": "hub/model"}]}
+    if "policy" in piece:
+        whole["policy"] = {"sizes": [{"name": "a", "model": "hub/model"}], **piece["policy"], "device": "cpu"}
     config = plain_config(whole)
     check(config)
     assert config.runs()

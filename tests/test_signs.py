@@ -131,12 +131,12 @@ def test_short_runs_are_not_asked():
 
 
 def test_the_guide_says_what_the_notes_found():
-    """False alarms and leads in docs/decisions.md are those of the program that wrote the notes of e08."""
+    """False alarms and leads in docs/collapse.md are those of the program that wrote the notes of e08."""
     notes = (ROOT / "experiments" / "e08_collapse" / "notes.md").read_text()
     hits, runs, rate, low, high = re.search(
         r"test: (\d+) of (\d+) runs .*?\(([\d.]+)%, ([\d.]+)% to ([\d.]+)%\)", notes
     ).groups()
-    guide = (ROOT / "docs" / "decisions.md").read_text()
+    guide = (ROOT / "docs" / "collapse.md").read_text()
     assert f"{hits} of {runs} have a sign ({rate} %, {low.removeprefix('0')} to {high} %)" in guide
     leads = re.findall(r"(?:e08_repeats|e08_long) +\S+ +test +\d+ +\w+ \+([\d.]+)", notes)
     early = [lead for lead in leads if float(lead) >= 0.1]

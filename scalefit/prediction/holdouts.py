@@ -122,7 +122,9 @@ def within_runs(data: FitData, first: NDArray[np.int64] | None = None, law: str 
                 curve[part] = own if part == "extrapolated" else _own_line(fit, row, at)
         rest, seen = x[count:], loss[count:]
         # Between the points of the line its ends are as good as straight.
-        band = [10 ** np.interp(np.log(rest), np.log(own["x"]), np.log10(own[end])) for end in ("eval_low", "eval_high")]
+        band = [
+            10 ** np.interp(np.log(rest), np.log(own["x"]), np.log10(own[end])) for end in ("eval_low", "eval_high")
+        ]
         expected = 10.0 ** fit.curve(float(size), rest[None])[0]
         curve["scores"] = score(expected, seen, {"cover95": (band[0], band[1])})
         curve["baselines"] = {"last_value": score(np.full(len(rest), loss[count - 1]), seen)["rmse"]}
