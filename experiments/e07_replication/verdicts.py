@@ -220,19 +220,17 @@ CHANGED = {
 """What an arm changes, of those that may move the clock."""
 
 
-def _moved(arm: str, answer: Facts) -> str:
-    """Say where the half-way point of an arm lies, as a multiple of where it is in `start`."""
-    told, open_ = [], []
+def _moved(arm: str, answer: Facts) -> tuple[str, bool]:
+    """Return where the half-way point of an arm lies, as a multiple of where it is in `start`, and whether that is told from 1."""
+    places = {}
     for one in answer["units"]:
-        if one["unit"] not in ("steps", "prompts"):
-            continue
         ratio, low, high = one["ratio"], one["low"], one["high"]
         if one["of"][0] == answer["groups"][1]:
             ratio, low, high = 1 / ratio, 1 / high, 1 / low
-        place = f"{ratio:.2f} [{low:.2f}, {high:.2f}] in {one['unit']}"
-        (told if one["differ"] else open_).append(place)
-    said = [*told, *(f"{place}, which does not tell them apart" for place in open_)]
-    return f"With {CHANGED[arm]} the half-way point is at so many times that of the equal start: {'; '.join(said)}."
+        places[one["unit"]] = f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
+    steps, prompts = places["steps"], places["prompts"]
+    where = steps if steps == prompts else f"{steps} in steps and {prompts} in prompts"
+    return f"{where} with {CHANGED[arm]}", any(one["differ"] for one in answer["units"])
 
 
 def clock(results: Facts) -> Verdict:
@@ -257,8 +255,15 @@ def clock(results: Facts) -> Verdict:
             *(laws["sigmoid"]["rms"] < 0.6 * laws["clock"]["rms"] for laws in both.values()),
         )
     ]
-    for arm, answers in results["6. Is there one clock"].items():
-        sentences += [_moved(arm, one) for one in answers]
+    moved = [_moved(arm, one) for arm, answers in results["6. Is there one clock"].items() for one in answers]
+    if moved:
+        sentences.append(
+            say(
+                f"What moves it is not told by two seeds of three sizes a side: the half-way point lies at {'; '.join(place for place, _ in moved)}, "
+                "as multiples of that of the equal start.",
+                not any(told for _, told in moved),
+            )
+        )
     return Verdict(
         "One clock",
         "one clock is near, and not quite it",
