@@ -207,6 +207,62 @@ def reuse(results: Facts) -> Verdict:
     )
 
 
+def rollouts(results: Facts) -> Verdict:
+    """Answer how many rollouts a prompt are best, by samples and by FLOPs."""
+    facts = results["How many rollouts"]
+    steps = {
+        name: {(one["from"], one["to"]): one for one in answer["steps"]["flops"]} for name, answer in facts.items()
+    }
+    first = facts["equal rollouts"]["steps"]["samples"][0]
+    more, most = steps["equal rollouts"][8, 16], steps["equal prompts"][8, 16]
+    return Verdict(
+        "How many rollouts",
+        "more for few prompts, few for little compute: from 8 to 16 costs at equal FLOPs",
+        "yes",
+        "more rollouts leave fewer groups without a signal; beyond 8 their compute is better spent on prompts",
+        [
+            say(
+                f"At equal samples more rollouts are better: 8 end {_between(first, 'difference')} from where 4 do, at as many rollouts an update.",
+                first["high"] < 0,
+            ),
+            say(
+                f"At equal FLOPs 16 end above 8, by {_between(more, 'difference')} at as many rollouts an update and by {_between(most, 'difference')} at as many prompts; "
+                "4 and 8 are not told apart.",
+                more["low"] > 0,
+                most["low"] > 0,
+                *(some[4, 8]["low"] < 0 < some[4, 8]["high"] for some in steps.values()),
+            ),
+            say(
+                "The best G is at an edge of the grid at most budgets, so how it grows with the budget is not told.",
+                *("edge" in answer["verdict"] for answer in facts.values()),
+            ),
+        ],
+    )
+
+
+def joint(results: Facts) -> Verdict:
+    """Answer question 7."""
+    (found,) = results["7. The law in compute and data at once"]["answers"]
+    (size,) = found["rows"]
+    worn = found["r_star"]
+    return Verdict(
+        "The law in compute and data at once",
+        "its slopes are told apart, at one size; what repeats cost is bounded from one side",
+        "-",
+        "the paper fits compute and data each alone",
+        [
+            say(
+                f"Of {found['runs']} runs of {format_quantity(size['params'])}, in which group sizes and repeats move compute and data apart, k_C is {size['k_C']['value']:.3f} "
+                f"[{size['k_C']['low']:.3f}, {size['k_C']['high']:.3f}] and k_D {size['k_D']['value']:.3f} [{size['k_D']['low']:.3f}, {size['k_D']['high']:.3f}].",
+                size["told"] == "own",
+                size["k_C"]["low"] > 0,
+                size["k_D"]["low"] > 0,
+            ),
+            say(f"R* is at least {worn['low']:.0f}: no upper limit is told.", worn["high"] is None),
+        ],
+    )
+
+
 def offsets(results: Facts) -> Verdict:
     """Answer question 5."""
     facts = results["5. Where does E(N) come from"]
@@ -302,8 +358,10 @@ VERDICTS: dict[str, Callable[[Facts], Verdict]] = {
     "2. Does the law predict": prediction,
     "3. Does k saturate": saturation,
     "4. Is reuse free": reuse,
+    "How many rollouts": rollouts,
     "5. Where does E(N) come from": offsets,
     "6. Is there one clock": clock,
+    "7. The law in compute and data at once": joint,
 }
 
 
