@@ -135,7 +135,7 @@ def prediction(results: Facts) -> Verdict:
         say(
             f"From the first quarter of a size's runs at equal start the law misses the rest by {min(row['rmse'] for row in within):.2f} to "
             f"{max(row['rmse'] for row in within):.2f} (rms of the loss), about as far as the last value seen, and at most {max(held):.0%} of the rest lies in "
-            "the bands for 95 %: all curves steepen after a slow start, which a line in log X does not foresee, and no own power law either.",
+            "the bands for 95 %: curves steepen after a slow start, which a line in log X does not foresee, and no own power law either.",
             *(0.9 * row["rmse_last_value"] < row["rmse"] for row in within),
             *(0.9 * row["rmse_own_power"] < row["rmse"] for row in within),
             max(held) < HALF,
@@ -143,7 +143,7 @@ def prediction(results: Facts) -> Verdict:
     ]
     return Verdict(
         "The law predicts",
-        "not within runs; across sizes the runs are not made yet",
+        say("not within runs; across sizes the runs are not made yet", not any("zero-shot" in what for what in facts)),
         "in part",
         "the paper's curves flatten, these steepen: they begin where next to nothing is right",
         sentences,
@@ -154,11 +154,12 @@ def saturation(results: Facts) -> Verdict:
     """Answer question 3."""
     facts = results["3. Does k saturate"]
     missed = [len(one["misfit"]) for one in facts.values()]
+    sizes = [row["params"] for row in results["Where runs start and end"]["equal start"]]
     return Verdict(
         "k(N) saturates",
         "the data do not settle it",
         "open",
-        "the law's straight lines miss the curves, and sizes span a factor of 40 or 120",
+        f"the law's straight lines miss the curves, and sizes span a factor of {max(sizes) / min(sizes):.0f}",
         [
             say(
                 "Neither arm settles whether k(N) saturates, by data or by compute.",
@@ -178,11 +179,12 @@ def reuse(results: Facts) -> Verdict:
     short, long = ({arm["tau"]: arm for arm in one["arms"]} for one in by_length)
     most = max(long)
     means = passes["means"]
+    distinct = [row["problems"] for row in passes["costs"]]
     return Verdict(
         "Reuse is nearly free",
         f"up to τ = {by_length[0]['equivalent_up_to']:g} in short runs; τ = {most:g} costs; between them it is not shown",
         "in part",
-        "32 to 2,560 distinct problems here, thousands there; runs of one arm differ by more than most costs",
+        f"{min(distinct):g} to {max(distinct):g} distinct problems here; runs of one arm differ by more than most costs",
         [
             say(
                 f"Within a margin of {by_length[0]['margin']:g} repeats are free up to τ = {by_length[0]['equivalent_up_to']:g} after "
@@ -218,8 +220,8 @@ def rollouts(results: Facts) -> Verdict:
     return Verdict(
         "How many rollouts",
         "more for few prompts, few for little compute: from 8 to 16 costs at equal FLOPs",
-        "yes",
-        "more rollouts leave fewer groups without a signal; beyond 8 their compute is better spent on prompts",
+        "-",
+        "the paper's data for it are not public; more rollouts leave fewer groups without a signal; beyond 8 their compute is better spent on prompts",
         [
             say(
                 f"At equal samples more rollouts are better: 8 end {_between(first, 'difference')} from where 4 do, at as many rollouts an update.",

@@ -285,7 +285,7 @@ def _put_in_readme() -> None:
     rows.append(["beyond its law", beyond()[0], own["One clock"]])
     head, _, rest = readme.read_text(encoding="utf-8").partition("<!-- verdicts -->\n")
     tail = rest.partition("<!-- /verdicts -->")[2]
-    shown = table("| finding | in the paper's data | in our laboratory, 30k to 1M parameters, five seeds |", rows)
+    shown = table("| finding | in the paper's data | in our laboratory, 30k to 1M parameters |", rows)
     text = f"{head}<!-- verdicts -->\n{shown}\n<!-- /verdicts -->{tail}"
     write_text(readme, text)
 
