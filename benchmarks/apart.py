@@ -11,7 +11,6 @@ import argparse
 import itertools
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.study import between
 from scalefit.fitting.describe import PLAIN
 from scalefit.fitting.f_test import judge_larger
 from scalefit.fitting.fit import fit_data
@@ -241,8 +241,7 @@ def whole(report: Mapping[str, Any]) -> str:
 
 def with_report(page: str, report: Mapping[str, Any]) -> str:
     """Return the page with its part of the report made anew."""
-    made = f"\n{whole(report)}\n"
-    return re.sub(r"(<!-- apart -->\n).*(\n<!-- /apart -->)", lambda m: m[1] + made + m[2], page, flags=re.S)
+    return between(page, "apart", f"\n{whole(report)}\n")
 
 
 def main() -> None:

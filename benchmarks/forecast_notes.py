@@ -6,7 +6,6 @@ Run after `benchmarks/forecast.py`.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.forecast import OUT, SIMPLE, SPLITS
+from experiments.study import between
 from scalefit.output import write_text
 
 ROOT = Path(__file__).parents[1]
@@ -93,10 +93,7 @@ def _cell(one: Row | None) -> str:
 
 def with_report(page: str, lines: Iterator[str]) -> str:
     """Return a page with its part of the report made anew."""
-    made = "\n".join(lines)
-    return re.sub(
-        r"(<!-- forecasts -->\n).*(\n<!-- /forecasts -->)", lambda marks: marks[1] + made + marks[2], page, flags=re.S
-    )
+    return between(page, "forecasts", "\n".join(lines))
 
 
 def main() -> None:

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.study import between
 from scalefit.numerics.anytime import Evidence
 from scalefit.numerics.ar1 import Noise, ar1_noise
 from scalefit.numerics.proportions import binomial_interval
@@ -30,7 +34,6 @@ Array = NDArray[np.float64]
 ALPHA, NOISE = 0.05, 0.015
 ENOUGH = -np.log(ALPHA)
 OUT, PAGE = Path(__file__).with_suffix(".json"), Path(__file__).parents[1] / "docs" / "is-a-better.md"
-MARK, END = "<!-- gate -->", "<!-- /gate -->"
 
 
 @dataclass(frozen=True)
@@ -231,8 +234,7 @@ def main() -> None:
         print(found["saved"][-len(POWERS) :], flush=True)
     write_text(asked.out, json.dumps(found, indent=2) + "\n")
     if asked.out == OUT:
-        head, _, rest = PAGE.read_text(encoding="utf-8").partition(MARK)
-        write_text(PAGE, f"{head}{MARK}\n{page(found)}\n{END}{rest.partition(END)[2]}")
+        write_text(PAGE, between(PAGE.read_text(encoding="utf-8"), "gate", page(found)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Run after `make bench-coverage`, of which it is the second half; nothing of the 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.coverage import ASKED, NAMES, OUT, PARTS, Case, draw, outside
+from experiments.study import between
 from scalefit.fitting.bands import BANDS
 from scalefit.fitting.fit import fit_data
 from scalefit.output import write_file, write_text
@@ -114,12 +114,7 @@ def _words(quantity: str) -> str:
 
 def with_report(page: str, report: Mapping[str, Any]) -> str:
     """Return the page with its part of the report made anew."""
-    return re.sub(
-        r"(<!-- coverage -->\n).*(\n<!-- /coverage -->)",
-        lambda marks: f"{marks[1]}\n{whole(report)}\n{marks[2]}",
-        page,
-        flags=re.S,
-    )
+    return between(page, "coverage", f"\n{whole(report)}\n")
 
 
 def _draw_bands(axes: Axes, case: Case, seed: int) -> None:

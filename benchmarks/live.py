@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 
+from experiments.study import between
 from scalefit.live import Monitor
 from scalefit.live.watching import Asked, watch
 from scalefit.output import write_json, write_text
@@ -87,9 +91,7 @@ def blocks() -> dict[str, str]:
 def with_blocks(text: str) -> str:
     """Return the page with its blocks made anew."""
     for name, content in blocks().items():
-        head, _, rest = text.partition(f"<!-- {name} -->\n")
-        _, _, tail = rest.partition(f"<!-- /{name} -->")
-        text = f"{head}<!-- {name} -->\n```\n{content}\n```\n<!-- /{name} -->{tail}"
+        text = between(text, name, f"```\n{content}\n```")
     return text
 
 

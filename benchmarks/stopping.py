@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 from benchmarks.forecast_prior import family_of, tables, whole
+from experiments.study import between
 from scalefit.output import write_file, write_json, write_text
 from scalefit.prediction.prior import Prior
 from scalefit.studies.replay import LOOKS, Replay, TradeOff, record_of, replay_runs, weigh_rule
@@ -89,13 +90,7 @@ def with_table(text: str, content: dict[str, Any]) -> str:
             rows.append(
                 f"| {name} | {way} | {one['runs']} | {shares[0]} | {shares[1]} | {regret} | {100 * one['possible']:.0f} % |"
             )
-    head, _, rest = text.partition("<!-- replayed -->\n")
-    return (
-        f"{head}<!-- replayed -->\n"
-        + "\n".join(rows)
-        + "\n<!-- /replayed -->"
-        + rest.partition("<!-- /replayed -->")[2]
-    )
+    return between(text, "replayed", "\n".join(rows))
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ Run after `benchmarks/unseen.py`; nothing is computed here.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.unseen import BEFORE, CHOSEN, FIRST, OUT, POOLS, SHARES, TRUTHS, WEIGHTS
+from experiments.study import between
 from scalefit.output import write_text
 
 NOTES = Path(__file__).parents[1] / "experiments" / "paper" / "notes.md"
@@ -114,12 +114,7 @@ def _misses(report: Row) -> Iterator[str]:
 
 def with_report(page: str, report: Row) -> str:
     """Return the notes with their part of the report made anew."""
-    return re.sub(
-        r"(<!-- unseen -->\n).*(\n<!-- /unseen -->)",
-        lambda marks: f"{marks[1]}\n{whole(report)}\n{marks[2]}",
-        page,
-        flags=re.S,
-    )
+    return between(page, "unseen", f"\n{whole(report)}\n")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the experiments share: tables of comparisons, and where results go.
+"""What the experiments share, and benchmarks with them: tables of comparisons, and where results go.
 
 Runs of one seed share their base model and the order of their problems, so arms are compared within a seed.
 """
@@ -86,12 +86,27 @@ def say(text: str, *holds: Any) -> str:
     return text
 
 
+def between(page: str, mark: str, block: str) -> str:
+    """Return the text of a page with a block in place of what was between its marks, each on a line of its own.
+
+    Raises
+    ------
+    ScalefitError
+        If the page has no such marks, in this order.
+    """
+    first, last = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
+    head, begun, rest = page.partition(first)
+    _, ended, tail = rest.partition(last)
+    if not (begun and ended):
+        raise ScalefitError(
+            f"the page has no {first.strip()} ... {last.strip()}, between which a part of it is written"
+        )
+    return f"{head}{first}{block}{last}{tail}"
+
+
 def put_result(script: str, text: str, mark: str = "result", page: str = "notes.md", *, fenced: bool = True) -> None:
     """Print a result and put it between the marks of the notes, or another page, beside the script; as it is, or as prose."""
     print(text)
     notes = Path(script).with_name(page)
-    first, last = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-    head, _, rest = notes.read_text(encoding="utf-8").partition(first)
-    tail = rest.partition(last)[2]
     block = f"```\n{text}\n```" if fenced else text
-    write_text(notes, f"{head}{first}\n{block}\n{last}{tail}")
+    write_text(notes, between(notes.read_text(encoding="utf-8"), mark, block))

@@ -26,7 +26,7 @@ UNSETTLED = 1e-5
 IMAGE_RMS = 2.0
 """Of 255 grey levels: another build of FreeType moves edges by less; a moved label or another colour is more."""
 FIGURES = [f"fig{number:02d}" for number in range(1, 17)]
-PLACES = ("data", "experiments", "figures", "README.md", "paper_repro.md")
+PLACES = ("data", "docs", "experiments", "figures", "README.md", "paper_repro.md")
 
 
 def copy_repository(target):
@@ -87,7 +87,7 @@ def same(one, other, where="file", atol=1e-9):
 
 @pytest.mark.slow
 def test_page_and_readme_are_what_the_code_makes(made):
-    for name in ("paper_repro.md", "README.md"):
+    for name in ("paper_repro.md", "README.md", "docs/findings.md"):
         assert (made / name).read_text() == (ROOT / name).read_text(), f"{name}: run make paper"
 
 

@@ -6,7 +6,6 @@ Writes `predictions.json`, its tables of the notes, and the short one of `docs/l
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from study import DATA, ROOT, put_result
+from study import DATA, ROOT, between, put_result
 from ten import ten_points
 
 import scalefit as sf
@@ -274,8 +273,7 @@ def whole(found: Mapping[str, Any]) -> str:
 
 def with_results(page: str, found: Mapping[str, Any]) -> str:
     """Return the page with its part of the results made anew."""
-    made = f"\n{whole(found)}\n"
-    return re.sub(r"(<!-- prediction -->\n).*(\n<!-- /prediction -->)", lambda m: m[1] + made + m[2], page, flags=re.S)
+    return between(page, "prediction", f"\n{whole(found)}\n")
 
 
 def notes(found: Mapping[str, Any]) -> dict[str, str]:

@@ -203,6 +203,18 @@ def offsets() -> Found:
     return "\n\n".join(parts), facts
 
 
+def instruct() -> Found:
+    """Ask whether models that have read careful answers more often learn otherwise; both read as many tokens before that."""
+    careful = arm("instruct", "walk")
+    sizes = set(careful["params"])
+    plain = arm("tokens", "walk")
+    plain = plain[plain["params"].isin(sizes) & plain["seed"].isin(set(careful["seed"]))]
+    table = levels(careful)
+    (found,) = sf.compare_recipes(careful, plain, names=("instruct", "base"), x="samples")
+    text = f"{section('instruct', table)}\n\n{found.summary()}"
+    return text, {"levels": table, "base levels": levels(plain), "compared": found}
+
+
 def clocks() -> Found:
     """Ask whether arms that differ in one thing share a clock, and in which unit."""
     parts, facts = [], {}
@@ -237,6 +249,7 @@ QUESTIONS: dict[str, Callable[[], Found]] = {
     "3. Does k saturate": saturation,
     "4. Is reuse free": reuse,
     "How many rollouts": rollouts,
+    "Base or instruct": instruct,
     "5. Where does E(N) come from": offsets,
     "6. Is there one clock": clocks,
     "7. The law in compute and data at once": joint,

@@ -9,7 +9,7 @@ import pandas as pd
 from beyond import beyond, law_rows, test_rows
 from findings import FINDINGS, PAIRS, best_checkpoints, ends
 from record import ROOT, SERIES, SYMBOL, load, published
-from study import say
+from study import between, say
 
 from scalefit.fitting.whiteness import LAGS
 from scalefit.output import write_text
@@ -276,18 +276,22 @@ def own() -> str:
     return "\n".join(f"![{path.stem.replace('_', ' ')}](figures/study/{path.name})" for path in pictures)
 
 
-def _put_in_readme() -> None:
-    """Put the verdicts between their marks in the README."""
-    from e07_replication.verdicts import words
+def _put(page: str, mark: str, block: str) -> None:
+    """Put a part of another page between its marks."""
+    path = ROOT / page
+    write_text(path, between(path.read_text(encoding="utf-8"), mark, block))
 
-    readme, own = ROOT / "README.md", words()
+
+def _put_verdicts() -> None:
+    """Put the verdicts into the README, and those of our laboratory into the page on what our own runs say."""
+    from e07_replication.verdicts import lines, words
+
+    own = words()
     rows = [[f"{at}. {name}", finding()[0], own[name]] for at, (name, finding) in enumerate(FINDINGS.items(), 1)]
     rows.append(["beyond its law", beyond()[0], own["One clock"]])
-    head, _, rest = readme.read_text(encoding="utf-8").partition("<!-- verdicts -->\n")
-    tail = rest.partition("<!-- /verdicts -->")[2]
     shown = table("| finding | in the paper's data | in our laboratory, 30k to 1M parameters |", rows)
-    text = f"{head}<!-- verdicts -->\n{shown}\n<!-- /verdicts -->{tail}"
-    write_text(readme, text)
+    _put("README.md", "verdicts", shown)
+    _put("docs/findings.md", "laboratory", lines())
 
 
 def main() -> None:
@@ -322,7 +326,7 @@ def main() -> None:
         "COUNT": str(len(quality)),
     }.items():
         text = text.replace(f"{{{mark}}}", found)
-    _put_in_readme()
+    _put_verdicts()
     write_text(ROOT / "paper_repro.md", text)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from scalefit.cli.importing import Columns, Facts, Metric, Scale, Training
 from scalefit.cli.options import DECIDE, Where, add_command, parse_where, print_json
+from scalefit.cli.screen import complain, tell
 
 if TYPE_CHECKING:
     from scalefit.live.watching import View
@@ -73,15 +74,11 @@ def watch(
         idle=idle,
     )
     state = ""
-    for view in views(asked, until_stop=until_stop, tell=_tell):
+    for view in views(asked, until_stop=until_stop, tell=lambda said: complain(f"scalefit: {said}")):
         _show(view, as_json)
         state = view.state
     if state == TO_STOP:
         raise typer.Exit(CODE_OF_STOP)
-
-
-def _tell(said: str) -> None:
-    print(f"scalefit: {said}", file=sys.stderr, flush=True)
 
 
 def _show(view: View, as_json: bool) -> None:
@@ -91,4 +88,5 @@ def _show(view: View, as_json: bool) -> None:
         return
     if sys.stdout.isatty():
         print(_CLEAR, end="")
-    print(view.summary(), flush=True)
+    tell(view.summary())
+    sys.stdout.flush()

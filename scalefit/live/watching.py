@@ -15,6 +15,7 @@ from scalefit.errors import ScalefitError, TableError, UsageError
 from scalefit.live.forecasting import ask, obstacle
 from scalefit.live.guard import Guard
 from scalefit.live.journal import Row
+from scalefit.said import Said
 from scalefit.studies.stopping import PATIENCE, Advice, Rule
 from scalefit.table.importers import import_runs
 from scalefit.table.importers.choose import NoMetric
@@ -109,15 +110,15 @@ class View(Answer):
         advice = None if self.advice is None else self.advice.record()
         return {**super().record(), "advice": advice, "recent": self.recent[-1:]}
 
-    def summary(self) -> str:
+    def summary(self) -> Said:
         """Return the screen."""
         lines = [self.headline, f"  loss {sparkline([one['loss'] for one in self.recent])}"]
         if self.advice is not None:
-            lines += self.advice.summary().splitlines()[1:]
+            lines += self.advice.summary().parts[1:]
         else:
             rows = [["step", "loss"], *([f"{one['step']:g}", f"{one['loss']:.4f}"] for one in self.recent[-5:])]
             lines.append(text_table(rows))
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def sparkline(values: list[float]) -> str:

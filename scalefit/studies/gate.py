@@ -18,6 +18,7 @@ from scalefit.answer import Answer, Answers, answer_each, text_table, warning_li
 from scalefit.errors import UsageError
 from scalefit.numerics.anytime import Evidence
 from scalefit.numerics.two_groups import LEAST_LOOK, Curves, Scatter, gather_evidence
+from scalefit.said import Said
 from scalefit.studies.differences import MARGIN, Measured, in_pairs
 from scalefit.studies.ends import Key, Single, end_level, name_of
 from scalefit.studies.recipes import Sides, TwoTables, paired_problems, slope, two_tables
@@ -106,7 +107,7 @@ class Gate(Answer):
             }[self.verdict]
         )
 
-    def summary(self) -> str:
+    def summary(self) -> Said:
         """Return the text that the command prints."""
         level = f"[{100 * (1 - self.alpha):g} %]"
         rows = [[self.resource, "evaluations", f"difference {level}", "verdict"]]
@@ -127,7 +128,7 @@ class Gate(Answer):
                 f"  for other problems of this kind, {problems['problems']} in pairs: {_interval(problems)}; "
                 f"their standard error {problems['se']:.4f}, unpaired {problems['se_unpaired']:.4f}"
             )
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from scalefit.prediction.outlook import Siblings
 from scalefit.prediction.prior import Prior
 from scalefit.prediction.rolling import LEAST_POINTS, Curve
 from scalefit.prediction.siblings import curves_of
+from scalefit.said import Said
 from scalefit.studies.stopping import PATIENCE, Rule, advise
 from scalefit.table.io import as_runs
 from scalefit.table.resources import choose_resource
@@ -110,7 +111,7 @@ class TradeOff(Answer):
             f"who knew the end would save {100 * self.possible:.0f} %"
         )
 
-    def summary(self) -> str:
+    def summary(self) -> Said:
         """Return the text."""
         rows = [["risk", "saved", "within", "mean given up", "95 % of runs", "stopped"]]
         for row in self.by_risk:
@@ -125,7 +126,7 @@ class TradeOff(Answer):
                 ]
             )
         regret = f"  regret where stopped: {self.stated:.4f} stated, {self.came:.4f} came"
-        return "\n".join([self.headline, text_table(rows), regret, *warning_lines(self.warnings)])
+        return Said([self.headline, text_table(rows), regret, *warning_lines(self.warnings)])
 
 
 def replay_runs(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import FitError
+from scalefit.said import Said
 from scalefit.studies.ends import Key, Single, name_of, single_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, Where, select
@@ -124,7 +125,7 @@ class Signs(Answer):
             f"{SIGNS[first['sign']].says}"
         )
 
-    def summary(self) -> str:
+    def summary(self) -> Said:
         """Return the text that the command prints."""
         rows = [
             ["run", "evaluations", "loss now", "above its best", "sign", "since step", self.resource, "rise", "least"]
@@ -138,7 +139,7 @@ class Signs(Answer):
             rows.append(
                 [row["run"], str(row["evaluations"]), f"{row['level']:.3f}", f"{row['above_best']:.3f}", *known]
             )
-        return "\n".join([self.headline, text_table(rows), *warning_lines(self.warnings)])
+        return Said([self.headline, text_table(rows), *warning_lines(self.warnings)])
 
 
 def find_signs(runs: Source, *, x: str | None = None, where: Where | None = None) -> Answers[Signs]:

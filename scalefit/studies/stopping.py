@@ -14,6 +14,7 @@ from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.prediction.expected import Expected
 from scalefit.prediction.forecast import Forecast
+from scalefit.said import Said
 from scalefit.units import format_quantity
 
 TOLERANCE = 0.01
@@ -127,7 +128,7 @@ class Advice(Answer):
         said.append(f"another {_amount(self.cost)} buy {bought}: {self.verdict}")
         return "; ".join(said)
 
-    def summary(self) -> str:
+    def summary(self) -> Said:
         """Return the screen that `scalefit watch` shows."""
         name = self.resource
         rows = [[name, "loss", "95 % low", "high"]]
@@ -140,7 +141,7 @@ class Advice(Answer):
             f"{self.regret_of_going_on:.4f} by going on"
         )
         lines = [f"{self.run}: {self.headline}", text_table(rows), f"  {pays}", f"  {regret}"]
-        return "\n".join([*lines, *warning_lines(self.warnings)])
+        return Said([*lines, *warning_lines(self.warnings)])
 
 
 def advise(
