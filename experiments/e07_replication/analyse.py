@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from scalefit.answer import Answer  # noqa: E402
 from scalefit.errors import ScalefitError  # noqa: E402
 from scalefit.output import write_json  # noqa: E402
 
-RESULTS = HERE / "results.json"
+RESULTS, TIMES = HERE / "results.json", HERE / "times.json"
 DIGITS, SAME = 6, 1e-5
 """Significant digits that results keep, and the difference up to which a result counts as the one that is there."""
 
@@ -38,6 +39,15 @@ def plain(value: Any) -> Any:
     return value
 
 
+def cost() -> str:
+    """Say what the tables that are made took."""
+    spent = json.loads(TIMES.read_text(encoding="utf-8"))
+    last = sum(seconds for name, seconds in spent.items() if name.endswith("3M"))
+    whole = sum(spent.values())
+    share = f", 3M {last / whole:.0%} of it" if last else ""
+    return f"What is made took {whole / 3600:.1f} hours of one core{share} (`times.json`, an arm a line)."
+
+
 def main() -> None:
     """Write the notes and the results."""
     parts, facts = [], {}
@@ -51,6 +61,7 @@ def main() -> None:
         parts.append(f"== {title}\n{text}")
     write_json(RESULTS, plain(facts), DIGITS, same=SAME)
     put_result(__file__, "\n\n\n".join(parts))
+    put_result(__file__, cost(), "cost", fenced=False)
 
 
 if __name__ == "__main__":
