@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,15 @@ from tables import TARGET, NotMade, arm  # noqa: E402
 
 import scalefit as sf  # noqa: E402
 from experiments.study import save  # noqa: E402
-from scalefit.plotting.style import LOSS, log_ticks, new_figure, ordered_colours, size_colours, styled  # noqa: E402
+from scalefit.plotting.style import LOSS, Colour, log_ticks, new_figure, ordered_colours, size_colours, styled  # noqa: E402
 from scalefit.units import format_quantity, resource_label  # noqa: E402
 
 
-def draw_arm(axes: Axes, frame: pd.DataFrame, title: str) -> None:
+def draw_arm(axes: Axes, frame: pd.DataFrame, title: str, colours: Mapping[float, Colour]) -> None:
     """Draw every run thin and the mean of a size's seeds thick; sizes that are held out are dashed."""
     trained = frame[frame["samples"] > 0]
-    for params, colour in size_colours(frame["params"]).items():
-        mine = trained[trained["params"] == params]
+    for params, mine in trained.groupby("params"):
+        colour = colours[params]
         for _, one in mine.groupby("run_id"):
             axes.plot(one["samples"], one["loss"], lw=0.6, alpha=0.5, color=colour)
         mean = mine.groupby("samples")["loss"].mean()
@@ -36,11 +37,11 @@ def draw_arm(axes: Axes, frame: pd.DataFrame, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
-def draw_ceiling(axes: Axes, forced: pd.DataFrame) -> None:
+def draw_ceiling(axes: Axes, forced: pd.DataFrame, colours: Mapping[float, Colour]) -> None:
     """Mark where the best forced way of each size ends, at the right edge."""
     ends = forced.sort_values("step").groupby(["params", "way"])["loss"].last().groupby("params").min()
-    for params, colour in size_colours(ends.index).items():
-        axes.axhline(ends[params], xmin=0.95, lw=2.5, color=colour)
+    for params, end in ends.items():
+        axes.axhline(end, xmin=0.95, lw=2.5, color=colours[params])
 
 
 def draw_slopes(axes: Axes) -> None:
@@ -63,15 +64,16 @@ def draw_slopes(axes: Axes) -> None:
 def main() -> None:
     """Draw both arms and the slopes in them."""
     both = main_arms()
+    colours = size_colours(pd.concat(both.values())["params"])
     figure, panels = new_figure(3, height=4.0)
     for letter, axes, (title, frame) in zip("ab", panels, both.items(), strict=False):
-        draw_arm(axes, frame, f"{letter}  {title}; thick: means of the seeds")
+        draw_arm(axes, frame, f"{letter}  {title}; thick: means of the seeds", colours)
     lowest = min(frame["loss"].min() for frame in both.values())
     for axes in panels[:2]:
         log_ticks(axes, "y", [max(lowest, 1e-3), 1.0])
         axes.set_ylim(0.8 * max(lowest, 1e-3), 1.05)
     try:
-        draw_ceiling(panels[0], arm("ceiling"))
+        draw_ceiling(panels[0], arm("ceiling"), colours)
     except NotMade:
         pass
     panels[0].set_ylabel(LOSS)
