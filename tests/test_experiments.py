@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import scalefit as sf
+from experiments.study import between
+from scalefit.errors import ScalefitError
 from scalefit.provenance import sha256_of_file
 from scalefit.runner.config_file import read_config
 from tests.conftest import ROOT
@@ -223,3 +225,12 @@ def test_the_page_says_what_the_studies_found():
         kept[arm] = sum(one.passes[1]["after"] for one in found)
     assert "FADE keeps more of pass@64 than GRPO, Dr. GRPO and RLOO less" in text
     assert kept["fade"] > kept["grpo"] > max(kept["dr-grpo"], kept["rloo"])
+
+
+def test_a_part_of_a_page_is_written_between_its_marks():
+    page = "a\n<!-- part -->\nold\n<!-- /part -->\nb\n"
+    assert between(page, "part", "new\n\nlines") == "a\n<!-- part -->\nnew\n\nlines\n<!-- /part -->\nb\n"
+    assert between(between(page, "part", ""), "part", "old") == page
+    for without in ("a\n", "<!-- part -->\nold\n", "<!-- /part -->\n<!-- part -->\n"):
+        with pytest.raises(ScalefitError, match="no <!-- part -->"):
+            between(without, "part", "new")

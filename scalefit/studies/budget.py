@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scalefit.answer import Answer, Answers, answer_each, text_table, warning_lines
 from scalefit.errors import UsageError
+from scalefit.fitting.once import kept
 from scalefit.prediction.ensemble import LEAST_SIZES, average_offsets
 from scalefit.said import Said
 from scalefit.studies.cost import PAPER, PASSES, find_gpu, flops_of_hours
@@ -182,7 +183,8 @@ def plan(
     runs = select(runs, where)
     price = Price(gpu.lower(), kind, mfu)
     asked = {data.name: partial(_plan, runs, data, budget, sizes, price, seed) for data in prepare(runs, "flops")}
-    return answer_each(asked)
+    with kept():  # the frontier weighs the forms anew, on the same folds
+        return answer_each(asked)
 
 
 def _plan(
