@@ -312,6 +312,37 @@ def rollouts(results: Facts) -> Verdict:
     )
 
 
+def instruct(results: Facts) -> Verdict:
+    """Answer whether instruct models learn otherwise than base models."""
+    facts = results["Base or instruct"]
+    careful, plain = ({row["params"]: row for row in facts[name]} for name in ("levels", "base levels"))
+    each = "; ".join(
+        f"{format_quantity(size)}: {row['start']:.2f} to {row['end']:.2f} (base {plain[size]['start']:.2f} to {plain[size]['end']:.2f})"
+        for size, row in careful.items()
+    )
+    found = facts["compared"][0]
+    gap = found["overall"]
+    ends = "lower" if gap["high"] < 0 else "higher" if gap["low"] > 0 else "no differently, as far as is shown"
+    slopes = [row["k"] for row in found["sizes"] if row["k"]]
+    steeper = sum(row["low"] > 0 for row in slopes)
+    flatter = sum(row["high"] < 0 for row in slopes)
+    told = (
+        f"steeper in {steeper} and flatter in {flatter} of {len(slopes)} sizes"
+        if steeper or flatter
+        else "not told apart at any size"
+    )
+    return Verdict(
+        "Base or instruct",
+        f"instruct models end {ends}; slopes are {told}",
+        "-",
+        "the paper has both, of other pre-training; here instruct models have read more, and more answers that are written out",
+        [
+            f"Loss before and after, means of the seeds: {each}.",
+            f"Over all sizes and pairs of seeds instruct models end {_between(gap, 'difference')} from where base models do.",
+        ],
+    )
+
+
 def joint(results: Facts) -> Verdict:
     """Answer question 7."""
     (found,) = results["7. The law in compute and data at once"]["answers"]
@@ -335,30 +366,67 @@ def joint(results: Facts) -> Verdict:
     )
 
 
+def _gains(results: Facts) -> tuple[str, list[str]]:
+    """Return whether the untrained model tells what is gained on a common clock, in short and in sentences."""
+    facts = results["5. Where does E(N) come from"]
+    told = {name: one["gain"] for name, one in facts.items() if one["gain"]["says"] == "yes"}
+    rest = {name: one["gain"] for name, one in facts.items() if name not in told}
+    if not told:
+        shown = say(
+            "Nor does a reading tell the share that is gained: none halves what is missed without it.",
+            *(one["ratio"] > HALF for one in rest.values()),
+        )
+        return "", [shown]
+    sentences = []
+    for name, one in told.items():
+        last = max(results["2. Does the law predict"][f"{name} zero-shot"], key=lambda row: row["params"])
+        other = one["against"].removeprefix("gain of ")
+        ratio = f"{one['ratio']:.2f} times [{one['low']:.2f}, {one['high']:.2f}]; shuffled among sizes it does as well in {one['p']:.0%}"
+        sentences.append(
+            say(
+                f"What is told is the gain on a common clock ({_in_words(name)}). With a gain that follows {one['reads']} before training a size "
+                f"left out is missed by {one['missed']:.3f}, with one along {other} by {one['against_missed']:.3f} ({ratio}). "
+                f"{format_quantity(last['params'])} is missed by {one['top_missed']:.3f} and {one['top_against_missed']:.3f}; the prediction by "
+                f"laws, which is not told where it starts, misses it by {last['rmse']:.3f}, and the curve of the next size by {last['rmse_nearest_size']:.3f}.",
+                one["against"] == one["top_against"],
+                one["top_missed"] < HALF * min(one["top_against_missed"], last["rmse"], last["rmse_nearest_size"]),
+                one["high"] < 1,
+            )
+        )
+    others = "; ".join(
+        f"{_in_words(name)}: {one['missed']:.3f} and {one['against_missed']:.3f}" for name, one in rest.items()
+    )
+    sentences.append(
+        say(f"Elsewhere the two are not told apart ({others}).", *(one["high"] > 1 for one in rest.values()))
+    )
+    reads = {one["reads"] for one in told.values()}
+    arms = {name.rpartition(" ")[0] for name in told}
+    return f"; but its {' and '.join(sorted(reads))} tells what a size gains on one clock, where starts differ", [
+        *sentences,
+        say("At equal start all sizes have nearly the same.", arms == {"equal tokens"}),
+    ]
+
+
 def offsets(results: Facts) -> Verdict:
     """Answer question 5."""
     facts = results["5. Where does E(N) come from"]
     read = [one["offset"] for one in facts.values()]
-    by_data = {name: one for name, one in facts.items() if name.endswith("samples")}
     missed = "; ".join(
-        f"{name.removesuffix(' samples')}: {one['offset']['missed']:.3f} by {one['offset']['reads']} against {one['offset']['against_missed']:.3f}"
-        for name, one in by_data.items()
+        f"{_in_words(name)} {one['offset']['missed']:.3f} by {one['offset']['reads']} against {one['offset']['against_missed']:.3f}"
+        for name, one in facts.items()
     )
+    gains, sentences = _gains(results)
     return Verdict(
         "E(N) is read from the untrained model",
-        "no: nothing that it shows halves the error",
+        f"E(N) is not: no reading halves the law's error{gains}",
         "-",
         "the paper leaves E(N) free",
         [
             say(
-                f"A size left out is missed by (rms of the loss) what an offset that reads the untrained model leaves, against the best closed one: {missed}. "
-                "No reading helps, by data or by compute.",
+                f"A size left out is missed by (rms of the loss) what an offset that reads the untrained model leaves, against the best closed one: {missed}. No reading helps the law.",
                 *(one["says"] in ("no", "open") and one["ratio"] > HALF for one in read),
             ),
-            say(
-                "Nor does a reading tell the share that is gained: none halves what is missed without it.",
-                *(one["gain"]["ratio"] > HALF and one["gain"]["says"] in ("no", "open") for one in facts.values()),
-            ),
+            *sentences,
         ],
     )
 
@@ -431,6 +499,7 @@ VERDICTS: dict[str, Callable[[Facts], Verdict]] = {
     "3. Does k saturate": saturation,
     "4. Is reuse free": reuse,
     "How many rollouts": rollouts,
+    "Base or instruct": instruct,
     "5. Where does E(N) come from": offsets,
     "6. Is there one clock": clock,
     "7. The law in compute and data at once": joint,

@@ -289,6 +289,13 @@ def _put_verdicts() -> None:
     own = words()
     rows = [[f"{at}. {name}", finding()[0], own[name]] for at, (name, finding) in enumerate(FINDINGS.items(), 1)]
     rows.append(["beyond its law", beyond()[0], own["One clock"]])
+    rows.append(
+        [
+            "what tells of a size before it is trained",
+            "nothing: the law's E(N) is free",
+            own["E(N) is read from the untrained model"],
+        ]
+    )
     shown = table("| finding | in the paper's data | in our laboratory, 30k to 1M parameters |", rows)
     _put("README.md", "verdicts", shown)
     _put("docs/findings.md", "laboratory", lines())
