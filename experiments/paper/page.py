@@ -291,8 +291,8 @@ def _put_verdicts() -> None:
     rows.append(["beyond its law", beyond()[0], own["One clock"]])
     rows.append(
         [
-            "what tells of a size before it is trained",
-            "nothing: the law's E(N) is free",
+            "what the untrained model tells",
+            "not in the data; the law leaves E(N) free",
             own["E(N) is read from the untrained model"],
         ]
     )
