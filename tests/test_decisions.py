@@ -342,7 +342,14 @@ def test_a_plan_tells_a_mean_curve_from_a_run(runs):
     for name in ("probability_best", "probability_best_run"):
         assert sum(row[name] for row in found.sizes) == pytest.approx(1)
     assert max(row["probability_best_run"] for row in found.sizes) < found.best["probability_best"]
-    assert f"one run of {found.best['params'] / 1e9:g}B ends at a loss of {found.best['run_low']:.3f}" in found.verdict
+    size = f"{found.best['params'] / 1e9:g}B"
+    assert found.headline.startswith(f"At 2e19 FLOPs the best size of base on holdout is {size} or ")
+    chances = sorted((100 * row["probability_best"] for row in found.sizes), reverse=True)
+    assert f"these runs do not say which (chances {chances[0]:.0f} : {chances[1]:.0f})" in found.headline
+    assert (
+        f"One run of {size} would end at loss {found.best['run_low']:.3f} to {found.best['run_high']:.3f}"
+        in found.headline
+    )
     (found,) = sf.plan(runs, loss=0.5, where=where)
     assert (
         found.best["run_flops_low"] < found.best["flops_low"] < found.best["flops_high"] < found.best["run_flops_high"]
