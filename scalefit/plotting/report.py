@@ -117,10 +117,10 @@ def _answers(part: Part) -> list[str]:
         return [f"{part.forecast.headline}."]
     largest, *asked = part.ends
     said = [f"{end.headline}." for end in asked]
-    if (found := part.reached) is None:
+    if (found := part.reached) is None or part.again is None:
         said = [f"{largest.headline}.", *said]
     else:
-        end = largest.curve[-1]
+        end = part.again.curve[-1]
         another = f"By the law, another run of it would end at {end['run_low']:.3f} to {end['run_high']:.3f} (95 %)."
         said = [f"{found.sentence} {another}", *said]
     return said + ([part.plan.headline] if part.plan is not None else [])

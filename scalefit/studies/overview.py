@@ -28,6 +28,7 @@ from scalefit.prediction.siblings import among_siblings
 from scalefit.progress import steps
 from scalefit.studies.budget import Plan, plan
 from scalefit.studies.design import Design, design
+from scalefit.studies.ends import LAST_SHARE
 from scalefit.studies.reached import Reached, measure_reached
 from scalefit.studies.reuse import study_reuse
 from scalefit.studies.rollouts import Rollouts, study_rollouts
@@ -70,6 +71,8 @@ class Part:
         Of the furthest of these.
     reached : Reached or None
         What the runs of the largest size came to, as measured; None where they are too short to tell.
+    again : Prediction or None
+        What the law has of another run there, at the middle (in log X) of the last fifth that `reached` is the mean of.
     shown : dict
         Its curves as they are drawn: with four sizes and more, the largest predicted from the others.
     slopes : dict or None
@@ -91,6 +94,7 @@ class Part:
     trust: Trust
     shown: dict[str, Any]
     reached: Reached | None = None
+    again: Prediction | None = None
     slopes: dict[str, Any] | None = None
     plan: Plan | None = None
     options: Options | None = None
@@ -190,6 +194,7 @@ def _part(runs: RunTable, data: FitData, asked: Asked) -> Part:
     part = Part(fitted, ends, trust_size(fitted.fit, top), shown, unanswered=unanswered)
     with suppress(FitError):
         part.reached = measure_reached(runs, data, top)
+        part.again = fitted.predict_size(top, at=[range_end(data, top) * np.sqrt(1 - LAST_SHARE)])
     if several and not fitted.fit.single:
         cuts = {"all sizes": data} | ({} if few else {f"all but {format_quantity(top)}": data.keep(data.params < top)})
         part.slopes = slopes(cuts)
