@@ -1,5 +1,5 @@
 """`python -m scalefit`."""
 
-from scalefit.cli.main import run
+from scalefit.cli.entry import run
 
 run()

@@ -66,6 +66,20 @@ def format_quantity(value: float) -> str:
     return f"{value:.3g}"
 
 
+SPENT = {"samples": "prompts", "flops": "FLOPs", "gpu_hours": "GPU-hours"}
+"""Resources in words, where their names are none."""
+
+
+def say_amount(value: float, resource: str) -> str:
+    """Return an amount of a resource as a sentence says it: `52.7k prompts`, `1.97e19 FLOPs`."""
+    return f"{format_amount(value, resource)} {SPENT.get(resource, resource)}"
+
+
+def say_solved(loss: float) -> str:
+    """Return a loss as people say it: how many of 100 problems are solved at the first try."""
+    return f"{100 * (1 - loss):.0f} of 100 solved at the first try"
+
+
 def format_amount(value: float, resource: str) -> str:
     """Write an amount of a resource: FLOPs as `1.97e19`, never with a suffix; anything else as `format_quantity` does."""
     if "flops" not in resource.lower() or not math.isfinite(value) or value == 0:

@@ -181,6 +181,17 @@ def test_interrupt_leaves_nothing_half_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interrupt_while_the_command_still_loads_shows_no_traceback(tmp_path):
+    """A Ctrl-C at the import of the command line, which takes as long as a finger may."""
+    code = (
+        "import sys\nclass Pressed:\n    def find_spec(self, name, *more):\n"
+        "        if name == 'scalefit.cli.main':\n            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\nfrom scalefit.cli.entry import run; run()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (130, "scalefit: stopped; nothing was begun.\n")
+
+
 def test_full_disk_keeps_the_old_fit(tmp_path):
     """A write that fails midway (RLIMIT_FSIZE stands for the full disk) leaves the old file and nothing beside it."""
     (tmp_path / "fit.json").write_text("old")

@@ -27,7 +27,7 @@ def desk(tmp_path_factory):
 @pytest.mark.parametrize(
     ("asked", "first", "kept"),
     [
-        (["predict", "--params", "100B"], "base on holdout: 100B has loss", "error on sizes left out"),
+        (["predict", "--params", "100B"], "100B base is expected at loss", "error on sizes left out"),
         (["fit", "runs.parquet"], "base on holdout: saturating in samples", "log-likelihood"),
         (
             ["crossval", "runs.parquet", "--law", "saturating-linear"],

@@ -327,6 +327,19 @@ def test_seeds_are_worth_what_the_scatter_says(runs, spreads, worth):
     assert (ratio < 0.2) if worth else (ratio > 0.8)
 
 
+def test_plans_of_two_evaluations_and_of_other_budgets_say_what_they_are_of(runs):
+    base = runs.frame[runs.frame["series"] == "base"]
+    two = sf.as_runs(pd.concat([base, base.assign(eval="other")], ignore_index=True))
+    told = [one.headline for one in sf.plan(two, samples=20_000)]
+    assert [line.partition(" is ")[0] for line in told] == [
+        f"With 20k prompts the best size of base on {name}" for name in ("holdout", "other")
+    ]
+    (dear,) = sf.plan(runs, loss=0.5, where={"series": "base"})
+    low, high = (f"{dear.best[f'run_flops_{end}']:.2e}".replace("e+", "e") for end in ("low", "high"))
+    assert dear.headline.startswith("For a loss of 0.5 the cheapest size of base on holdout is ")
+    assert dear.headline.endswith(f" would take {low} FLOPs to {high} FLOPs (95 %).")
+
+
 def test_a_plan_tells_a_mean_curve_from_a_run(runs):
     """The bands of the sizes measured are those of the fit, to the sampling of 1000 draws (an end to a sixth of the half width, 4 sd)."""
     where, flops = {"series": "base"}, 2e19
@@ -342,7 +355,14 @@ def test_a_plan_tells_a_mean_curve_from_a_run(runs):
     for name in ("probability_best", "probability_best_run"):
         assert sum(row[name] for row in found.sizes) == pytest.approx(1)
     assert max(row["probability_best_run"] for row in found.sizes) < found.best["probability_best"]
-    assert f"one run of {found.best['params'] / 1e9:g}B ends at a loss of {found.best['run_low']:.3f}" in found.verdict
+    size = f"{found.best['params'] / 1e9:g}B"
+    assert found.headline.startswith(f"At 2e19 FLOPs the best size of base on holdout is {size} or ")
+    chances = sorted((100 * row["probability_best"] for row in found.sizes), reverse=True)
+    assert f"these runs do not say which (chances {chances[0]:.0f} : {chances[1]:.0f})" in found.headline
+    assert (
+        f"One run of {size} would end at loss {found.best['run_low']:.3f} to {found.best['run_high']:.3f}"
+        in found.headline
+    )
     (found,) = sf.plan(runs, loss=0.5, where=where)
     assert (
         found.best["run_flops_low"] < found.best["flops_low"] < found.best["flops_high"] < found.best["run_flops_high"]

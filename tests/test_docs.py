@@ -134,7 +134,7 @@ def test_pages_build_without_a_warning(hooks, tmp_path):
     site = tmp_path / "site"
     assert "compute-optimal" in (site / "reference" / "index.html").read_text()
     assert not (site / "hooks.py").exists()
-    assert "100k has loss" in (site / "lab" / "index.html").read_text()
+    assert "100k base is expected at loss" in (site / "lab" / "index.html").read_text()
     assert "loss" in (site / "training" / "index.html").read_text().partition("greedy.parquet")[2]
     for path in site.rglob("*.html"):
         text, source = path.read_text(), ROOT / "docs" / f"{path.parent.name}.md"

@@ -527,6 +527,18 @@ def test_the_runs_of_one_chart_take_their_sizes_from_their_names(tmp_path):
     assert dict(zip(frame["run_id"].astype(str), frame["params"], strict=True)) == {"qwen-1.5B": 1.5e9, "qwen-7B": 7e9}
 
 
+def test_what_differs_between_the_runs_of_a_folder_is_asked_for_in_a_manifest(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "logs" / name).mkdir(parents=True)
+        FORMATS["Tinker"][0](tmp_path / "logs" / name)
+    many = scalefit("import", "logs", cwd=tmp_path)
+    one = scalefit("import", "logs/a", cwd=tmp_path)
+    assert (many.returncode, one.returncode) == (2, 2)
+    assert "of 2 runs, what differs between them, such as their size, is said in a manifest" in many.stderr
+    assert "--set params=..." in one.stderr
+    assert "manifest" not in one.stderr
+
+
 def test_folders_and_patterns_are_many_runs(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "logs" / name).mkdir(parents=True)

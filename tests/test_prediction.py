@@ -820,8 +820,8 @@ def made_prediction(**changed):
 def test_a_prediction_is_told_in_words():
     said = made_prediction()
     assert words(said.summary()) == [
-        "base on holdout: 7B has loss 0.480 (90 % 0.450 to 0.550, of a new run 0.400 to 0.600) at 20k samples, "
-        "by law 'power', fitted on 1B, 3B (24 points)",
+        "7B base is expected at loss 0.480 on holdout after 20k prompts: 52 of 100 solved at the first try "
+        "(one run 0.400 to 0.600, 90 %)",
         "samples loss mean curve low high new run low high one eval low high",
         "10k 0.500 0.450 0.550 0.400 0.600 0.350 0.650",
         "20k 0.480 0.450 0.550 0.400 0.600 0.350 0.650",
@@ -830,6 +830,7 @@ def test_a_prediction_is_told_in_words():
         "warning: it is far",
     ]
     assert words(said.details) == [
+        "by law 'power', fitted on 1B, 3B (24 points)",
         "k(7B) = 0.1000 (90 % 0.0800 to 0.1200, if the law holds there)",
         "new runs: they differ by 9 %",
         "form averaged weight error on sizes left out loss at the end",
@@ -838,19 +839,20 @@ def test_a_prediction_is_told_in_words():
     open_k = made_prediction(
         k=Estimate(0.1, np.inf, -np.inf, np.inf), answered_by="average of closed laws and the trend of the sizes"
     )
-    assert words(open_k.details)[0] == "k(7B) is not determined by the data"
-    assert open_k.headline.endswith(
-        "by average of closed laws and the trend of the sizes, fitted on 1B, 3B (24 points)"
-    )
+    assert words(open_k.details)[:2] == [
+        "by average of closed laws and the trend of the sizes, fitted on 1B, 3B (24 points)",
+        "k(7B) is not determined by the data",
+    ]
+    assert "fitted on" not in open_k.summary()
     none = made_prediction(k=None, reach={"loss": 0.4, "value": None, "low": None, "high": None}, members=[])
     told = words(none.summary())
     assert len(told) == 6
     assert not any(line.startswith("loss 0.4") for line in told)
-    assert words(none.details) == ["new runs: they differ by 9 %"]
+    assert words(none.details)[1:] == ["new runs: they differ by 9 %"]
     assert len(words(made_prediction(reach=None).summary())) == 6
     both = {"flops": 1e19, "samples": 2e4, **POINT}
     joint = made_prediction(resource="flops and samples", curve=[both])
-    assert "at 1e19 flops and 20k samples" in joint.headline
+    assert "after 1e19 FLOPs and 20k prompts" in joint.headline
     assert words(joint.summary())[2].startswith("1e19 20k 0.500")
     assert list(said.frame) == ["params", "samples", *POINT]
     assert list(said.frame["params"]) == [7e9, 7e9]
@@ -886,8 +888,8 @@ def made_forecast(**changed):
 def test_a_forecast_is_told_in_words():
     """Every fourth point of the curve stands in the table."""
     assert words(made_forecast().summary()) == [
-        "r1: ends at 0.450 (95 % 0.430 to 0.440) if it ends at 6k samples, the mean of its last 7 evaluations",
-        "base, 7B; 12 evaluations, 1k samples spent, expected loss there 0.500",
+        "r1 is expected to end at loss 0.450 after 6k prompts: 55 of 100 solved at the first try (95 % 0.430 to 0.440)",
+        "base, 7B; 12 evaluations, 1k samples spent, expected loss there 0.500; an end is the mean of the last 7 evaluations",
         "samples loss 50 % low high 95 % low high new eval 95 % low high",
         "1k 0.500 0.410 0.420 0.430 0.440 0.450 0.460",
         "5k 0.460 0.410 0.420 0.430 0.440 0.450 0.460",

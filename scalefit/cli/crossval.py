@@ -65,7 +65,10 @@ def crossval(
     *,
     mode: Annotated[str, typer.Option(help="zero-shot, anchored or prefix.")] = "zero-shot",
     law: Annotated[
-        str | None, typer.Option(help="A law, or average (default; saturating for prefix).", show_default=False)
+        str | None,
+        typer.Option(
+            help="A law, also your own as module:NAME, or average (default; saturating for prefix).", show_default=False
+        ),
     ] = None,
     x: Resource = None,
     size: Size = None,
@@ -147,7 +150,11 @@ def compare(
     runs: Runs,
     *,
     law: Annotated[
-        list[str] | None, typer.Option(help="A law to compare; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            help="A law to compare; may be repeated. Laws of your own, module:NAME, stand beside the shipped ones unless some are named.",
+            show_default=False,
+        ),
     ] = None,
     x: Resource = None,
     size: Size = None,
@@ -160,11 +167,14 @@ def compare(
     Lag 1 is the correlation of neighbouring residuals, and the chance that of what is left if it were noise without
     memory: a small one says that the law misses the shape of the curves (or the level of sizes).
     """
-    from scalefit.prediction.crossval import compare_series
+    from scalefit.prediction.crossval import COMPARED, compare_series
 
+    asked = tuple(law or ())
+    if asked and all(":" in name for name in asked):
+        asked += COMPARED
     opened, wanted = open_runs(runs, size=size), parse_where(where)
     with progress("comparing laws"):
-        found = compare_series(opened, tuple(law or ()), x, wanted)
+        found = compare_series(opened, asked, x, wanted)
     left_out = _said(found)
     if as_json:
         print_json(found.to_dict("records"), warnings=left_out)

@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
 def fit(
     runs: Runs,
     *,
-    law: Annotated[str, typer.Option(help="A law; `scalefit laws` lists them.")] = "saturating",
+    law: Annotated[
+        str, typer.Option(help="A law; `scalefit laws` lists them. Your own is module:NAME.")
+    ] = "saturating",
     x: Resource = None,
     size: Size = None,
     where: Where = None,

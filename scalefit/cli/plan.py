@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 def plan(
     runs: Runs,
     *,
-    flops: Annotated[str | None, typer.Option(help="Compute, 6 N T as in the table.", show_default=False)] = None,
+    flops: Annotated[
+        str | None, typer.Option(help="Compute [FLOPs], 6 x parameters x tokens, as in the table.", show_default=False)
+    ] = None,
     samples: Annotated[str | None, typer.Option(help="Prompts, such as 50k.", show_default=False)] = None,
     loss: Annotated[float | None, typer.Option(help="The loss to reach.", show_default=False)] = None,
     hours: Annotated[

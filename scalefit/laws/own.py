@@ -16,6 +16,8 @@ from scalefit.named import import_named
 
 SIZE = ("N", "params")
 """What a function calls the model size."""
+_NAMELESS = "lambda"
+"""What a law is called that nobody named."""
 
 
 def law(
@@ -115,7 +117,9 @@ def import_law(reference: str) -> Law:
         found: Law = import_named(reference, Law)
     except UsageError as error:
         raise LawError(f"law {reference!r}: {error}") from error
-    return replace(found, reference=found.reference or reference)
+    # A lambda has no name to be told by; the module has one for it.
+    name = reference.rpartition(":")[2] if found.name == _NAMELESS else found.name
+    return replace(found, name=name, reference=found.reference or reference)
 
 
 def place_of(law: Law) -> str:

@@ -18,7 +18,6 @@ from scalefit.plotting.evidence import add_diagnostics, add_held_out, add_law, a
 from scalefit.plotting.explorer import add_plan, add_reuse, add_rollouts
 from scalefit.plotting.methods import add_methods
 from scalefit.plotting.page import Page
-from scalefit.plotting.words import solved
 from scalefit.prediction.predict import Prediction
 from scalefit.studies.overview import Asked, Overview, Part, look_over, worth_of_more
 from scalefit.studies.reuse import Reuse
@@ -106,23 +105,25 @@ def _first_screen(page: Page, found: Overview) -> None:
         page.text(f"And {len(more)} more, below: {', '.join(part.data.name for part in more)}.")
     page.table(
         _bands(found.parts),
-        "Where runs end: loss, what that solves at the first try, and three bands of it",
+        "Where runs end: measured, as the mean of the last fifth of each, and by the law, with three bands of that",
         stack=True,
     )
     page.table(_forecasts(found.parts), "How single runs go on: where they end, and the bands of that", stack=True)
 
 
 def _answers(part: Part) -> list[str]:
-    """Return what a part answers first: where it ends, and which size a budget is best spent on."""
+    """Return what a part answers first: what its largest size came to, what is predicted, which size a budget is best spent on."""
     if part.alone and part.forecast is not None:
-        return [_with_solved(part.forecast.headline, part.forecast.end["loss"])]
-    said = [_with_solved(end.headline, end.curve[-1]["loss"]) for end in part.ends]
+        return [f"{part.forecast.headline}."]
+    largest, *asked = part.ends
+    said = [f"{end.headline}." for end in asked]
+    if (found := part.reached) is None or part.again is None:
+        said = [f"{largest.headline}.", *said]
+    else:
+        end = part.again.curve[-1]
+        another = f"By the law, another run of it would end at {end['run_low']:.3f} to {end['run_high']:.3f} (95 %)."
+        said = [f"{found.sentence} {another}", *said]
     return said + ([part.plan.headline] if part.plan is not None else [])
-
-
-def _with_solved(headline: str, loss: float) -> str:
-    words = solved(loss)
-    return headline if words in headline else f"{headline.rstrip('.')}: {words}."
 
 
 def _bands(parts: Sequence[Part]) -> pd.DataFrame:
@@ -132,7 +133,9 @@ def _bands(parts: Sequence[Part]) -> pd.DataFrame:
         for end in part.ends:
             curve = end.curve[-1]
             row = {"what": f"{part.data.name}, {format_quantity(end.params)}", **_at(end)}
-            row |= {"loss": curve["loss"], "solved": round(100 * (1 - curve["loss"]))}
+            seen = part.reached if part.reached is not None and end is part.ends[0] else None
+            row |= {"loss_measured": None if seen is None else seen.loss, "loss_by_law": curve["loss"]}
+            row["solved"] = round(100 * (1 - (curve["loss"] if seen is None else seen.loss)))
             rows.append(
                 row | {f"{prefix}{side}": curve[f"{prefix}{side}"] for prefix in BANDS for side in ("low", "high")}
             )
@@ -166,7 +169,7 @@ def _ends(page: Page, parts: Sequence[Part]) -> None:
     for part in parts:
         _named(page, part, parts)
         for end in part.ends:
-            page.text(_with_solved(end.headline, end.curve[-1]["loss"]))
+            page.text(f"{end.headline}.")
         page.points([warning for end in part.ends for warning in end.warnings], "warn")
         unseen = any(curve["extrapolated"] for curve in part.shown["curves"])
         top = format_quantity(float(part.data.sizes[-1]))
@@ -224,7 +227,7 @@ def _ahead(page: Page, parts: Sequence[Part]) -> None:
         assert found is not None
         assert part.run is not None
         _named(page, part, going)
-        page.text(_with_solved(found.headline, found.end["loss"]))
+        page.text(f"{found.headline}.")
         page.text(f"{worth_of_more(found)}.")
         if part.forecast_trust is not None:
             page.raw(trust_line(part.forecast_trust))

@@ -14,6 +14,8 @@ COLUMNS = {
     "series": "series",
     "eval": "evaluation",
     "loss": "loss",
+    "loss_measured": "loss, measured",
+    "loss_by_law": "loss by the law",
     "solved": "solved of 100",
     "samples": "prompts",
     "flops": "compute [FLOPs]",
@@ -111,8 +113,3 @@ def number(value: Any, column: str = "") -> str:
     if abs(value) >= 1e4 or 0 < abs(value) < 1e-3:
         return format_amount(float(value), "flops" if abs(value) >= 1e15 or abs(value) < 1 else "")
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
-
-
-def solved(loss: float) -> str:
-    """Return a loss as people say it: how many of 100 problems are solved at the first try."""
-    return f"{100 * (1 - loss):.0f} of 100 solved at the first try"

@@ -62,7 +62,8 @@ def cross_validate_data(
         )
     if len(data.sizes) < LEAST_SIZES + (chosen is None):
         raise FitError(
-            f"series {data.series!r} has {len(data.sizes)} sizes; {mode} cross-validation of {law!r} needs {LEAST_SIZES + (chosen is None)}."
+            f"series {data.series!r} has {len(data.sizes)} sizes; {mode} cross-validation of {law!r} needs {LEAST_SIZES + (chosen is None)}; "
+            "--mode prefix holds out the rest of each run instead, of any number of sizes."
         )
     rows = []
     points = points if mode == "anchored" else 0
@@ -217,7 +218,7 @@ def _each(prepared: Prepared, ask: Callable[[FitData], pd.DataFrame]) -> pd.Data
 
 
 def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFrame:
-    """Rank laws by their zero-shot score, in-sample criteria beside it.
+    """Rank laws by their zero-shot score, in-sample criteria beside it; the average is left out, and said, where sizes are too few for it.
 
     Returns
     -------
@@ -226,8 +227,9 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
         squares aic, bic, r2, and whether what it leaves is white: left_lag1, the lag-1 autocorrelation along the curves,
         and white_p, the chance of what is left if it were white (`judge_whiteness`). The average has none of the latter.
     """
-    rows = []
-    for name in steps(laws or COMPARED):
+    rows, wanted = [], tuple(laws or COMPARED)
+    few = len(data.sizes) < LEAST_SIZES + 1 and wanted != (AVERAGE,)
+    for name in steps([name for name in wanted if not (few and name == AVERAGE)]):
         folds = cross_validate_data(data, name, "zero-shot")
         one = folds[folds["fold"] != TWO_OUT]
         row: dict[str, Any] = {
@@ -248,4 +250,7 @@ def compare_laws(data: FitData, laws: tuple[Law | str, ...] = ()) -> pd.DataFram
         rows.append(row)
     ranked = pd.DataFrame(rows).sort_values("held_out_rmse", ignore_index=True)
     ranked.attrs.update(folds.attrs)
+    if few and AVERAGE in wanted:
+        note = f"series {data.series!r}: {AVERAGE} is not compared, which needs {LEAST_SIZES + 1} sizes"
+        ranked.attrs["notes"] = [*ranked.attrs.get("notes", ()), note]
     return ranked

@@ -19,7 +19,7 @@ from scalefit.said import Said
 from scalefit.table.io import RunTable, as_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, select
-from scalefit.units import format_amount, format_quantity
+from scalefit.units import format_amount, format_quantity, say_amount, say_solved
 
 Array = NDArray[np.float64]
 REACH = 4.0
@@ -72,9 +72,11 @@ class Forecast(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         end = self.end
-        loss = f"{end['loss']:.3f} (95 % {end['low95']:.3f} to {end['high95']:.3f})"
-        where = f"{format_amount(end[self.resource], self.resource)} {self.resource}"
-        return f"{self.run}: ends at {loss} if it ends at {where}, the mean of its last {end['points']} evaluations"
+        where = say_amount(end[self.resource], self.resource)
+        band = f"95 % {end['low95']:.3f} to {end['high95']:.3f}"
+        return (
+            f"{self.run} is expected to end at loss {end['loss']:.3f} after {where}: {say_solved(end['loss'])} ({band})"
+        )
 
     def summary(self) -> str:
         """Return the text that `scalefit forecast` prints."""
@@ -84,7 +86,8 @@ class Forecast(Answer):
         names = ("loss", "low50", "high50", "low95", "high95", "eval_low95", "eval_high95")
         for point in self.curve[::4]:
             rows.append([format_amount(point[self.resource], self.resource), *(f"{point[name]:.3f}" for name in names)])
-        lines = [self.headline, f"  {about}, expected loss there {self.now['loss']:.3f}", text_table(rows)]
+        about += f", expected loss there {self.now['loss']:.3f}; an end is the mean of the last {self.end['points']} evaluations"
+        lines = [self.headline, f"  {about}", text_table(rows)]
         if self.chance is not None:
             lines.append(self._chance_text(self.chance))
         if self.stop is not None:

@@ -21,7 +21,7 @@ from scalefit.prediction.ensemble import Anchor
 from scalefit.prediction.roads import BY_LAW, Road, choose_road, is_fitted, range_begin, range_end, round_values
 from scalefit.said import Said
 from scalefit.table.fit_data import FitData
-from scalefit.units import format_amount, format_quantity, parse_quantity
+from scalefit.units import format_amount, format_quantity, parse_quantity, say_amount, say_solved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,13 +85,13 @@ class Prediction(Answer):
 
     @property
     def headline(self) -> str:
-        """The answer in a sentence."""
+        """The answer in a sentence: the loss, what that solves, and where one run would lie."""
         end = self.curve[-1]
-        at = " and ".join(f"{format_amount(end[name], name)} {name}" for name in self.resource.split(" and "))
-        ends = f"{end['low']:.3f} to {end['high']:.3f}, of a new run {end['run_low']:.3f} to {end['run_high']:.3f}"
-        loss = f"{end['loss']:.3f} ({100 * self.level:g} % {ends})"
+        at = " and ".join(say_amount(end[name], name) for name in self.resource.split(" and "))
+        run = f"one run {end['run_low']:.3f} to {end['run_high']:.3f}, {100 * self.level:g} %"
         return (
-            f"{self.series} on {self.eval}: {format_quantity(self.params)} has loss {loss} at {at}, by {self.rests_on}"
+            f"{format_quantity(self.params)} {self.series} is expected at loss {end['loss']:.3f} on {self.eval} "
+            f"after {at}: {say_solved(end['loss'])} ({run})"
         )
 
     @property
@@ -128,8 +128,8 @@ class Prediction(Answer):
 
     @property
     def details(self) -> Said:
-        """k(N), how far runs lie apart, the weight of each form that is averaged, and the warnings with their numbers."""
-        lines: list[str] = []
+        """What answers and what it was fitted on, k(N), how far runs lie apart, the forms averaged, warnings with their numbers."""
+        lines = [f"  by {self.rests_on}"]
         if self.k is not None:
             lines.append(f"  k({format_quantity(self.params)}) {_k_text(self.k, self.level)}")
         lines.append(f"  new runs: {self.scatter}")

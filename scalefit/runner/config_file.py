@@ -63,7 +63,7 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not TOML ({str(error)[:200]}).") from error
+        raise UsageError(f"{path}: not TOML, as a configuration is, such as lab.toml ({str(error)[:200]}).") from error
 
 
 def plain_config(raw: dict[str, Any], where: str = "configuration") -> Config:

@@ -27,9 +27,11 @@ from scalefit.studies.spending import ENDS, REFUSED, Budget, Price, Spent, refus
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_amount, format_quantity
+from scalefit.units import format_amount, format_quantity, say_amount
 
 Array = NDArray[np.float64]
+LEAST = 0.025
+"""Probability of being best above which a size is named."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +58,7 @@ class Plan(Answer):
     """
 
     series: str
+    eval: str
     budget: dict[str, float]
     assumptions: dict[str, Any]
     sizes: list[dict[str, Any]]
@@ -71,9 +74,7 @@ class Plan(Answer):
     @property
     def headline(self) -> str:
         """The answer in a sentence."""
-        ((name, value),) = self.budget.items()
-        asked = f"{value:g}" if name == "loss" else format_amount(value, name)
-        return f"{self.series}, {name} {asked}: {self.verdict}"
+        return self.verdict
 
     @property
     def near_lines(self) -> list[str]:
@@ -81,7 +82,10 @@ class Plan(Answer):
         lines, to_loss = [], "loss" in self.budget
         if (front := self.frontier) is not None:
             size, low, high = (format_quantity(front[end]) for end in ("params", "low", "high"))
-            lines.append(f"compute-optimal size there: {size} (95 % {low} to {high}), loss {front['loss']:.3f}")
+            lines.append(
+                f"were every size to be had, by the laws across sizes: {size} is compute-optimal there (95 % {low} to {high}), "
+                f"at loss {front['loss']:.3f}"
+            )
         for row in self.one_size_off:
             price = f"{row['price']:+.3f} loss ({row['low']:+.3f} to {row['high']:+.3f})"
             if to_loss:
@@ -208,6 +212,7 @@ def _plan(
             )
     return Plan(
         data.series,
+        str(data.record["eval"]),
         {name: value for name, value in vars(budget).items() if value is not None},
         price.assumptions,
         rows,
@@ -215,7 +220,7 @@ def _plan(
         front,
         crossovers(spent.options),
         _one_size_off(spent, best),
-        _verdict(rows, best, budget),
+        _verdict(rows, best, budget, data),
         warnings,
     )
 
@@ -241,27 +246,29 @@ def _one_size_off(spent: Spent, best: int) -> list[dict[str, float]]:
     return found
 
 
-def _verdict(rows: list[dict[str, Any]], best: int, budget: Budget) -> str:
-    """Say which size, or that the data do not say; and what one run would do."""
-    what = "cheapest for this loss" if budget.loss is not None else "best"
+def _verdict(rows: list[dict[str, Any]], best: int, budget: Budget, data: FitData) -> str:
+    """Say which size, or between which ones these runs do not say; and where one run of it ends."""
     chosen = rows[best]
-    size = format_quantity(chosen["params"])
-    if chosen["probability_best"] >= SURE:
-        said = f"{size} is {what} (probability {chosen['probability_best']:.2f})"
+    if budget.loss is not None:
+        asked = f"For a loss of {budget.loss:g} the cheapest"
+    elif budget.samples is not None:
+        asked = f"With {say_amount(budget.samples, 'samples')} the best"
     else:
-        others = sorted(rows, key=lambda row: -row["probability_best"])
-        named = ", ".join(
-            f"{format_quantity(row['params'])} {row['probability_best']:.2f}"
-            for row in others
-            if row["probability_best"] > 0.025
-        )
-        said = f"The data do not say which size is {what}: probabilities {named}"
+        asked = f"At {say_amount(budget.flops or 0.0, 'flops')} the best"
+    asked += f" size of {data.series} on {data.record['eval']} is"
+    if chosen["probability_best"] >= SURE:
+        said = f"{asked} {format_quantity(chosen['params'])} (probability {chosen['probability_best']:.2f})"
+    else:
+        ranked = sorted(rows, key=lambda row: -row["probability_best"])
+        likely = ranked[: max(2, sum(row["probability_best"] > LEAST for row in rows))]
+        *first, last = (format_quantity(row["params"]) for row in likely)
+        odds = " : ".join(f"{100 * row['probability_best']:.0f}" for row in likely)
+        said = f"{asked} {', '.join(first)} or {last}; these runs do not say which (chances {odds})"
     if chosen["outside"] is None:
         return f"{said}."
-    if budget.loss is None:
-        ends = f"ends at a loss of {chosen['run_low']:.3f} to {chosen['run_high']:.3f}"
+    if budget.loss is not None:
+        low, high = (say_amount(chosen[f"run_flops_{end}"], "flops") for end in ("low", "high"))
+        ends = f"would take {low} to {high}"
     else:
-        low, high = (format_amount(chosen[f"run_flops_{end}"], "flops") for end in ("low", "high"))
-        ends = f"takes {low} to {high} FLOPs"
-    beats = f"beats one run of every other size with probability {chosen['probability_best_run']:.2f}"
-    return f"{said}; one run of {size} {ends} and {beats}."
+        ends = f"would end at loss {chosen['run_low']:.3f} to {chosen['run_high']:.3f}"
+    return f"{said}. One run of {format_quantity(chosen['params'])} {ends} (95 %)."

@@ -29,7 +29,7 @@ from scalefit.studies.sizes import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_quantity, say_amount
 
 Array = NDArray[np.float64]
 LENGTHS = (0.1, 0.25, 0.5, 1.0)
@@ -80,8 +80,18 @@ class Design(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         where = format_quantity(self.target["params"])
-        widths = f"from {self.width_now:.4f} to {self.width_after:.4f} (spread evenly: {self.width_even:.4f})"
-        return f"{self.series}: these runs narrow the 95 % interval at {where} {widths}"
+        widths = f"from {self.width_now:.4f} to {self.width_after:.4f} wide (spread evenly: {self.width_even:.4f})"
+        return f"To predict {where} of {self.series}, train {self._wanted}: its 95 % interval goes {widths}"
+
+    @property
+    def _wanted(self) -> str:
+        """The runs in words, as in `2 runs of 7B to 13k prompts and 1 run of 14B to 54k prompts`."""
+        said = [
+            f"{run['count']:g} run{'s' if run['count'] > 1 else ''} of {format_quantity(run['params'])} "
+            f"to {say_amount(run['samples'], 'samples')}"
+            for run in self.runs
+        ]
+        return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
 
     @property
     def seeds(self) -> str:

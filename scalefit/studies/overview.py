@@ -28,6 +28,8 @@ from scalefit.prediction.siblings import among_siblings
 from scalefit.progress import steps
 from scalefit.studies.budget import Plan, plan
 from scalefit.studies.design import Design, design
+from scalefit.studies.ends import LAST_SHARE
+from scalefit.studies.reached import Reached, measure_reached
 from scalefit.studies.reuse import study_reuse
 from scalefit.studies.rollouts import Rollouts, study_rollouts
 from scalefit.studies.sizes import Options, make_options
@@ -67,6 +69,10 @@ class Part:
         Where the largest size ends, and the sizes asked for.
     trust : Trust
         Of the furthest of these.
+    reached : Reached or None
+        What the runs of the largest size came to, as measured; None where they are too short to tell.
+    again : Prediction or None
+        What the law has of another run there, at the middle (in log X) of the last fifth that `reached` is the mean of.
     shown : dict
         Its curves as they are drawn: with four sizes and more, the largest predicted from the others.
     slopes : dict or None
@@ -87,6 +93,8 @@ class Part:
     ends: list[Prediction]
     trust: Trust
     shown: dict[str, Any]
+    reached: Reached | None = None
+    again: Prediction | None = None
     slopes: dict[str, Any] | None = None
     plan: Plan | None = None
     options: Options | None = None
@@ -118,7 +126,7 @@ class Part:
         if self.design is not None:
             steps.append(self.design.headline)
         if mends := self.first_trust.mends:
-            steps.append(f"To trust this more: {mends[0]}")
+            steps.append(f"To trust this more: {'; '.join(mends[:2])}")
         return [f"{step.rstrip('.')}." for step in steps]
 
 
@@ -184,6 +192,9 @@ def _part(runs: RunTable, data: FitData, asked: Asked) -> Part:
         ends += [found] if found is not None and not np.isclose(size, top) else []
     shown = fitted_curves(fitted.fit) if few or not several else across_sizes(data)
     part = Part(fitted, ends, trust_size(fitted.fit, top), shown, unanswered=unanswered)
+    with suppress(FitError):
+        part.reached = measure_reached(runs, data, top)
+        part.again = fitted.predict_size(top, at=[range_end(data, top) * np.sqrt(1 - LAST_SHARE)])
     if several and not fitted.fit.single:
         cuts = {"all sizes": data} | ({} if few else {f"all but {format_quantity(top)}": data.keep(data.params < top)})
         part.slopes = slopes(cuts)
@@ -263,4 +274,5 @@ def worth_of_more(found: Forecast) -> str:
     gain, low, high = now - end["loss"], now - end["high95"], now - end["low95"]
     how = "Doubling the run" if abs(times - 2) < 0.01 else f"{times:.2g} times the {resource} of the run"
     size = format_quantity(found.params)
-    return f"{how} of {size} ({found.run}) is worth {gain:.3f} in loss [{low:.3f}, {high:.3f}]"
+    nothing = ", and perhaps nothing" if low <= 0 else ""
+    return f"{how} of {size} ({found.run}) is worth {gain:.3f} in loss (95 % {low:.3f} to {high:.3f}){nothing}"

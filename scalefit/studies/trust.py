@@ -112,7 +112,7 @@ def trust_forecast(found: Forecast, setting: Setting) -> Trust:
 
 def on_fit(fit: Fit) -> Ground:
     """Return whether the law describes its sizes: where it misses some, by less than its band of a new run holds or by more."""
-    name, mend = "fit", "look at the curves by themselves, or try the forms that scalefit compare ranks"
+    name, mend = "fit", "go by the runs themselves, or look for a law that fits them better (scalefit compare)"
     if fit.status == "stopped":
         return Ground(name, NOT, "the search for the law's parameters stopped early", mend)
     missed = [one for one in fit.misfit.sizes if one.missed]
@@ -121,11 +121,14 @@ def on_fit(fit: Fit) -> Ground:
         return Ground(name, THIN, why, "evaluate each run more often")
     if missed:
         some = f"{len(missed)} of {len(fit.misfit.sizes)} sizes" if len(fit.misfit.sizes) > 1 else "its one size"
+        depart = "departs" if len(missed) == 1 else "depart"
         off, half = max((_departure(fit, one) for one in missed), key=lambda pair: pair[0] / pair[1])
         if half > WIDE:
-            return Ground(name, NOT, f"the law misses {some}, and its band of ±{half:.2g} in loss says nothing", mend)
+            return Ground(
+                name, NOT, f"{some} {depart} from the law, whose band of ±{half:.2g} in loss says nothing", mend
+            )
         held = off <= half
-        why = f"the law misses {some}, by up to {off:.2g} in loss, {'within' if held else 'more than'} its band of ±{half:.2g}"
+        why = f"{some} {depart} from the law by up to {off:.2g} in loss, {'less' if held else 'more'} than a new run may (±{half:.2g})"
         return Ground(name, THIN if held else NOT, why, mend)
     if fit.status != "converged":
         return Ground(name, THIN, STATUS.get(fit.status, f"the fit is {fit.status}"), "more sizes, or larger ones")
@@ -182,9 +185,9 @@ def on_scatter(fit: Fit) -> Ground:
     if found.slope is None:
         return Ground(name, THIN, "how far another run would lie from these is assumed, as runs elsewhere do", again)
     low, middle, high = (100 * end for end in found.slope)
-    apart = f"assumed to differ by {middle:.2g} % [{low:.2g}, {high:.2g}] in slope"
+    apart = f"{middle:.2g} % [{low:.2g}, {high:.2g}] faster or slower"
     few = "one run a size" if found.repeats == 0 else "one repeated run"
-    return Ground(name, THIN, f"{few}; reruns are {apart}", again)
+    return Ground(name, THIN, f"{few}: that a rerun would learn {apart} is assumed, not measured", again)
 
 
 def on_reach(fit: Fit, params: float, at: float | None = None) -> Ground:

@@ -18,7 +18,7 @@ from scalefit.table.importers.choose import NoEvaluation, NoMetric
 from scalefit.table.importers.collect import Choice
 from scalefit.table.importers.columns import import_columns
 from scalefit.table.importers.dialects import DIALECTS, GROUP, Dialect, find_dialect
-from scalefit.table.importers.facts import FLOPS, check_names
+from scalefit.table.importers.facts import FLOPS, MissingFacts, check_names
 from scalefit.table.importers.formats import open_logs, same_run
 from scalefit.table.importers.log import Log, Progress, split_runs
 from scalefit.table.importers.manifest import Entry, read_manifest
@@ -30,6 +30,11 @@ _CONTAINERS = {
     "tensorboard": "events.out.tfevents.* file",
     "trackio": "database of Trackio's",
 }
+_DIFFER = (
+    "what differs between them, such as their size, is said in a manifest, which then stands in their place. runs.toml:\n"
+    '    paths = ["logs/*.jsonl"]\n    pattern = "{series}-{params}"  # read from the names of the files\n    [common]\n    prompts = ...'
+)
+"""Where facts of several runs are said."""
 _NEEDS = {"trl": "trainer_state.json in it nor in a checkpoint-* folder"}
 
 
@@ -145,6 +150,9 @@ def _read(
             runs.append(assemble(log, _dialect(entry.kind or kind), facts, entry.choice(choice)))
         except (NoEvaluation, NoMetric) as error:
             without.append(error)
+        except MissingFacts as error:
+            several = f"\n  of {len(opened)} runs, {_DIFFER}" if len(opened) > 1 else ""
+            raise MissingFacts(f"{error}{several}") from None
     if not runs:
         raise next((error for error in without if isinstance(error, NoMetric)), without[0])
     return runs, [f"left out: {error}" for error in without]

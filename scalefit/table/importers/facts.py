@@ -58,6 +58,10 @@ def propose(model: str) -> dict[str, str]:
     return found
 
 
+class MissingFacts(UsageError):
+    """What a log does not say, and nobody has said."""
+
+
 def resolve(
     log: Log, dialect: Dialect, given: Mapping[str, str], *, yes: bool = False, assumed: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
@@ -74,8 +78,10 @@ def resolve(
 
     Raises
     ------
+    MissingFacts
+        With every fact that is missing and what is proposed for it.
     UsageError
-        With every fact that is missing and what is proposed for it, or for a value that makes no sense.
+        For a value that makes no sense.
     """
     check_names(given)
     said = {fact: _configured(log, names) for fact, names in dialect.config.items()}
@@ -99,7 +105,7 @@ def resolve(
     raw = {**(assumed or {}), **raw}
     missing = [name for name in (*FACTS, *log.asks) if name not in raw]
     if missing:
-        raise UsageError(
+        raise MissingFacts(
             f"{log.path} does not say, and it is not guessed:\n" + _question(missing, proposed, str(model))
         )
     return _checked(raw)
