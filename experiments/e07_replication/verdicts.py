@@ -320,20 +320,18 @@ def instruct(results: Facts) -> Verdict:
         f"{format_quantity(size)}: {row['start']:.2f} to {row['end']:.2f} (base {plain[size]['start']:.2f} to {plain[size]['end']:.2f})"
         for size, row in careful.items()
     )
-    found = facts["compared"][0]
+    found = facts["compared"]
     gap = found["overall"]
     ends = "lower" if gap["high"] < 0 else "higher" if gap["low"] > 0 else "no differently, as far as is shown"
     slopes = [row["k"] for row in found["sizes"] if row["k"]]
     steeper = sum(row["low"] > 0 for row in slopes)
     flatter = sum(row["high"] < 0 for row in slopes)
-    told = (
-        f"steeper in {steeper} and flatter in {flatter} of {len(slopes)} sizes"
-        if steeper or flatter
-        else "not told apart at any size"
-    )
+    told = "not told apart at any size"
+    if steeper or flatter:
+        told = f"steeper at {steeper or 'none'} of {len(slopes)} sizes, flatter at {flatter or 'none'}"
     return Verdict(
         "Base or instruct",
-        f"instruct models end {ends}; slopes are {told}",
+        f"instruct models end {ends}; curves are {told}",
         "-",
         "the paper has both, of other pre-training; here instruct models have read more, and more answers that are written out",
         [
