@@ -50,6 +50,10 @@ class Estimate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """Return the value ± its standard error and the interval, as long as they are known."""
+        return f"{self.value:.3g} ± {self.se:.2g} [{self.low:.3g}, {self.high:.3g}]"
+
 
 @dataclass(frozen=True)
 class Fit:
