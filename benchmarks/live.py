@@ -1,4 +1,4 @@
-"""What watching costs: seconds an evaluation by how many there are; and the screens of docs/live.md, made from a real run.
+"""What watching costs: seconds an evaluation by how many there are; and the lines of docs/live.md, made from a real run.
 
 Run as `make bench-live`.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from scalefit.live import Monitor
-from scalefit.live.watching import Asked, watch
 from scalefit.output import write_json, write_text
 from scalefit.table.io import read_runs
 
@@ -68,20 +67,9 @@ def monitor_lines() -> list[str]:
     return told[-3:]
 
 
-def screen() -> str:
-    """Return what `scalefit watch` shows of a log of the run so far."""
-    frame = read_runs(TABLE).frame
-    rows = frame[frame["run_id"] == RUN].sort_values("step").head(SEEN)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mine.jsonl"
-        lines = (json.dumps({"step": row.step, "val-core/logic/acc/mean@1": 1 - row.loss}) for row in rows.itertuples())
-        path.write_text("\n".join(lines) + "\n")
-        return next(watch(Asked(str(path), until=UNTIL))).summary()
-
-
 def blocks() -> dict[str, str]:
-    """Return the page's blocks that are made."""
-    return {"lines": "\n".join(monitor_lines()), "screen": screen()}
+    """Return the page's blocks that are made, by their names."""
+    return {"lines": "\n".join(monitor_lines())}
 
 
 def with_blocks(text: str) -> str:
@@ -89,7 +77,7 @@ def with_blocks(text: str) -> str:
     for name, content in blocks().items():
         head, _, rest = text.partition(f"<!-- {name} -->\n")
         _, _, tail = rest.partition(f"<!-- /{name} -->")
-        text = f"{head}<!-- {name} -->\n```\n{content}\n```\n<!-- /{name} -->{tail}"
+        text = f"{head}<!-- {name} -->\n```{{ .text .printed }}\n{content}\n```\n<!-- /{name} -->{tail}"
     return text
 
 
