@@ -234,7 +234,7 @@ def _alternative(figure: Figure) -> str:
         title = axes.get_title(loc="left") or axes.get_title()
         against = " against ".join(label for label in (axes.get_ylabel(), axes.get_xlabel()) if label)
         said.append(": ".join(part for part in (title, against) if part))
-    return re.sub(r"[\[\]$\s]+", " ", "Picture: " + "; ".join(filter(None, said))).strip()
+    return " ".join(re.sub(r"[\[\]$]", "", "Picture: " + "; ".join(filter(None, said))).split())
 
 
 def on_page_content(content: str, **_: Any) -> str:
