@@ -1,4 +1,4 @@
-"""What watching costs: seconds an evaluation by how many there are; and the screens of docs/live.md, made from a real run.
+"""What watching costs: seconds an evaluation by how many there are; and the lines of docs/live.md, made from a real run.
 
 Run as `make bench-live`.
 """
@@ -19,7 +19,6 @@ import numpy as np
 
 from experiments.study import between
 from scalefit.live import Monitor
-from scalefit.live.watching import Asked, watch
 from scalefit.output import write_json, write_text
 from scalefit.table.io import read_runs
 
@@ -72,26 +71,15 @@ def monitor_lines() -> list[str]:
     return told[-3:]
 
 
-def screen() -> str:
-    """Return what `scalefit watch` shows of a log of the run so far."""
-    frame = read_runs(TABLE).frame
-    rows = frame[frame["run_id"] == RUN].sort_values("step").head(SEEN)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mine.jsonl"
-        lines = (json.dumps({"step": row.step, "val-core/logic/acc/mean@1": 1 - row.loss}) for row in rows.itertuples())
-        path.write_text("\n".join(lines) + "\n")
-        return next(watch(Asked(str(path), until=UNTIL))).summary()
-
-
 def blocks() -> dict[str, str]:
-    """Return the page's blocks that are made."""
-    return {"lines": "\n".join(monitor_lines()), "screen": screen()}
+    """Return the page's blocks that are made, by their names."""
+    return {"lines": "\n".join(monitor_lines())}
 
 
 def with_blocks(text: str) -> str:
     """Return the page with its blocks made anew."""
     for name, content in blocks().items():
-        text = between(text, name, f"```\n{content}\n```")
+        text = between(text, name, f"```{{ .text .printed }}\n{content}\n```")
     return text
 
 

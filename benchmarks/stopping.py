@@ -121,7 +121,7 @@ def main() -> None:
         if way == ALONE:
             figure = whole_tables["runs"].plot()
             picture = PICTURE if given.out == OUT else given.out.with_suffix(".png")
-            write_file(picture, lambda part, figure=figure: figure.savefig(part, format="png"))
+            write_file(picture, lambda part, figure=figure: figure.savefig(part, format="png", dpi=160))
     write_json(given.out, content, 4)
     if given.out == OUT:
         write_text(PAGE, with_table(PAGE.read_text(encoding="utf-8"), content))

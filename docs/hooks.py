@@ -3,13 +3,15 @@
 - A ```python block is run after those before it on the page, in one namespace. Under it stands what it prints and, like in
   a notebook, its last expression: a matplotlib figure as a picture, anything else but None as text.
 - Every line of a ```console block is `$ ` and a command, which is run; what it prints is put under it, stderr
-  after stdout. What a command printed is never typed: such a block is refused. `# ends with 3` allows that exit code.
+  after stdout. What a command printed is never typed: such a block is refused. `# ends with 3` allows that exit code,
+  `# first line` or `# first 4 lines` shows that much of the output, and how much is left out.
 - Both see a folder of the page's own that has all of the repository's by links. A block with a `title="words.py"` (any
   language but these two) is written there first.
 - `<!-- answer -->` is replaced by the first line that the page's first command prints, so that a page can begin with it.
 - A picture that a block has left there is shown by its path, `![what it shows](pictures/law.png)`.
-- Prose wider than `WIDTH` columns is wrapped; of an output of more than `MOST` lines the first `HEAD` and the last `TAIL` are shown, and how many are left out.
-
+- Numbers of a frame have four digits, and its rows are not broken.
+- Prose is broken where the page ends, on a telephone too, and columns are kept; an option (`--out`) is not broken.
+- Of an output of more than `MOST` lines, as wide as `WIDTH`, the first `HEAD` and the last `TAIL` are shown, and how many are left out.
 - `<!-- after lab.md -->` lets a page go on in the folder of another, which comes before it in the alphabet.
 
 A block that is shown and not run is ```py or ```shell.
@@ -29,19 +31,23 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ROOT = Path(__file__).resolve().parents[1]
 MOST, HEAD, TAIL = 40, 28, 8
 WIDTH = 88
-"""Columns of a terminal that a page shows without scrolling, at 1280 pixels."""
+"""Columns that a page shows without scrolling, at 1280 pixels."""
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.M | re.S)
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?!https?:)([^)\s]+\.(?:png|svg))(\))")
 ANSWER = "<!-- answer -->"
@@ -49,6 +55,12 @@ AFTER = re.compile(r"<!-- after (\S+\.md) -->\n")
 FOLDERS: dict[str, tempfile.TemporaryDirectory[str]] = {}
 """Of every page, gone when the build ends."""
 ENDS = re.compile(r"#.*\bends with (\d+)")
+FIRST = re.compile(r"#.*\bfirst (?:(\d+) lines|line)\b")
+OUTPUT = re.compile(
+    r'(<div class="[^"]*\b(?:output|printed)\b[^"]*"><pre>(?:<span></span>)?<code>)(.*?)(</code>)', re.S
+)
+CODE = re.compile(r"<code\b.*?</code>", re.S)
+OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*(?![^<]*>)")
 
 
 class BlockError(Exception):
@@ -57,11 +69,12 @@ class BlockError(Exception):
 
 @dataclass
 class Runner:
-    """Runs the blocks of one page in `folder`; `pictures` holds the PNGs they ended with, by name."""
+    """Runs the blocks of one page in `folder`; `pictures` holds the PNGs they ended with, `shows` what is on them, by name."""
 
     folder: Path
     namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
     pictures: dict[str, bytes] = field(default_factory=dict)
+    shows: dict[str, str] = field(default_factory=dict)
     answer: str = ""
 
     def run(self, markdown: str) -> str:
@@ -96,7 +109,7 @@ class Runner:
         import pandas as pd
 
         tree, printed = ast.parse(code), io.StringIO()
-        pd.set_option("display.width", WIDTH, "display.max_columns", 30)
+        pd.set_option("display.expand_frame_repr", False, "display.max_columns", 30, "display.float_format", _digits)
         last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
         with contextlib.chdir(self.folder), contextlib.redirect_stdout(printed):
             try:
@@ -114,7 +127,8 @@ class Runner:
         if isinstance(value, Figure):
             content = io.BytesIO()
             value.savefig(content, format="png", dpi=120, bbox_inches="tight")
-            self.pictures[f"block-{len(self.pictures) + 1}.png"] = content.getvalue()
+            name = f"block-{len(self.pictures) + 1}.png"
+            self.pictures[name], self.shows[name] = content.getvalue(), _alternative(value)
             pyplot.close("all")
         elif value is not None:
             print(value if isinstance(value, str) else repr(value))
@@ -124,7 +138,7 @@ class Runner:
         new = [name for name in self.pictures if not (self.folder / name).exists()]
         for name in new:
             (self.folder / name).write_bytes(self.pictures[name])
-        return "".join(f"\n\n![The picture that the block above makes]({name})" for name in new)
+        return "".join(f"\n\n![{self.shows[name]}]({name})" for name in new)
 
     def _command(self, line: str) -> str:
         if not line.startswith("$ "):
@@ -135,7 +149,8 @@ class Runner:
         if found != expected:
             raise BlockError(f"{asked}: ended with {found}\n{printed}")
         self.answer = self.answer or printed.strip().partition("\n")[0]
-        return f"```console\n{line}\n```" + (f"\n\n{_output(_trimmed(printed))}" if printed.strip() else "")
+        lines = len(printed.splitlines()) if not (first := FIRST.search(line)) else int(first[1] or 1)
+        return f"```console\n{line}\n```" + (f"\n\n{_output(_trimmed(printed, lines))}" if printed.strip() else "")
 
 
 def _is_plain(command: str) -> bool:
@@ -181,19 +196,61 @@ def _output(printed: str) -> str:
     return f"{fence}{{ .text .output }}\n{printed}\n{fence}"
 
 
-def _trimmed(printed: str) -> str:
-    """Cut an output in its middle; lines of prose, which have no columns, are broken as a terminal would."""
-    lines = []
-    for line in printed.rstrip().splitlines():
-        if len(line) <= WIDTH or "  " in line.strip():
-            lines.append(line)
-            continue
-        indent = " " * (2 * (len(line) - len(line.lstrip())))
-        lines += textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    if len(lines) <= MOST:
+def _trimmed(printed: str, first: int | None = None) -> str:
+    """Keep the first lines of an output, or cut one in its middle that would be longer than a screen."""
+    lines = printed.rstrip().splitlines()
+    if first is not None and first < len(lines):
+        return "\n".join([*lines[:first], _left(len(lines) - first)])
+    tall = [1 if _has_columns(line) else -(-len(line) // WIDTH) or 1 for line in lines]
+    if sum(tall) <= MOST:
         return "\n".join(lines)
-    left = f"… {len(lines) - HEAD - TAIL} lines left out …"
-    return "\n".join([*lines[:HEAD], left, *lines[-TAIL:]])
+    head, tail = _fitting(tall, HEAD), _fitting(tall[::-1], TAIL)
+    return "\n".join([*lines[:head], _left(len(lines) - head - tail), *lines[len(lines) - tail :]])
+
+
+def _left(count: int) -> str:
+    return f"… {count} {'line' if count == 1 else 'lines'} left out …"
+
+
+def _fitting(tall: Sequence[int], most: int) -> int:
+    """Return how many of the lines, so tall, fit on so many."""
+    return next((at for at in range(len(tall)) if sum(tall[: at + 1]) > most), len(tall))
+
+
+def _digits(value: float) -> str:
+    """Write a number of a frame as briefly as a page can: four digits, whole where it is large."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}" if abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _has_columns(line: str) -> bool:
+    """Return whether a line is a row of a table, whose columns are lost where it is broken."""
+    return "  " in line.strip()
+
+
+def _alternative(figure: Figure) -> str:
+    """Return what is drawn, for those who do not see it: the titles, and what is drawn against what."""
+    said = []
+    for axes in figure.axes:
+        title = axes.get_title(loc="left") or axes.get_title()
+        against = " against ".join(label for label in (axes.get_ylabel(), axes.get_xlabel()) if label)
+        said.append(": ".join(part for part in (title, against) if part))
+    return " ".join(re.sub(r"[\[\]$]", "", "Picture: " + "; ".join(filter(None, said))).split())
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Let the prose of outputs be broken where the page ends, and keep options whole; mkdocs calls it with every page's HTML."""
+    content = OUTPUT.sub(lambda match: match[1] + _with_prose(match[2]) + match[3], content)
+    return CODE.sub(lambda match: OPTION.sub(r'<span class="whole">\g<0></span>', match[0]), content)
+
+
+def _with_prose(text: str) -> str:
+    """Mark the lines of an output that have no columns; those after the first are indented by as much again."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        indent = len(line) - len(line.lstrip(" "))
+        kept = _has_columns(html.unescape(line)) or not line.strip()
+        lines.append(line if kept else f'<span class="prose" style="--indent: {indent}ch">{line[indent:]}</span>')
+    return "".join(lines)
 
 
 def linked(folder: Path) -> Path:

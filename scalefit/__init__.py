@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scalefit import live
     from scalefit.fitting.bootstrap import bootstrap
-    from scalefit.fitting.fit import Estimate, Fit
+    from scalefit.fitting.estimate import Estimate
+    from scalefit.fitting.fit import Fit
     from scalefit.fitting.lmfit_bridge import to_lmfit
     from scalefit.fitting.simulate import simulate
     from scalefit.laws import LAWS, RELATIONS, Law, Param, law
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from scalefit.table.systems import read_systems
 
 _PLACES = {
-    "Estimate": "scalefit.fitting.fit",
+    "Estimate": "scalefit.fitting.estimate",
     "Fit": "scalefit.fitting.fit",
     "LAWS": "scalefit.laws",
     "Law": "scalefit.laws.law",

@@ -9,7 +9,7 @@ import pytest
 
 import scalefit as sf
 from scalefit.cli.main import GROUPS, app, make_app
-from tests.conftest import RUNS, results, scalefit
+from tests.conftest import ROOT, RUNS, results, scalefit
 
 JARGON = ("log-likelihood", "RMSE", "R²", "aic", "held_out_rmse", "white_p", "told pairs", "its own data")
 
@@ -129,3 +129,22 @@ def test_completion_is_shown_and_installed(shell, tmp_path):
     assert "_SCALEFIT_COMPLETE" in shown.stdout
     assert made.returncode == 0, made.stderr
     assert any("scalefit" in path.name for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["check", "e03.parquet"],
+        ["gate", "e04_grpo_token.parquet", "e04_rloo_token.parquet", "--scatter", "0.006", "--margin", "0.05"],
+        ["horizon", "e06.parquet"],
+        ["signs", "e08_long.parquet", "--x", "flops"],
+        ["design", "e01.parquet", "--budget", "2e13", "--target", "1M", "--where", "series=base"],
+    ],
+    ids=lambda asked: asked[0],
+)
+def test_flops_are_powers_of_ten_and_never_have_a_suffix(asked):
+    """No size or number of samples in these tables comes near a billion."""
+    found = scalefit(*asked, cwd=ROOT / "data" / "study")
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"\b\d(\.\d+)?e1\d\b", found.stdout)
+    assert not re.search(r"\b\d[\d.]*[BT]\b|e\+", found.stdout)

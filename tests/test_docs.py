@@ -34,9 +34,10 @@ def test_blocks_share_a_namespace_and_show_what_they_print(hooks, tmp_path):
 
 
 def test_a_figure_becomes_a_picture(hooks, tmp_path):
-    page = "```python\nfrom matplotlib import pyplot\nfigure, axes = pyplot.subplots()\nfigure\n```\n"
+    draw = "figure, axes = pyplot.subplots()\naxes.set(title='a $1$', xlabel='x [b]', ylabel='y')\nfigure\n"
+    page = f"```python\nfrom matplotlib import pyplot\n{draw}```\n"
     found = hooks.Runner(tmp_path).run(page)
-    (name,) = re.findall(r"!\[.+\]\((.+)\)", found)
+    (name,) = re.findall(r"!\[Picture: a 1: y against x b\]\((.+)\)", found)
     assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert "Figure(" not in found
 
@@ -85,6 +86,36 @@ def test_long_outputs_are_cut_in_their_middle(hooks, tmp_path):
     assert shown[: hooks.HEAD] == [str(at) for at in range(hooks.HEAD)]
     assert shown[hooks.HEAD] == f"… {count - hooks.HEAD - hooks.TAIL} lines left out …"
     assert shown[-hooks.TAIL :] == [str(at) for at in range(count - hooks.TAIL, count)]
+
+
+@pytest.mark.parametrize(("asked", "shown"), [("first line", 1), ("first 4 lines", 4), ("the first 9 lines; odd", 9)])
+def test_as_much_of_an_output_is_shown_as_the_command_says(hooks, tmp_path, asked, shown):
+    found = hooks.Runner(tmp_path).run(f"```console\n$ seq 9 # {asked}\n```\n")
+    lines = re.search(r"output }\n(.*?)\n```", found, re.S)[1].splitlines()
+    left = [] if shown == 9 else [f"… {9 - shown} lines left out …"]
+    assert lines == [*map(str, range(1, shown + 1)), *left]
+
+
+def test_prose_of_an_output_breaks_where_the_page_ends_and_columns_do_not(hooks):
+    text = "a &lt; sentence\n  warning: of more\n  size   loss\n  7B    0.600\n"
+    made = f'<div class="language-text output highlight"><pre><span></span><code>{text}</code></pre></div>'
+    found = hooks.on_page_content(made)
+    assert re.findall(r'<span class="prose" style="--indent: (\d)ch">(.*?)\n</span>', found) == [
+        ("0", "a &lt; sentence"),
+        ("2", "warning: of more"),
+    ]
+    assert found.endswith("  size   loss\n  7B    0.600\n</code></pre></div>")
+    assert re.sub(r"<[^>]+>", "", found) == re.sub(r"  (?=warning)|<[^>]+>", "", made)
+    beside = made.replace(" output", "")
+    assert hooks.on_page_content(beside) == beside
+
+
+def test_an_option_is_not_broken_within(hooks):
+    found = hooks.on_page_content('<p data-a="--no">--prose <code class="--no">a --min-gain 2 -v x-y</code></p>')
+    assert found == (
+        '<p data-a="--no">--prose <code class="--no">a <span class="whole">--min-gain</span> 2 '
+        '<span class="whole">-v</span> x-y</code></p>'
+    )
 
 
 def test_links_elsewhere_are_well_formed():

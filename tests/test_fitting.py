@@ -1812,3 +1812,8 @@ def test_a_size_is_the_fitted_one_a_little_above_and_below(three):
         assert fit.bound.at(fit.theta, size)["E"] == fit.theta[fit.bound.columns["E"]][1]
     with pytest.raises(FitError, match="says nothing about"):
         fit.bound.at(fit.theta, three.sizes[[1]] * (1 + 1e-8))
+
+
+def test_an_estimate_is_printed_to_three_digits():
+    assert str(Estimate(0.10979, 0.02107, 0.069832, 0.154237)) == "0.11 ± 0.021 [0.0698, 0.154]"
+    assert str(Estimate(9.5e9, np.inf, 4.13e9, np.inf)) == "9.5e+09 ± inf [4.13e+09, inf]"

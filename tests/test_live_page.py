@@ -5,7 +5,7 @@ import importlib.util
 from tests.conftest import ROOT
 
 
-def test_the_screens_are_those_of_a_real_run():
+def test_the_lines_are_those_of_a_real_run():
     spec = importlib.util.spec_from_file_location("live_benchmark", ROOT / "benchmarks" / "live.py")
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)

@@ -161,7 +161,7 @@ def test_a_size_that_the_law_misses_is_hollow(runs):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that a gallery makes, by the names of their files; nothing is written."""
+    """The figures that a gallery makes, by the names of their files; nothing is written, and no title is cut in the end."""
     found = {}
 
     def keep(figure, path, numbers):
@@ -169,7 +169,34 @@ def drawn(monkeypatch):
         return [path.with_name(f"{path.name}.png")]
 
     monkeypatch.setattr("scalefit.plotting.gallery.save_figure", keep)
-    return found
+    yield found
+    assert found
+    for name, figure in found.items():
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            for title in (axes.title, axes._left_title):
+                box = title.get_window_extent()
+                assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1, f"{name}: {title.get_text()}"
+
+
+@pytest.mark.parametrize(
+    ("middle", "said"), [(2000, "at 2k"), (1e6, "beyond the runs"), (1.0, "before the runs")], ids=lambda one: str(one)
+)
+def test_a_clock_says_where_half_of_the_gain_lies(drawn, tmp_path, monkeypatch, middle, said):
+    x = np.geomspace(256, 8000, 20)
+    curves = [{"params": size, "x": x, "share": np.full(20, 0.5)} for size in (1e3, 1e4, 1e5)]
+    found = {
+        "resource": "samples",
+        "curves": curves,
+        "line": {"x": x, "share": np.full(20, 0.5)},
+        "X_mid": middle,
+        "B": 1.25,
+    }
+    monkeypatch.setattr("scalefit.plotting.gallery.on_one_clock", lambda data: found)
+    theta = {"k_max": 0.1, "N0": 1e4, "E": [0.0, 0.0, 0.0]}
+    draw_gallery(sf.simulate("saturating", theta, params=[1e3, 1e4, 1e5], samples=x, sigma=0.01), tmp_path)
+    (axes,) = drawn["clock_simulated_samples"].axes
+    assert axes.get_title(loc="left") == f"All on one clock: half-way {said}, steepness 1.25"
 
 
 def test_response_lengths_of_many_evaluations_are_one_picture_on_one_scale(drawn, tmp_path):

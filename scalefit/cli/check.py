@@ -7,7 +7,7 @@ import typer
 from scalefit.cli.options import START, Json, Runs, add_command, print_json, read_table
 from scalefit.cli.screen import tell
 from scalefit.said import Said, Table
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 _SHOWN = 3
 """Resources whose ranges are printed; all are named."""
@@ -35,7 +35,9 @@ def check(runs: Runs, as_json: Json = False) -> None:
     resources = list(found["resources"])[:_SHOWN]
     rows = [["series" if on else "series / eval", "params", "runs", "rows", "steps", *resources, "loss"]]
     for group in found["groups"]:
-        spans = ["-".join(map(format_quantity, dict.fromkeys(group[name]))) for name in ("step", *resources)]
+        spans = [
+            "-".join(format_amount(end, name) for end in dict.fromkeys(group[name])) for name in ("step", *resources)
+        ]
         low, high = group["loss"]
         rows.append(
             [

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
 from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.deviations import Deviations
+from scalefit.fitting.estimate import Estimate as Estimate  # where it is looked for
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.misfit import Misfit, check_sizes
@@ -39,16 +40,6 @@ BEYOND = 10.0
 """Standard error [decades of loss, or of k] from which nothing is known."""
 LEVEL = 0.95
 """Of intervals that are not asked for at another."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its standard error and interval (95 % unless asked otherwise); an end the data do not bound is infinite."""
-
-    value: float
-    se: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ from scalefit.units import format_quantity
 
 CLOCKED = 3
 """Sizes that a common clock is drawn for."""
+ACROSS = 3
+"""Benchmarks side by side, of which there are many: with more a page shows their names too small to be read."""
 ARMS = {"reuse": ("τ = ", "Reuse of prompts"), "group_size": ("G = ", "Rollouts a prompt")}
 """How an arm is named, and its picture."""
 
@@ -119,7 +121,7 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
     for x in ("params", "cost"):
         known = {name: rows for name, rows in parts.items() if rows[x].notna().sum() > 1}
         if known:
-            figure, panels = new_panels(len(known))
+            figure, panels = new_panels(len(known), ACROSS)
             numbers = {
                 name: draw_scores(axes, rows, x, name, look)
                 for axes, (name, rows) in zip(panels, known.items(), strict=True)
@@ -127,12 +129,14 @@ def draw_systems(table: SystemTable, out: Path, transfers: Sequence[Transfer]) -
             systems_legend(figure, look)
             made += save_figure(figure, out / f"scores_by_{x}", numbers)
     if transfers:
-        figure, panels = new_panels(len(transfers))
+        figure, panels = new_panels(len(transfers), ACROSS)
         numbers = {}
         for axes, one in zip(panels, transfers, strict=True):
             told = one.same + one.opposite
             title = (
-                f"{one.same} of {told} pairs that both separate in the same order" if told else "both separate no pair"
+                f"{told} pairs told apart in both, {one.same} in the same order"
+                if told
+                else "no pair is told apart in both"
             )
             names = one.source, one.target
             numbers[one.target] = draw_transfer(axes, parts[one.source], parts[one.target], names, title, look)
@@ -193,8 +197,9 @@ def _draw_clock(gallery: Gallery, data: FitData, label: str, out: Path) -> None:
     found = on_one_clock(data)
     figure, (axes,) = new_figure(height=4.0)
     x = found["line"]["x"]
-    half = f"at {format_quantity(found['X_mid'])}" if x[0] < found["X_mid"] < x[-1] else "outside what was measured"
-    draw_clock(axes, found, f"All sizes on one clock: half-way {half}, steepness {found['B']:.2f}")
+    half = f"at {format_quantity(found['X_mid'])}" if x[0] < found["X_mid"] else "before the runs"
+    half = half if found["X_mid"] < x[-1] else "beyond the runs"
+    draw_clock(axes, found, f"All on one clock: half-way {half}, steepness {found['B']:.2f}")
     size_legend(figure, size_colours([curve["params"] for curve in found["curves"]]))
     gallery.made += save_figure(figure, out / name, found)
 
@@ -301,5 +306,6 @@ def _draw_arm(
         if size in judged:
             draw_on(axes := next(places), judged[size])
             axes.set_title("what it costs", loc="left")
-    panels[0].legend(frameon=False, fontsize=7)
+    several = max(rows.groupby(["params", arm])["run_id"].nunique()) > 1
+    panels[0].legend(frameon=False, fontsize=7, title="band: range of the runs" if several else None, title_fontsize=7)
     gallery.made += save_figure(figure, out / name, numbers)

@@ -41,7 +41,7 @@ from scalefit.studies.sharpening import Sharpening
 from scalefit.studies.signs import Signs
 from scalefit.studies.spending import ENDS
 from scalefit.studies.systems import Ranking, Transfer
-from scalefit.units import format_quantity, resource_label
+from scalefit.units import format_amount, format_quantity, resource_label
 
 Result = TypeVar("Result", bound=Answer)
 PICTURES: dict[type[Answer], Callable[[Axes, Any], None]] = {}
@@ -265,7 +265,7 @@ def _plan(axes: Axes, found: Plan) -> None:
         axes.set_xscale("log")
     what = resource_label("flops") if to_loss else LOSS
     axes.set_xlabel(f"{what}, 95 % (thick: the law's mean curve, thin: a new run)")
-    said = f"{value:g}" if to_loss else format_quantity(value)
+    said = f"{value:g}" if to_loss else format_amount(value, name)
     axes.set_title(f"{found.series}: every size at {name} {said}", loc="left")
 
 

@@ -17,17 +17,24 @@ def draw_trade_off(axes: Axes, found: TradeOff) -> None:
     saved = [100 * row["saved"] for row in found.by_risk]
     within = [100 * row["within"] for row in found.by_risk]
     axes.plot(saved, within, "o-", ms=4, lw=1.2, color=colour, mfc="white")
-    apart, last = (max(saved) - min(saved)) / 20, -float("inf")
+    apart, last = (max(saved) - min(saved)) / 16, -float("inf")
     for row, x, y in zip(found.by_risk, saved, within, strict=True):
-        if x - last > apart:  # names of points that lie closer would run into each other
-            named = f"{row['risk']:g}" if last > 0 else f"risk {row['risk']:g}"
-            axes.annotate(named, (x, y), (-3, -10), **beside)
+        used = row["risk"] == found.risk
+        if x - last > apart or used:  # names of points that lie closer would run into each other
+            named = (
+                f"risk {row['risk']:g}, in use" if used else f"{row['risk']:g}" if last > 0 else f"risk {row['risk']:g}"
+            )
+            axes.annotate(named, (x, y), (4, 3) if used else (-5, -11), **beside | {"ha": "left" if used else "right"})
             last = x
-        if row["risk"] == found.risk:
+        if used:
             axes.plot([x], [y], "o", ms=6, color=colour)
     axes.axhline(100 * WANTED, color="0.4", lw=0.8)
     axes.annotate(
-        f"{100 * WANTED:g} % of runs", (1, 100 * WANTED), (-4, 2), xycoords=("axes fraction", "data"), **beside
+        f"{100 * WANTED:g} % of runs",
+        (0, 100 * WANTED),
+        (4, 2),
+        xycoords=("axes fraction", "data"),
+        **beside | {"ha": "left"},
     )
     axes.axvline(100 * found.possible, color="0.4", lw=0.8, ls=":")
     axes.annotate(
@@ -37,6 +44,6 @@ def draw_trade_off(axes: Axes, found: TradeOff) -> None:
         **beside,
     )
     axes.set_xlim(min(0.0, *saved) - apart)
-    axes.set_ylim(top=101)
+    axes.set_ylim(min(within) - 4, 101)
     axes.set(xlabel="saved [% of a run, mean]", ylabel=f"runs that give up no more than {found.tolerance:g} [%]")
     axes.set_title(f"{found.runs} runs, by the risk of the rule", loc="left")

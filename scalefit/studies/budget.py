@@ -122,19 +122,23 @@ class Plan(Answer):
         head = ["size", keys[0], "95 % low", "high", "one run low", "high", *keys[5:], "samples"]
         rows = [[*head, f"{self.assumptions['gpu']}-hours", "best", "one run best", "outside"]]
         for row in self.sizes:
-            cells = [_cell(row[key], ".3g" if "flops" in key else ".3f") for key in keys]
+            cells = [_cell(row[key], key) for key in keys]
             far = (
                 "out of reach" if row["outside"] is None else f"{row['outside']:.2g}x" if row["outside"] > 1.02 else ""
             )
             samples = "" if row["samples"] is None else format_quantity(row["samples"])
             size = format_quantity(row["params"]) + ("" if row["measured"] else " (unseen)")
             best = [f"{row[name]:.2f}" for name in ("probability_best", "probability_best_run")]
-            rows.append([size, *cells, samples, _cell(row["gpu_hours"], ".3g"), *best, far])
+            rows.append([size, *cells, samples, _cell(row["gpu_hours"], "gpu_hours"), *best, far])
         return text_table(rows)
 
 
-def _cell(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _cell(value: float | None, name: str) -> str:
+    if value is None:
+        return ""
+    if "flops" in name:
+        return format_amount(value, name)
+    return f"{value:.3g}" if name == "gpu_hours" else f"{value:.3f}"
 
 
 def plan(

@@ -29,7 +29,7 @@ from scalefit.studies.sizes import flops_a_sample
 from scalefit.table.io import RunTable
 from scalefit.table.prepare import FitData, prepare
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity, say_amount
+from scalefit.units import format_amount, format_quantity, say_amount
 
 Array = NDArray[np.float64]
 LENGTHS = (0.1, 0.25, 0.5, 1.0)
@@ -116,11 +116,11 @@ class Design(Answer):
         rows = [["size", "samples", "runs", "flops"]]
         for run in self.runs:
             size, length = format_quantity(run["params"]), format_quantity(run["samples"])
-            rows.append([size, length, f"{run['count']:g}", f"{run['flops']:.3g}"])
+            rows.append([size, length, f"{run['count']:g}", format_amount(run["flops"], "flops")])
         lines = [
             self.headline,
             f"  to predict {format_quantity(goal['params'])} at {format_quantity(goal['samples'])} samples by {self.law}, "
-            f"{self.spent:.3g} of {self.budget:.3g} FLOPs",
+            f"{format_amount(self.spent, 'flops')} of {format_amount(self.budget, 'flops')} FLOPs",
             text_table(rows),
             f"  width of the 95 % interval of the loss: now {self.width_now:.4f}, with these runs {self.width_after:.4f}, "
             f"the same budget spread evenly {self.width_even:.4f} (ratio {self.ratio:.2f})",
@@ -192,8 +192,8 @@ def _design(runs: RunTable, data: FitData, aim: _Aim) -> Design:
     cheapest = min(candidates, key=lambda one: one.flops)
     if cheapest.flops > aim.budget:
         raise FitError(
-            f"--budget {aim.budget:.3g} FLOPs does not pay for any run; the cheapest, {format_quantity(cheapest.params)} for "
-            f"{format_quantity(cheapest.samples)} samples, costs {cheapest.flops:.3g}."
+            f"--budget {format_amount(aim.budget, 'flops')} FLOPs does not pay for any run; the cheapest, {format_quantity(cheapest.params)} for "
+            f"{format_quantity(cheapest.samples)} samples, costs {format_amount(cheapest.flops, 'flops')}."
         )
     log, J = fit.log_curve(np.array([aim.target]), np.array([[at]]))
     loss = float(10.0 ** log[0])

@@ -24,7 +24,7 @@ from scalefit.studies.ends import Key, Single, end_level, name_of
 from scalefit.studies.recipes import Sides, TwoTables, paired_problems, slope, two_tables
 from scalefit.studies.two_sides import ALONE, at_equal, scatter_of
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount
 
 Array = NDArray[np.float64]
 ALPHA = 0.05
@@ -88,7 +88,7 @@ class Gate(Answer):
     def headline(self) -> str:
         """The answer in a sentence."""
         last = self.looks[-1]
-        about = f"{name_of((self.series, self.eval, self.params))}, at equal {self.resource} up to {format_quantity(last['x'])}"
+        about = f"{name_of((self.series, self.eval, self.params))}, at equal {self.resource} up to {format_amount(last['x'], self.resource)}"
         return f"{about}: {self._said()}; {self.second} minus {self.first} {_interval(last)}, however often one looks"
 
     def _said(self) -> str:
@@ -113,7 +113,9 @@ class Gate(Answer):
         rows = [[self.resource, "evaluations", f"difference {level}", "verdict"]]
         step = max(1, len(self.looks) // 8)
         for row in self.looks[::-1][::step][::-1]:
-            rows.append([format_quantity(row["x"]), str(row["evaluations"]), _interval(row), row["verdict"]])
+            rows.append(
+                [format_amount(row["x"], self.resource), str(row["evaluations"]), _interval(row), row["verdict"]]
+            )
         lines = [self.headline, text_table(rows)]
         pairs = ", in pairs by seed" if self.paired else ""
         known = f"scatter between runs from {self.scatter}" if self.scatter else "scatter between runs not known"

@@ -21,7 +21,7 @@ from scalefit.numerics.censored import FAR, Censored, equal, interval, likelihoo
 from scalefit.said import Said
 from scalefit.studies.crossing import ABOVE, BELOW, KNOWN, TARGET, compute_to_target
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount, format_quantity
 
 Array = NDArray[np.float64]
 SIDE = {KNOWN: 0, ABOVE: 1, BELOW: -1}
@@ -77,7 +77,7 @@ class Horizon(Answer):
         rows = [["class", "reached", *(f"h = {depth:g}" for depth in depths), "gamma [95 %]", "doubling costs"]]
         for row in self.classes:
             mine = [one for one in self.crossings if one["class"] == row["class"]]
-            cells = [_median([one for one in mine if one["depth"] == depth]) for depth in depths]
+            cells = [_median([one for one in mine if one["depth"] == depth], self.resource) for depth in depths]
             doubling = "" if row["doubling"] is None else f"{row['doubling']:.2f}x"
             rows.append([row["class"], f"{row['reached']}/{row['runs']}", *cells, _said(row["gamma"], row), doubling])
         lines.append(text_table(rows))
@@ -90,14 +90,14 @@ class Horizon(Answer):
         return Said([*lines, *warning_lines(self.warnings)])
 
 
-def _median(runs: list[dict[str, Any]]) -> str:
+def _median(runs: list[dict[str, Any]], resource: str) -> str:
     """Return the median crossing of the runs of a depth, with > where it is not reached."""
     if not runs:
         return ""
     ordered = sorted(runs, key=lambda row: (row["status"] == ABOVE, row["value"]))
     middle = ordered[(len(ordered) - 1) // 2]
     mark = {ABOVE: ">", BELOW: "<"}.get(middle["status"], "")
-    return mark + format_quantity(middle["value"])
+    return mark + format_amount(middle["value"], resource)
 
 
 def _said(value: float | None, row: dict[str, Any]) -> str:

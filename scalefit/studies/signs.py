@@ -24,7 +24,7 @@ from scalefit.said import Said
 from scalefit.studies.ends import Key, Single, name_of, single_runs
 from scalefit.table.resources import choose_resource
 from scalefit.table.select import Source, Where, select
-from scalefit.units import format_quantity
+from scalefit.units import format_amount
 
 Array = NDArray[np.float64]
 WINDOW = 3
@@ -131,11 +131,10 @@ class Signs(Answer):
             ["run", "evaluations", "loss now", "above its best", "sign", "since step", self.resource, "rise", "least"]
         ]
         for row in self.runs:
-            known = (
-                [row["sign"], str(row["step"]), format_quantity(row["x"]), f"{row['rise']:.3f}", f"{row['least']:.3f}"]
-                if row["sign"]
-                else ["none", "", "", "", ""]
-            )
+            known = ["none", "", "", "", ""]
+            if row["sign"]:
+                at = format_amount(row["x"], self.resource)
+                known = [row["sign"], str(row["step"]), at, f"{row['rise']:.3f}", f"{row['least']:.3f}"]
             rows.append(
                 [row["run"], str(row["evaluations"]), f"{row['level']:.3f}", f"{row['above_best']:.3f}", *known]
             )
