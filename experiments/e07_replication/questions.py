@@ -50,7 +50,11 @@ def what_was_made() -> Found:
     try:
         forced = arm("ceiling")
         ends = forced.sort_values("step").groupby(["params", "way"])["loss"].agg(["first", "last"])
-        parts.append(section("forced into a way from the first character on, before and after", ends))
+        free = arm("start").query("seed in @forced.seed").sort_values("step").groupby("params")["loss"].last()
+        ends = ends.join(free.rename("free"))
+        parts.append(
+            section("forced into a way from the first character on, before and after; free runs of its seeds", ends)
+        )
         facts["ceiling"] = ends
     except NotMade:
         pass

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from walk import WAYS  # noqa: E402
 
 from experiments.study import say  # noqa: E402
 from scalefit.units import format_quantity  # noqa: E402
@@ -78,6 +80,24 @@ def _assumed(results: Facts, what: str) -> tuple[float, float]:
     return row["assumed, as in e01"], row["found, equal start"]
 
 
+def _ceiling(forced: Sequence[Facts], spread: float) -> str:
+    """Say where models end that are forced into their best way, beside free ones; `spread` is that of seeds at the end."""
+    best: dict[float, Facts] = {}
+    for row in forced:
+        if row["params"] not in best or row["last"] < best[row["params"]]["last"]:
+            best[row["params"]] = row
+    each = "; ".join(
+        f"{format_quantity(size)} {row['first']:.2f} to {row['last']:.2f}, free {row['free']:.2f}"
+        for size, row in best.items()
+    )
+    (way,) = {row["way"] for row in best.values()}
+    return say(
+        f"Forced into its best way ({WAYS[way]}) from the first character on, a model ends where the free one of its seed ends, within the spread of seeds ({each}): "
+        "what takes a run is to become reliable, not to find the way, and no curve stands at a floor that the way sets.",
+        *(abs(row["last"] - row["free"]) < spread for row in best.values()),
+    )
+
+
 def efficiency(results: Facts) -> Verdict:
     """Answer question 1."""
     facts, ends = results["1. Do larger models learn more efficiently"], results["Where runs start and end"]
@@ -111,6 +131,8 @@ def efficiency(results: Facts) -> Verdict:
             found > 2 * assumed,
         ),
     ]
+    if "ceiling" in ends:
+        sentences.append(_ceiling(ends["ceiling"], max(spread)))
     if "one rate" in facts:
         same, scaled = facts["one rate"]["rises"][0], level["rises"][0]
         more = "more" if same["k"] > scaled["k"] else "less"
