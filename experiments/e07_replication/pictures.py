@@ -42,6 +42,7 @@ def draw_ceiling(axes: Axes, forced: pd.DataFrame, colours: Mapping[float, Colou
     ends = forced.sort_values("step").groupby(["params", "way"])["loss"].last().groupby("params").min()
     for params, end in ends.items():
         axes.axhline(end, xmin=0.95, lw=2.5, color=colours[params])
+    axes.plot([], [], lw=2.5, color="grey", label="at the edge: end,\nforced into its best way")
 
 
 def draw_slopes(axes: Axes) -> None:
@@ -67,7 +68,7 @@ def main() -> None:
     colours = size_colours(pd.concat(both.values())["params"])
     figure, panels = new_figure(3, height=4.0)
     for letter, axes, (title, frame) in zip("ab", panels, both.items(), strict=False):
-        draw_arm(axes, frame, f"{letter}  {title}; thick: means of the seeds", colours)
+        draw_arm(axes, frame, f"{letter}  {title}, and means of the seeds", colours)
     lowest = min(frame["loss"].min() for frame in both.values())
     for axes in panels[:2]:
         log_ticks(axes, "y", [max(lowest, 1e-3), 1.0])
