@@ -6,6 +6,7 @@ Where a new result breaks one it is not written, and the sentence has to be.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ def _ends(level: Facts, arm: int) -> tuple[Facts, Facts]:
     name = level["rises"][arm]["arm"]
     mine = sorted((row for row in level["sizes"] if row["arm"] == name), key=lambda row: row["params"])
     return mine[0], mine[-1]
+
+
+def _a_decade(level: Facts) -> dict[str, float]:
+    """Return by how much k rises a decade of N in the first arm, with its interval."""
+    first, last = _ends(level, 0)
+    decades = math.log10(last["params"] / first["params"])
+    return {name: level["rises"][0][name] / decades for name in ("k", "low", "high")}
 
 
 def _rise(level: Facts, arm: int, where: str) -> str:
@@ -134,10 +142,11 @@ def efficiency(results: Facts) -> Verdict:
     if "ceiling" in ends:
         sentences.append(_ceiling(ends["ceiling"], max(spread)))
     if "one rate" in facts:
-        same, scaled = facts["one rate"]["rises"][0], level["rises"][0]
-        more = "more" if same["k"] > scaled["k"] else "less"
+        same, scaled = _a_decade(facts["one rate"]), _a_decade(level)
+        apart = same["low"] > scaled["high"] or same["high"] < scaled["low"]
         sentences.append(
-            f"With one learning rate for all sizes, as the paper has it, k_D rises by {_between(same)}: {more} than with rates that fall with the width."
+            f"With one learning rate for all sizes, as the paper has it, k_D rises by {_between(same)} a decade of N, with rates that fall with the width by "
+            f"{_between(scaled)}: {'told apart' if apart else 'not told apart'}."
         )
     return Verdict(
         "Larger models learn more efficiently",
