@@ -296,7 +296,7 @@ def _put_verdicts() -> None:
             own["E(N) is read from the untrained model"],
         ]
     )
-    shown = table("| finding | in the paper's data | in our laboratory, 30k to 1M parameters |", rows)
+    shown = table("| finding | in the paper's data | in our laboratory, 30k to 3M parameters |", rows)
     _put("README.md", "verdicts", shown)
     _put("docs/findings.md", "laboratory", lines())
 
