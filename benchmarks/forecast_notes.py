@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 README, DOCS = ROOT / "README.md", ROOT / "docs" / "how-far.md"
 ALONE, TOLD = "ours, alone", "ours, with siblings"
 NAMES = {
+    "collapse by samples": "ours made to collapse",
     "paper, runs by samples": "the paper's test set, by prompts",
     "paper, runs by flops": "the paper's test set, by FLOPs",
     "paper, reuse by samples": "the paper's repeated prompts",

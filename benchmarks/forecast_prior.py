@@ -31,6 +31,9 @@ OUT = ROOT / "scalefit" / "prediction" / "prior.json"
 LEAST_CURVE, MOST_CURVES = 12, 40
 SHARES = (0.12, 0.25, 0.35, 0.5, 0.7, 0.85)
 """Of a run, after which its end is forecast."""
+COLLAPSES, THEIR_TASK = "collapse", "arithmetic"
+"""The family of runs that were made to collapse (e08), which are no example of what runs do and are left out of every prior, and the
+task that they are of."""
 DRAWN = ("drawn sigmoids", "drawn power laws")
 
 
@@ -45,6 +48,8 @@ def family_of(name: str, evaluation: str) -> str:
     """Return the family of a run: the paper, the task of our own studies, or a table that is not committed."""
     if (ROOT / "data" / "paper" / f"{name}.parquet").exists():
         return "paper"
+    if name.startswith("e08"):
+        return COLLAPSES
     return evaluation.split("-")[0] if (ROOT / "data" / "study" / f"{name}.parquet").exists() else name
 
 
@@ -216,7 +221,8 @@ def whole(without: str | None = None) -> Prior:
     """Fit the prior on everything committed, or on all but a family."""
     families = {name: [curve for _, curve in rows] for name, rows in curves_by_family(tables()).items()}
     families |= {name: drawn(name) for name in DRAWN}
-    return fit_prior({name: curves for name, curves in families.items() if name != without})
+    left_out = {without, COLLAPSES, THEIR_TASK if without == COLLAPSES else without}
+    return fit_prior({name: curves for name, curves in families.items() if name not in left_out})
 
 
 def record(prior: Prior) -> dict[str, Any]:
