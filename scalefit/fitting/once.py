@@ -24,8 +24,9 @@ _KEPT: ContextVar[dict[Any, Any] | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep the results of `once` functions for as long as the block lasts."""
-    token = _KEPT.set({})
+    """Keep the results of `once` functions for as long as the block lasts; one within another keeps with the outer."""
+    outer = _KEPT.get()
+    token = _KEPT.set({} if outer is None else outer)
     try:
         yield
     finally:

@@ -192,9 +192,10 @@ def _part(runs: RunTable, data: FitData, asked: Asked) -> Part:
         ends += [found] if found is not None and not np.isclose(size, top) else []
     shown = fitted_curves(fitted.fit) if few or not several else across_sizes(data)
     part = Part(fitted, ends, trust_size(fitted.fit, top), shown, unanswered=unanswered)
-    with suppress(FitError):
-        part.reached = measure_reached(runs, data, top)
-        part.again = fitted.predict_size(top, at=[range_end(data, top) * np.sqrt(1 - LAST_SHARE)])
+    if not fitted.fit.single:
+        with suppress(FitError):
+            part.reached = measure_reached(runs, data, top)
+            part.again = fitted.predict_size(top, at=[range_end(data, top) * np.sqrt(1 - LAST_SHARE)])
     if several and not fitted.fit.single:
         cuts = {"all sizes": data} | ({} if few else {f"all but {format_quantity(top)}": data.keep(data.params < top)})
         part.slopes = slopes(cuts)
