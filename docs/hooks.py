@@ -263,7 +263,7 @@ def linked(folder: Path) -> Path:
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Run a page's blocks; mkdocs calls it with every page before it is rendered."""
-    if not re.search(r"^ *```(?:python|console)\b", markdown, re.M):
+    if not (re.search(r"^ *```(?:python|console)\b", markdown, re.M) or PICTURE.search(markdown)):
         return markdown
     os.environ |= {"MPLBACKEND": "Agg", "COLUMNS": str(WIDTH), "NO_COLOR": "1"}
     begin = time.process_time()
