@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,14 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from questions import QUESTIONS  # noqa: E402
-from tables import NotMade  # noqa: E402
+from tables import NotMade, cost  # noqa: E402
 
 from experiments.study import put_result  # noqa: E402
 from scalefit.answer import Answer  # noqa: E402
 from scalefit.errors import ScalefitError  # noqa: E402
 from scalefit.output import write_json  # noqa: E402
 
-RESULTS, TIMES = HERE / "results.json", HERE / "times.json"
+RESULTS = HERE / "results.json"
 DIGITS, SAME = 6, 1e-5
 """Significant digits that results keep, and the difference up to which a result counts as the one that is there."""
 
@@ -37,15 +36,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(one) for one in value]
     return value
-
-
-def cost() -> str:
-    """Say what the tables that are made took."""
-    spent = json.loads(TIMES.read_text(encoding="utf-8"))
-    last = sum(seconds for name, seconds in spent.items() if name.endswith("3M"))
-    whole = sum(spent.values())
-    share = f", 3M {last / whole:.0%} of it" if last else ""
-    return f"What is made took {whole / 3600:.1f} hours of one core{share} (`times.json`, an arm a line)."
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 import scalefit as sf
 
 DATA = Path(__file__).parents[2] / "data" / "study"
+TIMES = Path(__file__).with_name("times.json")
 TARGET = 3e6
 """Sizes above this are held out."""
 
@@ -45,3 +47,12 @@ def arms(*names: str, series: str, data: Path = DATA) -> pd.DataFrame:
 def of(frame: pd.DataFrame, size: str) -> pd.DataFrame:
     """Return the runs of one size, by the beginning of their names."""
     return frame[[f" {size}-" in one for one in frame["run_id"]]]
+
+
+def cost() -> str:
+    """Say what the tables that are made took."""
+    spent = json.loads(TIMES.read_text(encoding="utf-8"))
+    last = sum(seconds for name, seconds in spent.items() if name.endswith("3M"))
+    whole = sum(spent.values())
+    share = f", 3M {last / whole:.0%} of it" if last else ""
+    return f"What is made took {whole / 3600:.1f} hours of one core{share} (`times.json`, an arm a line)."

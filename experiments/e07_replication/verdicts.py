@@ -451,11 +451,11 @@ def offsets(results: Facts) -> Verdict:
         "-",
         "the paper leaves E(N) free",
         [
+            *sentences,
             say(
                 f"A size left out is missed by (rms of the loss) what an offset that reads the untrained model leaves, against the best closed one: {missed}. No reading helps the law.",
                 *(one["says"] in ("no", "open") and one["ratio"] > HALF for one in read),
             ),
-            *sentences,
         ],
     )
 
