@@ -64,7 +64,7 @@ def draw(runs: RunTable) -> Figure:
             axes.plot(curve.index, curve, color=colours[params], label=format_quantity(params))
             if params in level:
                 axes.axhline(level[params], color=colours[params], linestyle="--", linewidth=0.8)
-        axes.set(xscale="log", ylim=(0.35, 0.95), xlabel=resource_label("samples"), ylabel=LOSS)
+        axes.set(xscale="log", ylim=(0.3, 0.95), xlabel=resource_label("samples"), ylabel=LOSS)
         axes.set_title(f"{series}; dashed: before wrong answers")
         log_ticks(axes, "x", frame["samples"], 4)
     panels[-1].legend(frameon=False, fontsize=7, ncols=3, loc="upper right")
