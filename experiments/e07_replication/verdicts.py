@@ -10,12 +10,14 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
+import numpy as np  # noqa: E402
 from walk import WAYS  # noqa: E402
 
 from experiments.study import say  # noqa: E402
@@ -88,20 +90,25 @@ def _assumed(results: Facts, what: str) -> tuple[float, float]:
     return row["assumed, as in e01"], row["found, equal start"]
 
 
-def _ceiling(forced: Sequence[Facts], spread: float) -> str:
-    """Say where models end that are forced into their best way, beside free ones; `spread` is that of seeds at the end."""
+def _ceiling(forced: Sequence[Facts], free: Sequence[Facts], spread: float) -> str:
+    """Say where models end that are forced into their best way, beside the free one of their seed and the mean of all.
+
+    `spread` is that of seeds at the end.
+    """
     best: dict[float, Facts] = {}
     for row in forced:
         if row["params"] not in best or row["last"] < best[row["params"]]["last"]:
             best[row["params"]] = row
+    means = {row["params"]: row["end"] for row in free}
     each = "; ".join(
-        f"{format_quantity(size)} {row['first']:.2f} to {row['last']:.2f}, free {row['free']:.2f}"
+        f"{format_quantity(size)} {row['first']:.2f} to {row['last']:.2f}, free {row['free']:.2f}, all {means[size]:.2f}"
         for size, row in best.items()
     )
     (way,) = {row["way"] for row in best.values()}
+    below = sum(row["last"] < means[size] for size, row in best.items())
     return say(
-        f"Forced into its best way ({WAYS[way]}) from the first character on, a model ends where the free one of its seed ends, within the spread of seeds ({each}): "
-        "what takes a run is to become reliable, not to find the way, and no curve stands at a floor that the way sets.",
+        f"Forced into its best way ({WAYS[way]}) from the first character on, one model a size at equal start, it is not told apart at the end from the free one of its seed, "
+        f"and ends below the mean of all free ones at {below} of {len(best)} sizes ({each}).",
         *(abs(row["last"] - row["free"]) < spread for row in best.values()),
     )
 
@@ -110,7 +117,8 @@ def efficiency(results: Facts) -> Verdict:
     """Answer question 1."""
     facts, ends = results["1. Do larger models learn more efficiently"], results["Where runs start and end"]
     level, left, within = facts["samples"], facts["samples"]["left"], facts["samples"]["within"][1]
-    spread = [row["sd end"] for row in ends["equal start"] if row["runs"] > 2]
+    often = [row for row in ends["equal start"] if row["runs"] > 2]
+    spread, means = [row["sd end"] for row in often], [row["end"] for row in often]
     assumed, found = _assumed(results, "sd of end losses")
     seen = _assumed(results, "difference seen by 5 seeds")
     share = f"{left['share']:.0%} [{left['low']:.0%}, {left['high']:.0%}] of the rise is left at equal start"
@@ -132,15 +140,17 @@ def efficiency(results: Facts) -> Verdict:
             within["high"] < 0,
         ),
         say(
-            f"Seeds of one size and start end {min(spread):.2f} to {max(spread):.2f} apart (standard deviation), those of e01, by which this was planned, "
+            f"Of the sizes with five seeds at equal start, those of one size end {min(spread):.2f} to {max(spread):.2f} apart (standard deviation), those of e01, by which this was planned, "
             f"{assumed:.2f}: whether a run finds the rarer themes is chance. Five seeds show a difference of end losses from {seen[1]:.2f} on and "
-            f"not from {seen[0]:.2f}; one run a size, as in the paper, would have told nothing here.",
+            f"not from {seen[0]:.2f}: one run a size, as in the paper, tells sizes that are far apart and not neighbours.",
             min(spread) > 2 * assumed,
             found > 2 * assumed,
+            means[0] - means[-1] > seen[1],
+            min(above - below for above, below in pairwise(means)) < max(spread),
         ),
     ]
     if "ceiling" in ends:
-        sentences.append(_ceiling(ends["ceiling"], max(spread)))
+        sentences.append(_ceiling(ends["ceiling"], ends["equal start"], max(spread)))
     if "one rate" in facts:
         same, scaled = _a_decade(facts["one rate"]), _a_decade(level)
         apart = same["low"] > scaled["high"] or same["high"] < scaled["low"]
@@ -174,6 +184,11 @@ def _in_words(arm: str) -> str:
     return f"{series} {IN_WORDS[resource]}"
 
 
+def _form(results: Facts, arm: str, law: str) -> str:
+    """Return by how much a form of the law misses the largest size, left out of its fit."""
+    return f"{results['3. Does k saturate'][arm]['weighed']['held_out'][law]:.3f}"
+
+
 def _across(results: Facts) -> tuple[bool | None, list[str]]:
     """Return whether the largest size, left out, is predicted better than by the next size's curve, None for in part, and what says so.
 
@@ -193,8 +208,10 @@ def _across(results: Facts) -> tuple[bool | None, list[str]]:
     (params,) = {row["params"] for row in last.values()}
     size = format_quantity(params)
     sentences = [
-        f"The curve of {size}, predicted from the smaller sizes, is missed by (rms of the loss; that of carrying over the curve of the next size; "
-        f"share of its points in the bands for 95 %): {each}."
+        f"The curve of {size}, predicted from the smaller sizes by the average of the closed laws, is missed by (rms of the loss; that of carrying over the curve of the next size; "
+        f"share of its points in the bands for 95 %): {each}.",
+        f"The paper's own form misses it by {', '.join(_form(results, name, 'saturating-linear') for name in last)}, a slope that is a power of N by "
+        f"{', '.join(_form(results, name, 'power-k-linear') for name in last)}.",
     ]
     expected, bias = (
         _planned("3M, zero-shot: root mean square error at the end"),
@@ -220,17 +237,24 @@ def _across(results: Facts) -> tuple[bool | None, list[str]]:
 
 def prediction(results: Facts) -> Verdict:
     """Answer question 2; across sizes as soon as the held-out one is there."""
-    within = results["2. Does the law predict"]["equal start prefix"]
+    within, apart = (results["2. Does the law predict"][f"{arm} prefix"] for arm in ("equal start", "equal tokens"))
     held = [row["cover95"] for row in within]
+    covered = ", ".join(f"{row['cover95']:.0%}" for row in apart)
     better, across = _across(results)
     sentences = [
         say(
             f"From the first quarter of a size's runs at equal start the law misses the rest by {min(row['rmse'] for row in within):.2f} to "
-            f"{max(row['rmse'] for row in within):.2f} (rms of the loss), about as far as the last value seen, and at most {max(held):.0%} of the rest lies in "
-            "the bands for 95 %: curves steepen after a slow start, which a line in log X does not foresee, and no own power law either.",
-            *(0.9 * row["rmse_last_value"] < row["rmse"] for row in within),
-            *(0.9 * row["rmse_own_power"] < row["rmse"] for row in within),
+            f"{max(row['rmse'] for row in within):.2f} (rms of the loss), within a tenth of what the last value seen and each run's own power law miss it by, and at "
+            f"most {max(held):.0%} of the rest lies in the bands for 95 %: the loss ends lower than a line in log X has it at every size.",
+            *(abs(row["rmse"] / row["rmse_last_value"] - 1) < 0.1 for row in within),
+            *(abs(row["rmse"] / row["rmse_own_power"] - 1) < 0.1 for row in within),
+            *(row["end_bias"] > 0 for row in within),
             max(held) < HALF,
+        ),
+        say(
+            f"At equal tokens the bands hold {covered} by size, and a run's own power law comes closer than the law at all but the smallest.",
+            *(row["rmse_own_power"] < row["rmse"] for row in apart[1:]),
+            apart[0]["rmse_own_power"] > apart[0]["rmse"],
         ),
         *across,
     ]
@@ -283,7 +307,7 @@ def reuse(results: Facts) -> Verdict:
     distinct = [row["problems"] for row in passes["costs"]]
     return Verdict(
         "Reuse is nearly free",
-        f"up to τ = {by_length[0]['equivalent_up_to']:g} in short runs; τ = {most:g} costs; between them it is not shown",
+        f"up to τ = {by_length[0]['equivalent_up_to']:g} in short runs, where τ = 25 costs a little; in long ones τ = {most:g} costs, and 5 and 25 are not shown",
         "in part",
         f"{min(distinct):g} to {max(distinct):g} distinct problems here; runs of one arm differ by more than most costs",
         [
@@ -306,6 +330,10 @@ def reuse(results: Facts) -> Verdict:
                 not means["passes"]["shown"],
                 not means["problems"]["shown"],
             ),
+            say(
+                "With the scatter of runs taken over both lengths together, no single cost is shown.",
+                *(row["low"] <= 0 for row in passes["costs"]),
+            ),
         ],
     )
 
@@ -316,17 +344,19 @@ def rollouts(results: Facts) -> Verdict:
     steps = {
         name: {(one["from"], one["to"]): one for one in answer["steps"]["flops"]} for name, answer in facts.items()
     }
-    first = facts["equal rollouts"]["steps"]["samples"][0]
+    first, *beyond = facts["equal prompts"]["steps"]["samples"]
     more, most = steps["equal rollouts"][8, 16], steps["equal prompts"][8, 16]
     return Verdict(
         "How many rollouts",
-        "more for few prompts, few for little compute: from 8 to 16 costs at equal FLOPs",
+        "8 are better than 4 for the same prompts, beyond 8 nothing is shown; at equal FLOPs 16 are worse than 8",
         "-",
         "the paper's data for it are not public; more rollouts leave fewer groups without a signal; beyond 8 their compute is better spent on prompts",
         [
             say(
-                f"At equal samples more rollouts are better: 8 end {_between(first, 'difference')} from where 4 do, at as many rollouts an update.",
+                f"At equal samples and prompts a step 8 end {_between(first, 'difference')} from where 4 do; from 8 to 16 and to 32 nothing is shown "
+                f"({', '.join(_between(one, 'difference') for one in beyond)}).",
                 first["high"] < 0,
+                *(one["low"] < 0 < one["high"] for one in beyond),
             ),
             say(
                 f"At equal FLOPs 16 end above 8, by {_between(more, 'difference')} at as many rollouts an update and by {_between(most, 'difference')} at as many prompts; "
@@ -336,8 +366,8 @@ def rollouts(results: Facts) -> Verdict:
                 *(some[4, 8]["low"] < 0 < some[4, 8]["high"] for some in steps.values()),
             ),
             say(
-                "The best G is at an edge of the grid at most budgets, so how it grows with the budget is not told.",
-                *("edge" in answer["verdict"] for answer in facts.values()),
+                "Which G is best the data do not say at any length, nor how it grows with the budget.",
+                *(answer["verdict"].count("do not say which G is best") >= 2 for answer in facts.values()),
             ),
         ],
     )
@@ -426,13 +456,26 @@ def _gains(results: Facts) -> tuple[str, list[str]]:
         f"{_in_words(name)}: {one['missed']:.3f} and {one['against_missed']:.3f}" for name, one in rest.items()
     )
     sentences.append(
-        say(f"Elsewhere the two are not told apart ({others}).", *(one["high"] > 1 for one in rest.values()))
+        say(
+            f"Elsewhere the two are not told apart ({others}).",
+            *(one["low"] < 1 < one["high"] for one in rest.values()),
+        )
     )
     reads = {one["reads"] for one in told.values()}
-    arms = {name.rpartition(" ")[0] for name in told}
-    return f"; but its {' and '.join(sorted(reads))} tells what a size gains on one clock, where starts differ", [
+    where = " and ".join(f"at {_in_words(name)}" for name in told)
+    spread = {
+        arm: np.ptp([row["value"] for row in facts[f"{arm} samples"]["untrained"] if row["reads"] in reads])
+        for arm in ("equal start", "equal tokens")
+    }
+    return f"; but its {' and '.join(sorted(reads))} tells what a size gains on one clock, {where} and nowhere else", [
         *sentences,
-        say("At equal start all sizes have nearly the same.", arms == {"equal tokens"}),
+        say(
+            f"Of {len(facts)} such tests it is one, and its chance among shuffled sizes is the smallest that so few sizes can show. At equal start sizes differ in it by {spread['equal start']:.2f} "
+            f"[log10], at equal tokens by {spread['equal tokens']:.2f}.",
+            len(told) == 1,
+            *(one["p"] <= 1.01 / one["orders"] for one in told.values()),
+            10 * spread["equal start"] < spread["equal tokens"],
+        ),
     ]
 
 
