@@ -94,14 +94,14 @@ def between(page: str, mark: str, block: str) -> str:
     ScalefitError
         If the page has no such marks, in this order.
     """
-    first, last = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
+    first, last = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
     head, begun, rest = page.partition(first)
     _, ended, tail = rest.partition(last)
     if not (begun and ended):
         raise ScalefitError(
             f"the page has no {first.strip()} ... {last.strip()}, between which a part of it is written"
         )
-    return f"{head}{first}{block}{last}{tail}"
+    return f"{head}{first}{block}\n{last}{tail}"
 
 
 def put_result(script: str, text: str, mark: str = "result", page: str = "notes.md", *, fenced: bool = True) -> None:

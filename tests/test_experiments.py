@@ -231,6 +231,7 @@ def test_a_part_of_a_page_is_written_between_its_marks():
     page = "a\n<!-- part -->\nold\n<!-- /part -->\nb\n"
     assert between(page, "part", "new\n\nlines") == "a\n<!-- part -->\nnew\n\nlines\n<!-- /part -->\nb\n"
     assert between(between(page, "part", ""), "part", "old") == page
+    assert between("<!-- part -->\n<!-- /part -->\n", "part", "new") == "<!-- part -->\nnew\n<!-- /part -->\n"
     for without in ("a\n", "<!-- part -->\nold\n", "<!-- /part -->\n<!-- part -->\n"):
         with pytest.raises(ScalefitError, match="no <!-- part -->"):
             between(without, "part", "new")

@@ -16,7 +16,8 @@ from scalefit.fitting.bands import interval_of_parameters
 from scalefit.fitting.binding import BoundLaw, law_resource, own_unit, size_lines
 from scalefit.fitting.bootstrap import bootstrap
 from scalefit.fitting.deviations import _Departures, _independent, _likelihood, _slopes, _weigh, weigh_deviations
-from scalefit.fitting.fit import Estimate, Specification, fit_data
+from scalefit.fitting.estimate import Estimate
+from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.fit_relation import fit_entropy, fit_pass_at_k
 from scalefit.fitting.hierarchy import LEVELS, SLOPES
 from scalefit.fitting.line_fit import refit_lines

@@ -13,7 +13,8 @@ from scipy import stats
 import scalefit as sf
 from scalefit.errors import FitError, TableError, UsageError
 from scalefit.fitting import record as records
-from scalefit.fitting.fit import Estimate, Specification, fit_data
+from scalefit.fitting.estimate import Estimate
+from scalefit.fitting.fit import Specification, fit_data
 from scalefit.fitting.run_lines import fit_run_lines
 from scalefit.fitting.weigh_runs import find_likeliest
 from scalefit.laws import get_law
@@ -888,7 +889,7 @@ def made_forecast(**changed):
 def test_a_forecast_is_told_in_words():
     """Every fourth point of the curve stands in the table."""
     assert words(made_forecast().summary()) == [
-        "r1 is expected to end at loss 0.450 after 6k prompts: 55 of 100 solved at the first try (95 % 0.430 to 0.440)",
+        "r1 is expected to end at loss 0.450 if it goes on to 6k prompts, 6 times what it has spent: 55 of 100 solved at the first try (95 % 0.430 to 0.440)",
         "base, 7B; 12 evaluations, 1k samples spent, expected loss there 0.500; an end is the mean of the last 7 evaluations",
         "samples loss 50 % low high 95 % low high new eval 95 % low high",
         "1k 0.500 0.410 0.420 0.430 0.440 0.450 0.460",

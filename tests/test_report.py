@@ -88,6 +88,20 @@ def test_what_was_measured_is_said_before_a_law_that_misses_it():
     assert said.index("ended at loss") < said.index("By the law") < said.index("Trust: do not use.")
 
 
+def test_measured_ends_are_of_reruns_that_came_as_far():
+    """Two of five runs of the largest size stop early and are left out of the mean; arms of several G have no end in common."""
+    frame = sf.read_runs(DATA / "study" / "e07_start.parquet").frame
+    top = frame[frame["params"] == frame["params"].max()]
+    names = sorted(top["run_id"].unique())
+    short = frame["run_id"].isin(names[:2]) & (frame["samples"] > 1000)
+    ends = [last_fifth(rows) for name, rows in top.groupby("run_id", observed=True) if name in names[2:]]
+    said = first_screen(make_report(frame[~short]))
+    assert f"997k base ended at loss {np.mean(ends):.3f} on walk after 12.8k prompts: " in said
+    assert f"the mean of the 3 of 5 runs that came as far, from {min(ends):.3f} to {max(ends):.3f}." in said
+    arms = frame.assign(group_size=frame["seed"] + 4)
+    assert "ended at loss" not in first_screen(make_report(arms))
+
+
 def test_sizes_asked_for_are_predicted_beside_what_was_measured(asked, runs):
     told = sf.fit(runs, where={"series": "base"}).predict_size("100B", at=[53760])
     said = first_screen(asked)

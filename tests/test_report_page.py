@@ -94,7 +94,7 @@ def test_a_phone_scrolls_only_down_and_the_theme_is_the_readers(browser, made, s
     ends = page.evaluate(
         "[...document.querySelectorAll('table.stack td')].map((cell) => cell.getBoundingClientRect().right)"
     )
-    assert len(ends) == 12
+    assert len(ends) == 14
     assert max(ends) <= 390
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 23, 29)"}[scheme]

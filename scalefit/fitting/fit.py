@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scalefit.fitting.bands import Bands, bands_of, interval_of_parameters
 from scalefit.fitting.binding import BoundLaw, law_resource
 from scalefit.fitting.deviations import Deviations
-from scalefit.fitting.estimate import Estimate as Estimate  # where it is looked for
+from scalefit.fitting.estimate import Estimate
 from scalefit.fitting.hierarchy import Hierarchy
 from scalefit.fitting.line_fit import fit_lines, runs_with_lines
 from scalefit.fitting.misfit import Misfit, check_sizes
@@ -338,4 +338,4 @@ def _weigh(bound: BoundLaw, data: FitData, spec: Specification, theta: Array) ->
     return weigh_points(bound, data.each, spec, theta)
 
 
-__all__ = ["Estimate", "Fit", "Specification", "fit_data", "has_final_losses"]
+__all__ = ["Fit", "Specification", "fit_data", "has_final_losses"]

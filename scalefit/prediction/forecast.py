@@ -73,10 +73,14 @@ class Forecast(Answer):
         """The answer in a sentence."""
         end = self.end
         where = say_amount(end[self.resource], self.resource)
-        band = f"95 % {end['low95']:.3f} to {end['high95']:.3f}"
-        return (
-            f"{self.run} is expected to end at loss {end['loss']:.3f} after {where}: {say_solved(end['loss'])} ({band})"
+        further = end[self.resource] / self.now[self.resource]
+        where = (
+            f"after {where}"
+            if further < 1 + 1e-6
+            else f"if it goes on to {where}, {further:.2g} times what it has spent"
         )
+        band = f"95 % {end['low95']:.3f} to {end['high95']:.3f}"
+        return f"{self.run} is expected to end at loss {end['loss']:.3f} {where}: {say_solved(end['loss'])} ({band})"
 
     def summary(self) -> str:
         """Return the text that `scalefit forecast` prints."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scalefit.answer import Answer, text_table, warning_lines
 from scalefit.errors import UsageError
 from scalefit.fitting.bands import BANDS
-from scalefit.fitting.fit import Estimate, Fit
+from scalefit.fitting.estimate import Estimate
+from scalefit.fitting.fit import Fit
 from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import describe_scatter
 from scalefit.prediction.ensemble import Anchor

@@ -15,7 +15,8 @@ from scalefit.answer import Answer, Answers, answer_each, html_list, text_table
 from scalefit.errors import UsageError
 from scalefit.fitting import record as records
 from scalefit.fitting.arviz_bridge import to_arviz
-from scalefit.fitting.fit import Estimate, Fit, Specification, fit_data
+from scalefit.fitting.estimate import Estimate
+from scalefit.fitting.fit import Fit, Specification, fit_data
 from scalefit.fitting.misfit import briefly
 from scalefit.fitting.scatter import Scatter, describe_scatter
 from scalefit.laws import Law, get_law
@@ -177,11 +178,11 @@ class SeriesFit(Answer):
             f"  {self.scatter.sentence}",
             *([] if fit.misfit.missed else [f"  {fit.misfit.sentence}"]),
             *(f"  note: {briefly(note)}" for note in self.warnings),
-            text_table([["parameter", *head], *([name, *_cells(one)] for name, one in self.params.items())]),
+            text_table([["parameter", *head], *([name, *one.cells()] for name, one in self.params.items())]),
         ]
         if fit.law.line is not None:
             sizes = fit.data.sizes.tolist()
-            rows = [[format_quantity(size), *_cells(k)] for size, k in zip(sizes, fit.k_of_sizes(sizes), strict=True)]
+            rows = [[format_quantity(size), *k.cells()] for size, k in zip(sizes, fit.k_of_sizes(sizes), strict=True)]
             lines.append(text_table([["k(N)", *head], *rows]))
         return Said(lines)
 
@@ -224,18 +225,6 @@ def _asked(resources: tuple[str, ...], named: Mapping[str, Any], at: Any) -> NDA
     if len({len(row) for row in rows}) > 1:
         raise UsageError(f"give as many {resources[0]} as {resources[1]}.")
     return np.stack(rows) if rows else None
-
-
-def _cells(estimate: Estimate) -> list[str]:
-    if estimate.low != estimate.low or abs(estimate.se) == float("inf"):
-        return ["not determined", "", ""]
-
-    def text(value: float) -> str:
-        if abs(value) == float("inf"):
-            return "no bound"
-        return format_quantity(value) if abs(value) >= 1e4 else f"{value:.4g}"
-
-    return [text(estimate.value), text(estimate.low), text(estimate.high)]
 
 
 def fit_series(

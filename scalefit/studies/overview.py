@@ -200,7 +200,8 @@ def _part(runs: RunTable, data: FitData, asked: Asked) -> Part:
         cuts = {"all sizes": data} | ({} if few else {f"all but {format_quantity(top)}": data.keep(data.params < top)})
         part.slopes = slopes(cuts)
     ensemble = _plan(part, runs, asked)
-    furthest = max((end.params for end in ends), default=top)
+    # Each band is as far to trust as the size that lies furthest outside.
+    furthest = max([top, *(end.params for end in ends)], key=lambda N: max(N / top, float(data.sizes[0]) / N))
     part.trust = trust_size(fitted.fit, furthest, ensemble=ensemble or _average(data))
     _ahead(part, runs)
     _next(part, runs, asked)

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scalefit.errors import FitError
 from scalefit.studies.ends import end_level, single_runs
 from scalefit.table.fit_data import FitData
 from scalefit.table.io import RunTable
 from scalefit.table.select import select
 from scalefit.units import format_quantity, say_amount, say_solved
+
+ARMS = ("reuse", "group_size")
+"""Columns by which runs of a size are not reruns of each other."""
+AS_FAR = 0.99
+"""Share of what the furthest run spent that a run must have come to for its end to be compared."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,9 @@ class Reached:
     spent : float
         Of the resource, by the run that went furthest.
     ends : tuple of float
-        Each run's end level, the mean over the last fifth of what it spent [loss], ascending.
+        End levels of the runs that came as far, each the mean over the last fifth of what it spent [loss], ascending.
+    runs : int
+        Of the size, those that stopped earlier among them.
     """
 
     series: str
@@ -33,6 +41,7 @@ class Reached:
     resource: str
     spent: float
     ends: tuple[float, ...]
+    runs: int
 
     @property
     def loss(self) -> float:
@@ -42,10 +51,15 @@ class Reached:
     @property
     def sentence(self) -> str:
         """What was measured, in loss and in problems solved."""
-        runs = f", the mean of {len(self.ends)} runs from {self.ends[0]:.3f} to {self.ends[-1]:.3f}"
+        runs, many = "", len(self.ends)
+        if self.runs > 1:
+            which = f"{many} runs" if many == self.runs else f"the {many} of {self.runs} runs that came as far,"
+            runs = (
+                f", the mean of {which} from {self.ends[0]:.3f} to {self.ends[-1]:.3f}" if many > 1 else f", by {which}"
+            )
         return (
             f"{format_quantity(self.params)} {self.series} ended at loss {self.loss:.3f} on {self.eval} after "
-            f"{say_amount(self.spent, self.resource)}: {say_solved(self.loss)}{runs if len(self.ends) > 1 else ''}."
+            f"{say_amount(self.spent, self.resource)}: {say_solved(self.loss)}{runs}."
         )
 
 
@@ -64,11 +78,14 @@ def measure_reached(runs: RunTable, data: FitData, params: float) -> Reached:
     Raises
     ------
     FitError
-        If a run has too few evaluations for an end level.
+        If a run has too few evaluations for an end level, or if runs of the size differ by more than their seeds.
     """
     series, evaluation, resource = data.series, str(data.record["eval"]), data.resources[0]
     mine = select(runs, {"series": series, "eval": evaluation, "params": params})
     singles = [one for some in single_runs(mine, resource).values() for one in some]
+    if apart := [name for name in ARMS if len({one.about.get(name) for one in singles}) > 1]:
+        raise FitError(f"runs of {format_quantity(params)} differ in {', '.join(apart)}, and have no end in common.")
     spent = [float(one.curve[0][-1]) for one in singles]
-    ends = sorted(end_level(one, until).value for one, until in zip(singles, spent, strict=True))
-    return Reached(series, evaluation, params, resource, max(spent), tuple(ends))
+    as_far = [one for one, until in zip(singles, spent, strict=True) if until >= AS_FAR * max(spent)]
+    ends = sorted(end_level(one, float(one.curve[0][-1])).value for one in as_far)
+    return Reached(series, evaluation, params, resource, max(spent), tuple(ends), len(singles))

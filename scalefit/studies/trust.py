@@ -153,6 +153,9 @@ def on_held_out(fit: Fit, ensemble: Ensemble | None) -> Ground:
     name, count = "held-out sizes", len(fit.data.sizes)
     if ensemble is None:
         sizes = f"{count} size{'s' if count > 1 else ''}"
+        if count >= LEAST_SIZES:
+            why = f"{sizes}: none could be held out, as runs have too few evaluations for a line each"
+            return Ground(name, THIN, why, "evaluate each run more often")
         return Ground(name, THIN, f"{sizes}: none could be held out, which needs {LEAST_SIZES}", "add a size")
     inside = held_within(ensemble.misses)
     share = float(np.mean(inside))
