@@ -541,8 +541,12 @@ def clock(results: Facts) -> Verdict:
     )
     sentences = [
         say(
-            "One clock for all sizes, with a start and a gain of each, leaves far less of the seeds' means than the law; a sigmoid of each size leaves half of that, "
+            "One clock for all sizes but the one left out, with a start and a gain of each, leaves far less of the seeds' means than the law; a sigmoid of each size leaves half of that, "
             f"so the clock is not quite one (rms of the loss by law, clock and sigmoids: {rms}).",
+            *(
+                known[table]["sizes"] == len(results["Where runs start and end"][arm]) - 1
+                for arm, table in {"equal start": "e07_start", "equal tokens": "e07_tokens"}.items()
+            ),
             *(laws["clock"]["rms"] < HALF * laws["saturating"]["rms"] for laws in both.values()),
             *(laws["sigmoid"]["rms"] < 0.6 * laws["clock"]["rms"] for laws in both.values()),
         )
