@@ -34,7 +34,7 @@ from scalefit.prediction.holdouts import (
 )
 from scalefit.prediction.members import make_member
 from scalefit.prediction.predict import Prediction, _as_fitted, _far, _own_k, _reach, _sizes, predict_size
-from scalefit.prediction.predictor import _asked, _cells, fit_series, load_fits
+from scalefit.prediction.predictor import _asked, fit_series, load_fits
 from scalefit.prediction.roads import (
     Road,
     _beyond_words,
@@ -969,10 +969,10 @@ def test_values_are_asked_for_in_the_resources_of_the_fit():
 
 
 def test_numbers_of_a_table_are_written_short_and_none_where_nothing_is_known():
-    assert _cells(Estimate(0.123456, 0.01, -np.inf, 53_800.0)) == ["0.1235", "no bound", "53.8k"]
-    assert _cells(Estimate(-10_000.0, 0.01, 9999.0, np.inf)) == [format_quantity(-10_000.0), "9999", "no bound"]
+    assert Estimate(0.123456, 0.01, -np.inf, 53_800.0).cells() == ["0.1235", "no bound", "53.8k"]
+    assert Estimate(-10_000.0, 0.01, 9999.0, np.inf).cells() == [format_quantity(-10_000.0), "9999", "no bound"]
     for lost in (Estimate(1.0, np.inf, 0.0, 2.0), Estimate(1.0, 0.1, np.nan, 2.0)):
-        assert _cells(lost) == ["not determined", "", ""]
+        assert lost.cells() == ["not determined", "", ""]
 
 
 def test_a_fit_is_told_in_words(small):
@@ -990,8 +990,8 @@ def test_a_fit_is_told_in_words(small):
         f"R² {fit.r2:.5f} (mostly between sizes; see crossval); noise correlation {fit.noise.rho:.2f}",
         fit.saturation.in_sample,
     ]
-    rows = [" ".join([name, *_cells(one)]).strip() for name, one in fit.params.items()]
-    k = [" ".join([format_quantity(size), *_cells(fit.k(size))]) for size in FIVE]
+    rows = [" ".join([name, *one.cells()]).strip() for name, one in fit.params.items()]
+    k = [" ".join([format_quantity(size), *fit.k(size).cells()]) for size in FIVE]
     assert rest == ["parameter value 95 % low high", *rows, "k(N) value 95 % low high", *k]
     html = fit._repr_html_()
     assert html.startswith(f"<p><b>{fit.headline}</b><br><code>")
