@@ -83,7 +83,11 @@ def write_json(path: str | Path, value: Any, digits: int | None = None, *, same:
     if same is not None and alike(_parsed(path), plain, same):
         return False
     text = json.dumps(plain, indent=1, ensure_ascii=False)
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text) + "\n"
+    # Only what was laid out begins lines: strings have their newlines escaped.
+    text = (
+        re.sub(r"\[\n\s*([^\[\]{}]*?)\n\s*\]", lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text)
+        + "\n"
+    )
     write_text(path, text)
     return True
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scalefit import output
@@ -421,6 +421,8 @@ def test_folders_are_made_where_a_link_leads(tmp_path):
 
 
 @given(st.recursive(st.floats() | st.text() | st.integers() | st.none(), st.lists, max_leaves=8))
+@example(["[ "])
+@example(["a [", " ] b"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_json_is_strict_and_comes_back(tmp_path, value):
     write_json(tmp_path / "a.json", value)
