@@ -1,7 +1,6 @@
 """What enters from a log is the loss, or is refused by name: formats, values, damage, restarts, many runs."""
 
 import json
-import re
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from scalefit.table.importers.dialects import DIALECTS, Dialect
 from scalefit.table.importers.facts import propose
 from scalefit.table.importers.log import number
 from scalefit.table.importers.values import Rewards
-from tests.conftest import ROOT
 from tests.log_files import CURVE, FORMATS, array, events, lines, trackio
 
 FACTS = {"params": "7B", "prompts": "64", "group_size": "8", "series": "base", "flops": "none"}
@@ -599,11 +597,19 @@ def test_missing_facts_are_asked_for_before_a_log_is_read(tmp_path):
     assert max(read, default=0) < (tmp_path / "run.jsonl").stat().st_size / 10
 
 
+WAYS = (
+    "import project/qwen-7b.jsonl --out runs.parquet --set params=7B --set prompts=512 --set group_size=8 --set series=base --set flops=6N",
+    "import out/ --out runs.parquet --add --set ...",
+    "import runs.toml --out runs.parquet",
+    "import scores.jsonl --metric val-core/math/reward/mean@4 --scale -1:1 --set ...",
+    "import mine.csv --map map.toml --out runs.parquet",
+)
+"""A file, a folder added to it, a manifest, a score and a map; the pages' own commands are run as the site is built."""
+
+
 @pytest.mark.slow
-def test_the_pages_commands_run(tmp_path):
-    """Every line of the block of commands of the page on logs, on files written as it names them."""
-    text = (ROOT / "docs" / "logs.md").read_text().partition("## The commands")[2]
-    block = re.search(r"```\n(.*?)```", text, re.S)[1]
+def test_every_way_of_importing_ends_well(tmp_path):
+    """On files as the commands name them."""
     (tmp_path / "project").mkdir()
     rows = [{"step": step, "data": {"val-core/a/acc/mean@1": 0.5, "perf/total_num_tokens": 10}} for step in range(3)]
     lines(tmp_path / "project" / "qwen-7b.jsonl", rows)
@@ -617,10 +623,8 @@ def test_the_pages_commands_run(tmp_path):
     )
     facts = {**FACTS, "flops": "6N"}
     told = " ".join(f"--set {name}={value}" for name, value in facts.items())
-    commands = [line.partition(" #")[0] for line in block.splitlines() if line.strip()]
-    assert len(commands) == 5
-    for line in commands:
-        arguments = line.replace("--set ...", told).split()[1:]
+    for line in WAYS:
+        arguments = line.replace("--set ...", told).split()
         if "--add" not in arguments:
             (tmp_path / "runs.parquet").unlink(missing_ok=True)
         found = scalefit(*arguments, cwd=tmp_path)
