@@ -193,7 +193,7 @@ def test_questions_that_make_no_sense(tmp_path):
 def test_every_command_of_the_section_runs(tmp_path):
     """The first block of the page "Beyond one law", from the repository's root, pictures elsewhere."""
     section = (ROOT / "docs" / "beyond.md").read_text().partition("## ")[0]
-    lines = [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("scalefit ")]
+    lines = [line[2:].partition("#")[0].split() for line in section.splitlines() if line.startswith("$ scalefit ")]
     assert len(lines) == 4
     for line in lines:
         words = [str(tmp_path / "pictures") if word == "pictures" else word for word in line[1:]]
