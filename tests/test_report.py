@@ -102,6 +102,12 @@ def test_measured_ends_are_of_reruns_that_came_as_far():
     assert "ended at loss" not in first_screen(make_report(arms))
 
 
+def test_a_size_below_the_smallest_is_in_the_trust():
+    said = first_screen(make_report(sf.read_runs(DATA / "study" / "e07_start.parquet"), params=[1e4]))
+    assert "10k base is expected at loss" in said
+    assert "reach: thin" in said
+
+
 def test_sizes_asked_for_are_predicted_beside_what_was_measured(asked, runs):
     told = sf.fit(runs, where={"series": "base"}).predict_size("100B", at=[53760])
     said = first_screen(asked)
